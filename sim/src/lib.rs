@@ -1,0 +1,3 @@
+//! sim
+#[cfg(all(not(feature = "real"), feature = "sim"))]
+pub mod simulated;
