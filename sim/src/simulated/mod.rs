@@ -1,7 +1,16 @@
 //! The simulated body of the seam: machine models driven by one agenda of events. See `kernel` for how it runs.
 
-pub mod core;
+mod core;
 pub mod disk;
+mod host;
+mod kernel;
 pub mod key;
 pub mod net;
+pub mod process;
+pub mod rng;
+pub mod signal;
+pub mod task;
+pub mod time;
+mod timer;
 pub mod trace;
+pub mod world;

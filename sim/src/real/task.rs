@@ -1,0 +1,31 @@
+//! Tasks on tokio's multi-threaded scheduler.
+
+pub use tokio::task::{JoinError, JoinHandle, yield_now};
+
+/// Starts a task.
+pub fn spawn<F>(future: F) -> JoinHandle<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    tokio::spawn(future)
+}
+
+/// Runs a computation or a system call that blocks, away from the tasks.
+///
+/// # Panics
+/// Carries a panic of `work` on to the caller.
+pub async fn blocking<T, W>(work: W) -> T
+where
+    W: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    match tokio::task::spawn_blocking(work).await {
+        Ok(value) => value,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime is shutting down and dropped the work: nobody polls the caller again either.
+            Err(_) => std::future::pending().await,
+        },
+    }
+}
