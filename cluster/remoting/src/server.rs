@@ -1,0 +1,191 @@
+//! The listening side (`NettyRemotingServer`): accepts connections and runs a task for each.
+//!
+//! A handler that panics ends its connection's task, and with it the connection; the server lives on.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use sim::net::{TcpListener, TcpStream};
+use sim::task::{JoinError, JoinHandle};
+use sim::time::Instant;
+use tokio::sync::oneshot;
+
+use crate::channel::{Channel, ChannelId, Limits, Shared};
+use crate::connection::Connection;
+use crate::handler::RequestHandler;
+
+/// The limits that a server sets its connections.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerConfig {
+    /// A channel on which nothing came or went for so long is closed (`serverChannelMaxIdleTimeSeconds`: 120 s).
+    pub channel_idle_max: Duration,
+    /// Queued bytes above which no more requests of that peer are read. 1 MiB.
+    pub queued_bytes_high: usize,
+    /// Queued bytes above which a peer is closed as one that does not read. 64 MiB: four of the largest frames.
+    pub queued_bytes_max: usize,
+    /// Requests of one connection that may be in the handler at a time. 4,096.
+    pub in_flight_max: usize,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            channel_idle_max: Duration::from_secs(120),
+            queued_bytes_high: 1024 * 1024,
+            queued_bytes_max: 64 * 1024 * 1024,
+            in_flight_max: 4096,
+        }
+    }
+}
+
+/// A listening server. Dropping it stops it at once; [`RemotingServer::shutdown`] does so in good order.
+#[derive(Debug)]
+pub struct RemotingServer {
+    local_addr: SocketAddr,
+    running: Mutex<Option<Running>>,
+}
+
+#[derive(Debug)]
+struct Running {
+    /// Takes how long the channels may drain. Dropped, it stops the server at once.
+    stop: oneshot::Sender<Duration>,
+    acceptor: JoinHandle<()>,
+}
+
+impl RemotingServer {
+    /// Listens on `addr` and serves until it is shut down or dropped. Port 0 takes any free port.
+    ///
+    /// # Errors
+    /// When the address cannot be bound.
+    pub async fn bind<H: RequestHandler>(addr: SocketAddr, handler: Arc<H>, config: ServerConfig) -> io::Result<Self> {
+        let listener = TcpListener::bind(addr).await?;
+        let local_addr = listener.local_addr()?;
+        let (stop, stopped) = oneshot::channel();
+        let limits = Limits {
+            idle: config.channel_idle_max,
+            queued_bytes_high: config.queued_bytes_high,
+            queued_bytes_max: config.queued_bytes_max,
+            in_flight_max: Some(config.in_flight_max),
+            close_when_silent: false,
+        };
+        let acceptor = Acceptor {
+            handler,
+            limits,
+            port: local_addr.port(),
+            accepted: 0,
+            channels: BTreeMap::new(),
+            tasks: FuturesUnordered::new(),
+        };
+        let acceptor = sim::task::spawn(acceptor.run(listener, stopped));
+        Ok(Self { local_addr, running: Mutex::new(Some(Running { stop, acceptor })) })
+    }
+
+    /// The address that is listened on.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// Stops in good order: accepts and reads nothing more, answers the requests that are being handled (for at most
+    /// `grace`), and closes all channels. A second call returns at once.
+    pub async fn shutdown(&self, grace: Duration) {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(Running { stop, acceptor }) = running {
+            // Errors mean that the acceptor has ended already, by a panic that its task has reported.
+            let _ = stop.send(grace);
+            let _ = acceptor.await;
+        }
+    }
+}
+
+/// The task that accepts connections and sees them end.
+struct Acceptor<H> {
+    handler: Arc<H>,
+    limits: Limits,
+    port: u16,
+    accepted: u64,
+    channels: BTreeMap<ChannelId, Channel>,
+    tasks: FuturesUnordered<ConnectionTask>,
+}
+
+/// After a failure to accept (mostly: no file descriptor left) the next try waits so long.
+const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+
+impl<H: RequestHandler> Acceptor<H> {
+    async fn run(mut self, listener: TcpListener, mut stopped: oneshot::Receiver<Duration>) {
+        let grace = loop {
+            tokio::select! {
+                biased;
+                grace = &mut stopped => break grace.unwrap_or(Duration::ZERO),
+                Some((id, outcome)) = self.tasks.next(), if !self.tasks.is_empty() => self.ended(id, outcome),
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, remote_addr)) => self.serve(stream, remote_addr),
+                    Err(error) => {
+                        tracing::warn!(port = self.port, %error, "cannot accept a connection");
+                        sim::time::sleep(ACCEPT_RETRY).await;
+                    }
+                },
+            }
+        };
+        drop(listener);
+        let deadline = Instant::now() + grace;
+        for channel in self.channels.values() {
+            channel.drain(deadline);
+        }
+        // Those that are not done by then close by themselves.
+        let all_ended = async {
+            while let Some((id, outcome)) = self.tasks.next().await {
+                self.ended(id, outcome);
+            }
+        };
+        if sim::time::timeout(grace, all_ended).await.is_err() {
+            tracing::warn!(port = self.port, channels = self.channels.len(), "stopped with requests unanswered");
+        }
+    }
+
+    fn serve(&mut self, stream: TcpStream, remote_addr: SocketAddr) {
+        let local_addr = match stream.local_addr() {
+            Ok(local_addr) => local_addr,
+            // The peer is gone already.
+            Err(_) => return,
+        };
+        // A response that waits a little longer is all that an error costs.
+        let _ = stream.set_nodelay(true);
+        self.accepted += 1;
+        let id = ChannelId::new(self.port, self.accepted);
+        let shared = Shared::new(id, local_addr, remote_addr, remote_addr.to_string(), self.limits);
+        let channel = Channel { shared: Arc::new(shared) };
+        let connection = Connection::new(stream, channel.clone(), Arc::clone(&self.handler));
+        self.channels.insert(id, channel);
+        self.tasks.push(ConnectionTask { id, handle: sim::task::spawn(connection.run()) });
+    }
+
+    fn ended(&mut self, id: ChannelId, outcome: Result<(), JoinError>) {
+        let channel = self.channels.remove(&id);
+        if let (Some(channel), Err(error)) = (channel, outcome) {
+            tracing::error!(channel = %id, peer = %channel.remote_addr(), %error, "a handler panicked: channel closed");
+            self.handler.on_close(&channel);
+        }
+    }
+}
+
+/// The running task of one connection.
+struct ConnectionTask {
+    id: ChannelId,
+    handle: JoinHandle<()>,
+}
+
+impl Future for ConnectionTask {
+    type Output = (ChannelId, Result<(), JoinError>);
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.handle).poll(context).map(|outcome| (self.id, outcome))
+    }
+}
