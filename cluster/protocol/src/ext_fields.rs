@@ -1,0 +1,191 @@
+//! A small ordered map of text to text: a command's `extFields`, and the ground under message [`Properties`].
+//!
+//! A command has about a dozen fields, written once and read once. So all names and values lie behind one another in one
+//! string, with a list of spans: two allocations for the whole map instead of two for each field, and a linear search
+//! that is faster than a hash at this size. Insertion order is kept. A value that is replaced leaves its old text behind
+//! until the map is dropped; nothing here replaces values in a loop.
+//!
+//! [`Properties`]: crate::properties::Properties
+
+use std::fmt;
+
+/// One pair: `text[key..value]` is the name and `text[value..end]` its value.
+#[derive(Clone, Copy)]
+struct Span {
+    key: u32,
+    value: u32,
+    end: u32,
+}
+
+/// The `extFields` of a remoting command: names to text values, in the order of insertion.
+///
+/// ```
+/// let mut fields = protocol::ExtFields::new();
+/// fields.insert("topic", "TopicA");
+/// fields.insert_i64("queueId", 3);
+/// assert_eq!(fields.get("queueId"), Some("3"));
+/// ```
+#[derive(Clone, Default)]
+pub struct ExtFields {
+    text: String,
+    spans: Vec<Span>,
+}
+
+impl ExtFields {
+    /// An empty map; allocates nothing.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { text: String::new(), spans: Vec::new() }
+    }
+
+    /// An empty map with room for `text_bytes` of names and values and `pairs` pairs.
+    #[must_use]
+    pub fn with_capacity(text_bytes: usize, pairs: usize) -> Self {
+        Self { text: String::with_capacity(text_bytes), spans: Vec::with_capacity(pairs) }
+    }
+
+    /// How many pairs there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.spans.len()
+    }
+
+    /// Whether there is no pair.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.spans.is_empty()
+    }
+
+    /// The value of `name`.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.find(name.as_bytes()).map(|index| self.value_of(&self.spans[index]))
+    }
+
+    /// Whether there is a pair of this name.
+    #[must_use]
+    pub fn contains(&self, name: &str) -> bool {
+        self.get(name).is_some()
+    }
+
+    /// Sets `name` to `value`; a name that is there already keeps its place.
+    pub fn insert(&mut self, name: &str, value: &str) {
+        let start = self.text.len();
+        self.text.push_str(name);
+        let middle = self.text.len();
+        self.text.push_str(value);
+        self.commit(start, middle);
+    }
+
+    /// Sets `name` to a number in decimal digits.
+    pub fn insert_i64(&mut self, name: &str, value: i64) {
+        self.insert(name, itoa::Buffer::new().format(value));
+    }
+
+    /// Sets `name` to `true` or `false`.
+    pub fn insert_bool(&mut self, name: &str, value: bool) {
+        self.insert(name, if value { "true" } else { "false" });
+    }
+
+    /// Takes the pair of this name away; says whether there was one.
+    pub fn remove(&mut self, name: &str) -> bool {
+        let found = self.find(name.as_bytes());
+        if let Some(index) = found {
+            self.spans.remove(index);
+        }
+        found.is_some()
+    }
+
+    /// The pairs in their order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.spans.iter().map(|span| (self.name_of(span), self.value_of(span)))
+    }
+
+    /// Adds a pair whose two texts the closures append to the map's own string, without a copy in between. An error leaves
+    /// the map as it was, and so does a value closure that answers `false` (a null value).
+    pub(crate) fn try_insert_written<E>(
+        &mut self,
+        name: impl FnOnce(&mut String) -> Result<(), E>,
+        value: impl FnOnce(&mut String) -> Result<bool, E>,
+    ) -> Result<(), E> {
+        let start = self.text.len();
+        let written = name(&mut self.text).and_then(|()| {
+            let middle = self.text.len();
+            Ok(value(&mut self.text)?.then_some(middle))
+        });
+        match written {
+            Ok(Some(middle)) => {
+                self.commit(start, middle);
+                Ok(())
+            }
+            Ok(None) => {
+                self.text.truncate(start);
+                Ok(())
+            }
+            Err(error) => {
+                self.text.truncate(start);
+                Err(error)
+            }
+        }
+    }
+
+    /// Makes a pair of the text from `start` on, whose value begins at `middle`.
+    fn commit(&mut self, start: usize, middle: usize) {
+        let span = Span { key: position(start), value: position(middle), end: position(self.text.len()) };
+        match self.find(&self.text.as_bytes()[start..middle]) {
+            Some(index) => self.spans[index] = span,
+            None => self.spans.push(span),
+        }
+    }
+
+    /// The index of the pair of this name. Length and first byte tell most names apart, before whole names are compared.
+    fn find(&self, name: &[u8]) -> Option<usize> {
+        let text = self.text.as_bytes();
+        self.spans.iter().position(|span| {
+            let known = &text[span.key as usize..span.value as usize];
+            known.len() == name.len() && known.first() == name.first() && known == name
+        })
+    }
+
+    fn name_of(&self, span: &Span) -> &str {
+        &self.text[span.key as usize..span.value as usize]
+    }
+
+    fn value_of(&self, span: &Span) -> &str {
+        &self.text[span.value as usize..span.end as usize]
+    }
+}
+
+fn position(bytes: usize) -> u32 {
+    u32::try_from(bytes).expect("the fields of one command stay far below 4 GiB: a frame has at most 16 MiB")
+}
+
+impl PartialEq for ExtFields {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for ExtFields {}
+
+impl fmt::Debug for ExtFields {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
+    }
+}
+
+impl<'a> FromIterator<(&'a str, &'a str)> for ExtFields {
+    fn from_iter<I: IntoIterator<Item = (&'a str, &'a str)>>(pairs: I) -> Self {
+        let mut fields = Self::new();
+        fields.extend(pairs);
+        fields
+    }
+}
+
+impl<'a> Extend<(&'a str, &'a str)> for ExtFields {
+    fn extend<I: IntoIterator<Item = (&'a str, &'a str)>>(&mut self, pairs: I) {
+        for (name, value) in pairs {
+            self.insert(name, value);
+        }
+    }
+}
