@@ -1,0 +1,1 @@
+"""The interoperability test: third-party RocketMQ clients against the real `mqnamesrv` and `mqbroker`."""
