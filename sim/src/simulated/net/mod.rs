@@ -1,4 +1,51 @@
-//! The simulated network.
-/// Something happens on the network.
-#[derive(Debug)]
-pub struct NetEvent;
+//! The simulated network: the TCP stacks of all hosts, the links between them, and the sockets that programs use.
+//!
+//! Two floors. The *model* (`Net` and its parts) is plain data with plain functions: it knows no futures and no executor,
+//! reads the time from `Core` and puts its packets and timers on `Core`'s agenda. The *shell* ([`TcpListener`],
+//! [`TcpStream`], [`resolve`], [`local_ip`]) gives it the shape of `tokio::net`, which is what the real body of the seam is.
+//!
+//! What is modelled, one file each:
+//! * `link`: what a path between two hosts does to a packet: latency with a tail, bandwidth, loss;
+//! * `wire`: packets on their way, network cards with their queues, cuts, counters;
+//! * `segment`, `buffers`, `endpoint`, `receiving`, `timers`: one end of a connection: windows and back-pressure,
+//!   acknowledgement, retransmission, half close, reset, the time-outs of Linux;
+//! * `host`: addresses, ports and what is bound to them on one host;
+//! * `model`: the stacks together: arrivals, the end of a process, the silence of a host;
+//! * `sockets`: what a program can ask of them.
+//!
+//! Left out on purpose: IPv6, UDP, congestion control (a sender is held back by the receiver's window and the bandwidth
+//! alone), selective acknowledgement (recovery is go-back-N), keep-alive (off in Linux too unless asked for), ICMP (an
+//! address that nobody has is silent, as behind a router), corruption (TCP's checksum turns it into loss), reordering inside a
+//! connection, and queues in switches.
+
+mod buffers;
+mod config;
+mod endpoint;
+mod error;
+mod host;
+mod link;
+mod listener;
+mod model;
+mod receiving;
+mod resolve;
+mod segment;
+mod sockets;
+mod stream;
+#[cfg(test)]
+mod tests;
+mod timers;
+mod wire;
+
+// The seam, the same in both bodies.
+pub use listener::TcpListener;
+pub use resolve::{local_ip, resolve};
+pub use stream::{OwnedReadHalf, OwnedWriteHalf, TcpStream};
+
+// For the control panel, which exports it.
+pub use link::{LinkSpec, LinkStats, NetStats};
+
+// For the kernel.
+pub(crate) use model::{Net, NetEvent};
+
+#[cfg(test)]
+use {config::NetConfig, error::SocketError};

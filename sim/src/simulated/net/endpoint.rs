@@ -1,0 +1,196 @@
+//! One end of a TCP connection: its state, and how it sends.
+//!
+//! The eleven states of RFC 9293 are written as a phase and the two directions' own progress: `ESTABLISHED` to `LAST_ACK`
+//! follow from whether each side's FIN was queued, sent, acknowledged or received. What comes in is in `receiving`, what
+//! time does in `timers`.
+
+use super::{
+    super::core::{Core, HostId, ProcessId},
+    buffers::{ReceiveBuffer, SendBuffer},
+    config::NetConfig,
+    error::SocketError,
+    link::Lane,
+    segment::{EndpointId, Kind, ListenerId, Payload, Segment},
+    timers::{Retransmission, Timer},
+    wire::Wire,
+};
+use std::{net::SocketAddrV4, task::Waker};
+
+/// Who holds an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Owner {
+    Process(ProcessId),
+    /// Opened by a peer and not accepted yet.
+    Listener(ListenerId),
+    /// Closed by its process; the kernel brings it to its end.
+    Orphan,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    SynSent,
+    SynReceived,
+    /// From the end of the handshake on.
+    Open,
+    /// Both FINs are acknowledged, ours was first: answers a repeated FIN, and keeps the 4-tuple from being used again.
+    TimeWait,
+    /// Reset or timed out; what arrived before can still be read.
+    Dead,
+}
+
+/// What becomes of an endpoint after it has met a segment or a timer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Stays,
+    /// The handshake that a peer began is complete.
+    Established,
+    /// It has reached its end.
+    Vanishes,
+    /// It vanishes and its peer shall hear a reset.
+    Aborts,
+}
+
+/// Between whom a connection is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Route {
+    pub host: HostId,
+    pub local: SocketAddrV4,
+    /// `None` when no host has the remote address.
+    pub remote_host: Option<HostId>,
+    pub remote: SocketAddrV4,
+    /// The ordinal of the connection between the two hosts.
+    pub connection: u64,
+}
+
+pub(super) struct Endpoint {
+    pub id: EndpointId,
+    pub route: Route,
+    pub owner: Owner,
+    pub phase: Phase,
+    /// The other end, once it is known.
+    pub peer: Option<EndpointId>,
+    /// Why it is dead, until somebody was told.
+    pub error: Option<SocketError>,
+    pub send: SendBuffer,
+    pub receive: ReceiveBuffer,
+    pub nodelay: bool,
+    /// Its FIN went out before the peer's came in.
+    pub closed_first: bool,
+    pub reader: Option<Waker>,
+    /// Waits for room in the send buffer, or for the handshake.
+    pub writer: Option<Waker>,
+    pub retransmission: Retransmission,
+    pub timer: Timer,
+    pub lane: Lane,
+}
+
+impl Endpoint {
+    pub fn new(id: EndpointId, route: Route, owner: Owner, phase: Phase, lane: Lane, config: &NetConfig) -> Endpoint {
+        Endpoint {
+            id,
+            route,
+            owner,
+            phase,
+            peer: None,
+            error: None,
+            send: SendBuffer::new(config.send_buffer_bytes),
+            receive: ReceiveBuffer::new(config.receive_buffer_bytes),
+            nodelay: false,
+            closed_first: false,
+            reader: None,
+            writer: None,
+            retransmission: Retransmission::default(),
+            timer: Timer::default(),
+            lane,
+        }
+    }
+
+    pub fn is_orphan(&self) -> bool {
+        self.owner == Owner::Orphan
+    }
+
+    fn transmit(&mut self, wire: &mut Wire, core: &mut Core, kind: Kind, sequence: u64, payload: Payload, fin: bool) {
+        let segment = Segment {
+            kind,
+            fin,
+            from: self.route.host,
+            to: self.route.remote_host,
+            source: self.route.local,
+            destination: self.route.remote,
+            sender: self.id,
+            receiver: self.peer,
+            connection: self.route.connection,
+            sequence,
+            acknowledged: self.receive.next(),
+            window_bytes: self.receive.window(),
+            payload,
+        };
+        wire.send(core, &mut self.lane, segment);
+    }
+
+    /// Sends a segment of this kind without payload.
+    pub fn send_bare(&mut self, wire: &mut Wire, core: &mut Core, kind: Kind) {
+        let sequence = match kind {
+            Kind::Syn | Kind::SynAck => 0,
+            // One that the peer has acknowledged long ago: it must answer.
+            Kind::Probe => self.send.acknowledged() - 1,
+            Kind::Ack | Kind::Data | Kind::Reset => self.send.next(),
+        };
+        self.transmit(wire, core, kind, sequence, Payload::default(), false);
+    }
+
+    /// Sends one data segment if window and Nagle allow it.
+    pub fn send_one(&mut self, wire: &mut Wire, core: &mut Core) -> bool {
+        let again = self.send.next() < self.send.sent();
+        let Some((sequence, payload, fin)) = self.send.take_segment(self.nodelay) else {
+            return false;
+        };
+        if again {
+            wire.retransmissions += 1;
+        } else {
+            self.retransmission.time_segment(self.send.next(), core.now_ns());
+        }
+        if fin && !self.receive.is_finished() {
+            self.closed_first = true;
+        }
+        self.transmit(wire, core, Kind::Data, sequence, payload, fin);
+        true
+    }
+
+    /// Sends all that may be sent, and sets the timer for what then is in flight.
+    pub fn push(&mut self, wire: &mut Wire, core: &mut Core) {
+        if self.phase == Phase::Open {
+            while self.send_one(wire, core) {}
+            self.plan_timer(core);
+        }
+    }
+
+    /// Ends the connection here and now; both sides of the program are told.
+    pub fn die(&mut self, core: &mut Core, error: SocketError) -> Outcome {
+        self.send.clear();
+        self.timer.stop();
+        core.wake_slot(&mut self.reader);
+        core.wake_slot(&mut self.writer);
+        self.phase = Phase::Dead;
+        self.error = Some(error);
+        if self.is_orphan() { Outcome::Vanishes } else { Outcome::Stays }
+    }
+
+    /// Moves an orphan on when one of the FINs has made progress.
+    pub fn settle(&mut self, core: &mut Core) -> Outcome {
+        if self.phase != Phase::Open
+            || !self.is_orphan()
+            || !self.send.fin_acknowledged()
+            || !self.receive.is_finished()
+        {
+            return Outcome::Stays;
+        }
+        if !self.closed_first {
+            return Outcome::Vanishes;
+        }
+        self.phase = Phase::TimeWait;
+        self.receive.clear();
+        self.plan_timer(core);
+        Outcome::Stays
+    }
+}

@@ -1,0 +1,345 @@
+//! The network as a whole: the stacks of all hosts, what arrives at them, and what the world does to them.
+
+use super::{
+    super::{
+        core::{Core, HostId, ProcessId},
+        key::Key,
+    },
+    config::NetConfig,
+    endpoint::{Endpoint, Outcome, Owner, Phase, Route},
+    error::SocketError,
+    host::HostStack,
+    link::{Lane, LinkSpec, NetStats},
+    segment::{EndpointId, Kind, ListenerId, Payload, Segment},
+    wire::Wire,
+};
+use slab::Slab;
+use std::{
+    collections::{BTreeMap, VecDeque},
+    net::{Ipv4Addr, SocketAddrV4},
+    task::Waker,
+};
+
+/// Something that happens on the network at a time.
+#[derive(Debug)]
+pub enum NetEvent {
+    /// A packet reaches its host, if nothing stops it.
+    Arrival { slot: u32 },
+    /// A timer of an endpoint runs out, unless it was moved.
+    Timer { endpoint: EndpointId, event: u32 },
+}
+
+/// A socket that waits for connections.
+pub(super) struct Listener {
+    pub id: ListenerId,
+    pub owner: ProcessId,
+    pub local: SocketAddrV4,
+    /// Connections that can be accepted, oldest first.
+    pub queue: VecDeque<EndpointId>,
+    /// Half-open connections and those in the queue.
+    pub pending: usize,
+    pub wakers: Vec<Waker>,
+}
+
+/// The network: all stacks, all links.
+pub struct Net {
+    pub(super) config: NetConfig,
+    pub(super) key: Key,
+    pub(super) hosts: Vec<HostStack>,
+    pub(super) endpoints: Slab<Endpoint>,
+    pub(super) listeners: Slab<Listener>,
+    pub(super) serial: u32,
+    pub(super) wire: Wire,
+    addresses: BTreeMap<Ipv4Addr, HostId>,
+    names: BTreeMap<String, Ipv4Addr>,
+}
+
+impl Net {
+    /// A network without hosts. `key` is the root key of the simulation.
+    pub fn new(key: Key) -> Net {
+        Net::with_config(key, NetConfig::default())
+    }
+
+    /// As [`Net::new`], with other settings than Linux's.
+    pub fn with_config(key: Key, config: NetConfig) -> Net {
+        let key = key.derive("net");
+        Net {
+            config,
+            key,
+            hosts: Vec::new(),
+            endpoints: Slab::new(),
+            listeners: Slab::new(),
+            serial: 0,
+            wire: Wire::new(key),
+            addresses: BTreeMap::new(),
+            names: BTreeMap::new(),
+        }
+    }
+
+    /// Adds a host that is off, linked to all others as in a LAN. Its name is what [`super::resolve`] knows it by.
+    ///
+    /// # Panics
+    /// When hosts are not added in the order of their numbers, or an address or a name is used twice.
+    pub fn add_host(&mut self, host: HostId, name: &str, address: Ipv4Addr) {
+        assert_eq!(host.0 as usize, self.hosts.len(), "hosts are added in the order of their numbers");
+        assert!(self.addresses.insert(address, host).is_none(), "two hosts have the address {address}");
+        assert!(self.names.insert(name.to_owned(), address).is_none(), "two hosts have the name {name}");
+        let draw = self.key.derive("port").index(u64::from(host.0)).u64();
+        self.hosts.push(HostStack::new(address, draw));
+        self.wire.add_host();
+    }
+
+    /// The host has booted: its stack is empty, and answers.
+    pub fn on_host_up(&mut self, core: &mut Core, host: HostId) {
+        if !self.wire.is_up(host) {
+            // Another boot, another port: by time, which no other boot of this host shares.
+            let draw = self.key.derive("port").index(u64::from(host.0)).index(core.now_ns()).u64();
+            self.hosts[host.0 as usize].restart_ports(draw);
+            self.wire.switch_on(host);
+        }
+    }
+
+    /// The host's kernel or power is gone: its connections vanish without a word.
+    pub fn on_host_silenced(&mut self, core: &mut Core, host: HostId) {
+        self.wire.switch_off(host, core.now_ns());
+        let listeners: Vec<_> = self.hosts[host.0 as usize].listeners.values().copied().collect();
+        for id in listeners {
+            self.remove_listener(core, id);
+        }
+        let endpoints: Vec<_> =
+            self.endpoints.iter().filter(|(_, e)| e.route.host == host).map(|(_, e)| e.id).collect();
+        for id in endpoints {
+            self.remove(core, id);
+        }
+    }
+
+    /// The process has ended, in whatever way: the kernel of its host closes its sockets.
+    pub fn on_process_killed(&mut self, core: &mut Core, process: ProcessId) {
+        let ended = &mut self.hosts[process.host.0 as usize].ended_incarnation;
+        *ended = process.incarnation.max(*ended);
+        let listeners: Vec<_> = self.listeners.iter().filter(|(_, l)| l.owner == process).map(|(_, l)| l.id).collect();
+        for id in listeners {
+            self.close_listener(core, process, id);
+        }
+        let is_owned = |endpoint: &Endpoint| endpoint.owner == Owner::Process(process);
+        let endpoints: Vec<_> = self.endpoints.iter().filter(|(_, e)| is_owned(e)).map(|(_, e)| e.id).collect();
+        for id in endpoints {
+            self.close(core, process, id);
+        }
+    }
+
+    /// Cuts the way from one host to another, in this direction only, with what is on it. Cuts add up: each needs its own
+    /// [`Net::heal`].
+    pub fn cut(&mut self, _core: &mut Core, from: HostId, to: HostId) {
+        self.wire.cut(from, to);
+    }
+
+    /// Takes one cut away.
+    pub fn heal(&mut self, _core: &mut Core, from: HostId, to: HostId) {
+        self.wire.heal(from, to);
+    }
+
+    /// Whether the way from one host to another is cut.
+    #[cfg(test)]
+    pub fn is_cut(&self, from: HostId, to: HostId) -> bool {
+        self.wire.is_cut(from, to)
+    }
+
+    /// Changes the way from one host to another for packets that leave from now on.
+    pub fn set_link(&mut self, from: HostId, to: HostId, spec: LinkSpec) {
+        self.wire.set_link(from, to, spec);
+    }
+
+    /// What happened so far.
+    pub fn stats(&self) -> NetStats {
+        self.wire.stats()
+    }
+
+    /// The address of a host.
+    pub fn address(&self, host: HostId) -> Ipv4Addr {
+        self.hosts[host.0 as usize].address
+    }
+
+    /// The address of the host of this name.
+    pub fn lookup(&self, name: &str) -> Option<Ipv4Addr> {
+        self.names.get(name).copied()
+    }
+
+    /// Which host a packet from `from` to this address would reach.
+    pub(super) fn route(&self, from: HostId, address: Ipv4Addr) -> Option<HostId> {
+        if address.is_loopback() { Some(from) } else { self.addresses.get(&address).copied() }
+    }
+
+    /// Takes an event whose time has come.
+    pub fn on_event(&mut self, core: &mut Core, event: NetEvent) {
+        match event {
+            NetEvent::Arrival { slot } => {
+                if let Some(segment) = self.wire.receive(core, slot) {
+                    self.arrive(core, segment);
+                }
+            }
+            NetEvent::Timer { endpoint: id, event } => {
+                let Net { endpoints, wire, .. } = self;
+                if let Some(endpoint) = get(endpoints, id) {
+                    let outcome = endpoint.on_timer(wire, core, event);
+                    self.conclude(core, id, outcome);
+                }
+            }
+        }
+    }
+
+    fn arrive(&mut self, core: &mut Core, segment: Segment) {
+        let digest = segment.sequence.rotate_left(24) ^ segment.acknowledged ^ (segment.payload.len() as u64) << 48;
+        let host = segment.to.expect("a packet for nobody does not arrive");
+        core.trace(host, segment.kind.step(segment.fin), segment.connection, digest);
+        let Some(id) = segment.receiver else {
+            return self.on_syn(core, host, &segment);
+        };
+        let Net { endpoints, wire, .. } = self;
+        match get(endpoints, id).filter(|endpoint| endpoint.phase != Phase::Dead) {
+            Some(endpoint) => {
+                let outcome = endpoint.on_segment(wire, core, segment);
+                self.conclude(core, id, outcome);
+            }
+            None => self.refuse(core, &segment),
+        }
+    }
+
+    /// Somebody wants to connect.
+    fn on_syn(&mut self, core: &mut Core, host: HostId, segment: &Segment) {
+        let (local, remote) = (segment.destination, segment.source);
+        let stack = &self.hosts[host.0 as usize];
+        if let Some(&id) = stack.connections.get(&(local, remote)) {
+            // Sent again, because our answer was lost or is late.
+            let Net { endpoints, wire, .. } = self;
+            if let Some(endpoint) = get(endpoints, id)
+                && endpoint.peer == Some(segment.sender)
+            {
+                let kind = if endpoint.phase == Phase::SynReceived { Kind::SynAck } else { Kind::Ack };
+                endpoint.send_bare(wire, core, kind);
+            }
+            return;
+        }
+        let Some(listener) = stack.listener(local).and_then(|id| get_listener(&mut self.listeners, id)) else {
+            return self.refuse(core, segment);
+        };
+        if listener.pending >= self.config.backlog {
+            core.trace(host, "net.backlog-full", segment.connection, listener.pending as u64);
+            return;
+        }
+        listener.pending += 1;
+        let owner = Owner::Listener(listener.id);
+        let connection = segment.connection;
+        let route = Route { host, local, remote_host: Some(segment.from), remote, connection };
+        let lane = self.wire.lane(host, Some(segment.from), connection, "answer");
+        let endpoint = self.add_endpoint(route, owner, Phase::SynReceived, lane);
+        endpoint.peer = Some(segment.sender);
+        endpoint.start_handshake(core);
+        let id = endpoint.id;
+        let Net { endpoints, wire, .. } = self;
+        if let Some(endpoint) = get(endpoints, id) {
+            endpoint.send_bare(wire, core, Kind::SynAck);
+        }
+    }
+
+    /// Answers a segment of a connection that does not exist here.
+    fn refuse(&mut self, core: &mut Core, segment: &Segment) {
+        let (Some(host), false) = (segment.to, segment.kind == Kind::Reset) else {
+            return;
+        };
+        let reset = Segment {
+            kind: Kind::Reset,
+            fin: false,
+            from: host,
+            to: Some(segment.from),
+            source: segment.destination,
+            destination: segment.source,
+            // Of nobody: a reset is never answered.
+            sender: segment.sender,
+            receiver: Some(segment.sender),
+            connection: segment.connection,
+            sequence: segment.acknowledged,
+            acknowledged: segment.sequence,
+            window_bytes: 0,
+            payload: Payload::default(),
+        };
+        let mut lane: Lane = self.wire.lane(host, Some(segment.from), segment.connection, "refusal");
+        self.wire.send(core, &mut lane, reset);
+    }
+
+    /// Does what an endpoint's step asks of the stack around it.
+    pub(super) fn conclude(&mut self, core: &mut Core, id: EndpointId, outcome: Outcome) {
+        let Net { endpoints, listeners, wire, .. } = self;
+        let Some(endpoint) = get(endpoints, id) else {
+            return;
+        };
+        match outcome {
+            Outcome::Stays => {}
+            Outcome::Established => {
+                if let Owner::Listener(listener) = endpoint.owner
+                    && let Some(listener) = get_listener(listeners, listener)
+                {
+                    listener.queue.push_back(id);
+                    listener.wakers.drain(..).for_each(|waker| core.wake(waker));
+                }
+            }
+            Outcome::Vanishes => self.remove(core, id),
+            Outcome::Aborts => {
+                endpoint.send_bare(wire, core, Kind::Reset);
+                self.remove(core, id);
+            }
+        }
+    }
+
+    pub(super) fn add_endpoint(&mut self, route: Route, owner: Owner, phase: Phase, lane: Lane) -> &mut Endpoint {
+        self.serial += 1;
+        let entry = self.endpoints.vacant_entry();
+        let slot = u32::try_from(entry.key()).expect("fewer than 2^32 connections");
+        let id = EndpointId { slot, serial: self.serial };
+        self.hosts[route.host.0 as usize].connections.insert((route.local, route.remote), id);
+        entry.insert(Endpoint::new(id, route, owner, phase, lane, &self.config))
+    }
+
+    pub(super) fn remove(&mut self, core: &mut Core, id: EndpointId) {
+        if get(&mut self.endpoints, id).is_none() {
+            return;
+        }
+        let mut endpoint = self.endpoints.remove(id.slot as usize);
+        core.wake_slot(&mut endpoint.reader);
+        core.wake_slot(&mut endpoint.writer);
+        let Route { host, local, remote, .. } = endpoint.route;
+        self.hosts[host.0 as usize].connections.remove(&(local, remote));
+        if let Owner::Listener(listener) = endpoint.owner
+            && let Some(listener) = get_listener(&mut self.listeners, listener)
+        {
+            listener.pending -= 1;
+            listener.queue.retain(|&queued| queued != id);
+        }
+    }
+
+    pub(super) fn remove_listener(&mut self, core: &mut Core, id: ListenerId) {
+        if get_listener(&mut self.listeners, id).is_none() {
+            return;
+        }
+        let listener = self.listeners.remove(id.slot as usize);
+        listener.wakers.into_iter().for_each(|waker| core.wake(waker));
+        self.hosts[listener.owner.host.0 as usize].listeners.remove(&(listener.local.port(), *listener.local.ip()));
+    }
+
+    /// The endpoint, if this process (still) holds it.
+    pub(super) fn owned(&mut self, process: ProcessId, id: EndpointId) -> Result<&mut Endpoint, SocketError> {
+        get(&mut self.endpoints, id)
+            .filter(|endpoint| endpoint.owner == Owner::Process(process))
+            .ok_or(SocketError::ProcessEnded)
+    }
+}
+
+/// The endpoint of this identity, if it has not vanished.
+pub(super) fn get(endpoints: &mut Slab<Endpoint>, id: EndpointId) -> Option<&mut Endpoint> {
+    endpoints.get_mut(id.slot as usize).filter(|endpoint| endpoint.id == id)
+}
+
+/// The listener of this identity, if it has not vanished.
+pub(super) fn get_listener(listeners: &mut Slab<Listener>, id: ListenerId) -> Option<&mut Listener> {
+    listeners.get_mut(id.slot as usize).filter(|listener| listener.id == id)
+}

@@ -1,0 +1,100 @@
+//! What an endpoint does with a segment that is meant for it.
+
+use super::{
+    super::core::Core,
+    buffers::Arrival,
+    endpoint::{Endpoint, Outcome, Phase},
+    error::SocketError,
+    segment::{Kind, Segment},
+    wire::Wire,
+};
+
+impl Endpoint {
+    /// Takes a segment. The dead take none: the caller answers for them as for a connection that does not exist.
+    pub fn on_segment(&mut self, wire: &mut Wire, core: &mut Core, segment: Segment) -> Outcome {
+        if segment.kind == Kind::Reset {
+            return self.on_reset(core);
+        }
+        match self.phase {
+            Phase::SynSent => {
+                if segment.kind == Kind::SynAck {
+                    self.end_handshake(core);
+                    self.peer = Some(segment.sender);
+                    self.send.open_window(1 + segment.window_bytes);
+                    self.send_bare(wire, core, Kind::Ack);
+                    core.wake_slot(&mut self.writer);
+                }
+                Outcome::Stays
+            }
+            Phase::SynReceived => {
+                self.end_handshake(core);
+                // An accepted endpoint has an owner and a peer that may send: it cannot vanish by its first segment.
+                self.on_open(wire, core, segment);
+                Outcome::Established
+            }
+            Phase::Open => self.on_open(wire, core, segment),
+            Phase::TimeWait => {
+                if segment.kind != Kind::Ack {
+                    self.send_bare(wire, core, Kind::Ack);
+                }
+                Outcome::Stays
+            }
+            Phase::Dead => Outcome::Stays,
+        }
+    }
+
+    /// Linux's `tcp_reset`: what was not sent is thrown away, what has arrived can still be read.
+    fn on_reset(&mut self, core: &mut Core) -> Outcome {
+        let remote = self.route.remote;
+        match self.phase {
+            Phase::SynSent => self.die(core, SocketError::Refused(remote)),
+            Phase::SynReceived | Phase::TimeWait => Outcome::Vanishes,
+            Phase::Open if self.receive.is_finished() => self.die(core, SocketError::BrokenPipe(remote)),
+            Phase::Open => self.die(core, SocketError::Reset(remote)),
+            Phase::Dead => Outcome::Stays,
+        }
+    }
+
+    fn on_open(&mut self, wire: &mut Wire, core: &mut Core, segment: Segment) -> Outcome {
+        match segment.kind {
+            // Our acknowledgement of it was lost.
+            Kind::SynAck | Kind::Probe => self.send_bare(wire, core, Kind::Ack),
+            Kind::Data => {
+                if self.is_orphan() && self.receive.is_news(segment.sequence, &segment.payload) {
+                    return Outcome::Aborts;
+                }
+                self.on_acknowledgement(core, &segment);
+                let arrival = self.receive.accept(segment.sequence, segment.payload, segment.fin);
+                if arrival == Arrival::News {
+                    core.wake_slot(&mut self.reader);
+                }
+                self.send_bare(wire, core, Kind::Ack);
+            }
+            _ => self.on_acknowledgement(core, &segment),
+        }
+        self.push(wire, core);
+        self.settle(core)
+    }
+
+    fn on_acknowledgement(&mut self, core: &mut Core, segment: &Segment) {
+        let acknowledged = segment.acknowledged;
+        let opened = self.send.open_window(acknowledged + segment.window_bytes);
+        if !self.send.in_flight() {
+            self.retransmission.on_answer(opened);
+        }
+        if self.send.acknowledge(acknowledged) {
+            self.retransmission.on_progress(acknowledged, core.now_ns());
+            self.restart_timer();
+            if self.send.is_writable() {
+                core.wake_slot(&mut self.writer);
+            }
+        } else if segment.kind == Kind::Ack
+            && !opened
+            && acknowledged == self.send.acknowledged()
+            && self.send.in_flight()
+            && self.retransmission.on_duplicate(acknowledged, self.send.sent())
+        {
+            self.send.rewind();
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! What time does to an endpoint: retransmission, probes of a shut window, giving up, and the waits at the end.
+//!
+//! An endpoint has one deadline, whose purpose follows from its state. Moving it later, which every acknowledgement does,
+//! costs nothing: the event on the agenda stays, finds at its time that it is early, and goes on the agenda again.
+
+use super::{
+    super::core::{Core, Event},
+    config::{
+        DATA_RETRIES, DUPLICATE_ACKS, FIN_WAIT_2_NS, HANDSHAKE_RTO_NS, ORPHAN_RETRIES, RTO_NS_MAX, RTO_NS_MIN,
+        SYN_ACK_RETRIES, SYN_RETRIES, TIME_WAIT_NS,
+    },
+    endpoint::{Endpoint, Outcome, Phase},
+    error::SocketError,
+    model::NetEvent,
+    segment::{EndpointId, Kind},
+    wire::Wire,
+};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    Handshake,
+    Retransmit,
+    /// The window is shut: ask whether it is still.
+    Probe,
+    /// An orphan waits for its peer's FIN.
+    FinWait2,
+    TimeWait,
+}
+
+/// The deadline of an endpoint, and the event on the agenda that will look at it.
+#[derive(Debug)]
+pub(super) struct Timer {
+    purpose: Option<Purpose>,
+    deadline_ns: u64,
+    event_ns: u64,
+    /// Which of the events on the agenda counts; others are left over.
+    event: u32,
+}
+
+impl Default for Timer {
+    fn default() -> Self {
+        Timer { purpose: None, deadline_ns: u64::MAX, event_ns: u64::MAX, event: 0 }
+    }
+}
+
+impl Timer {
+    fn start(&mut self, core: &mut Core, endpoint: EndpointId, purpose: Purpose, after_ns: u64) {
+        self.purpose = Some(purpose);
+        self.deadline_ns = core.now_ns() + after_ns;
+        if self.deadline_ns < self.event_ns {
+            self.event_ns = self.deadline_ns;
+            self.event = self.event.wrapping_add(1);
+            core.schedule(self.deadline_ns, Event::Net(NetEvent::Timer { endpoint, event: self.event }));
+        }
+    }
+
+    pub fn stop(&mut self) {
+        self.purpose = None;
+        self.deadline_ns = u64::MAX;
+    }
+
+    /// Whether this event, now, means that the deadline has come; and for what.
+    fn take_due(&mut self, core: &mut Core, endpoint: EndpointId, event: u32) -> Option<Purpose> {
+        if event != self.event || self.event_ns == u64::MAX {
+            return None;
+        }
+        self.event_ns = u64::MAX;
+        let purpose = self.purpose?;
+        let now_ns = core.now_ns();
+        if self.deadline_ns > now_ns {
+            self.start(core, endpoint, purpose, self.deadline_ns - now_ns);
+            return None;
+        }
+        self.stop();
+        Some(purpose)
+    }
+}
+
+/// What an endpoint knows about the round trip and about the losses of its own segments.
+#[derive(Debug, Default)]
+pub(super) struct Retransmission {
+    srtt_ns: u64,
+    /// The segment whose acknowledgement will be timed: its end and when it was sent (Karn: never one sent twice).
+    timed: Option<(u64, u64)>,
+    /// Time-outs since the peer was last heard.
+    unanswered: u32,
+    /// Time-outs since the last progress; the exponent of the back-off.
+    backoff: u32,
+    duplicates: u32,
+    /// No second fast retransmission until this was acknowledged (RFC 6582, section 3.2).
+    recover: u64,
+}
+
+impl Retransmission {
+    fn rto_ns(&self) -> u64 {
+        let first = (2 * self.srtt_ns).clamp(RTO_NS_MIN, RTO_NS_MAX);
+        first.saturating_mul(1 << self.backoff.min(20)).min(RTO_NS_MAX)
+    }
+
+    /// A segment ending before `end` was sent for the first time.
+    pub fn time_segment(&mut self, end: u64, now_ns: u64) {
+        self.timed.get_or_insert((end, now_ns));
+    }
+
+    /// Something below `acknowledged` is news.
+    pub fn on_progress(&mut self, acknowledged: u64, now_ns: u64) {
+        (self.unanswered, self.backoff, self.duplicates) = (0, 0, 0);
+        if let Some((end, sent_ns)) = self.timed
+            && acknowledged >= end
+        {
+            self.timed = None;
+            let sample_ns = now_ns - sent_ns;
+            // RFC 6298: a gain of 1/8, the first sample taken as it is.
+            self.srtt_ns = if self.srtt_ns == 0 { sample_ns } else { self.srtt_ns - self.srtt_ns / 8 + sample_ns / 8 };
+        }
+    }
+
+    /// The peer answered while nothing was in flight: a probe, as a rule. The next may come soon if the window opened.
+    pub fn on_answer(&mut self, opened: bool) {
+        self.unanswered = 0;
+        if opened {
+            self.backoff = 0;
+        }
+    }
+
+    /// Counts a duplicate acknowledgement; true when it proves a loss.
+    pub fn on_duplicate(&mut self, acknowledged: u64, sent: u64) -> bool {
+        self.duplicates += 1;
+        let proof = self.duplicates == DUPLICATE_ACKS && acknowledged >= self.recover;
+        if proof {
+            self.recover = sent;
+            self.timed = None;
+        }
+        proof
+    }
+
+    fn on_timeout(&mut self) {
+        self.unanswered += 1;
+        self.backoff += 1;
+        self.duplicates = 0;
+        self.timed = None;
+    }
+}
+
+impl Endpoint {
+    /// Begins to wait for the answer to a SYN or SYN/ACK.
+    pub fn start_handshake(&mut self, core: &mut Core) {
+        self.retransmission.time_segment(1, core.now_ns());
+        self.timer.start(core, self.id, Purpose::Handshake, HANDSHAKE_RTO_NS);
+    }
+
+    /// The handshake's answer is there.
+    pub fn end_handshake(&mut self, core: &mut Core) {
+        self.retransmission.on_progress(1, core.now_ns());
+        self.timer.stop();
+        self.phase = Phase::Open;
+    }
+
+    /// Acknowledgements made progress: what is still in flight gets a full time-out from now on.
+    pub fn restart_timer(&mut self) {
+        if self.timer.purpose == Some(Purpose::Retransmit) {
+            self.timer.stop();
+        }
+    }
+
+    fn purpose(&self) -> Option<Purpose> {
+        match self.phase {
+            Phase::SynSent | Phase::SynReceived => Some(Purpose::Handshake),
+            Phase::Open if self.send.in_flight() => Some(Purpose::Retransmit),
+            Phase::Open if self.send.has_unsent() => Some(Purpose::Probe),
+            Phase::Open if self.is_orphan() && self.send.fin_acknowledged() => Some(Purpose::FinWait2),
+            Phase::TimeWait => Some(Purpose::TimeWait),
+            Phase::Open | Phase::Dead => None,
+        }
+    }
+
+    /// Starts the timer that the state asks for, unless it runs already.
+    pub fn plan_timer(&mut self, core: &mut Core) {
+        let purpose = self.purpose();
+        if purpose == self.timer.purpose {
+            return;
+        }
+        let Some(purpose) = purpose else {
+            self.timer.stop();
+            return;
+        };
+        let after_ns = match purpose {
+            Purpose::Handshake => HANDSHAKE_RTO_NS << self.retransmission.backoff,
+            Purpose::Retransmit | Purpose::Probe => self.retransmission.rto_ns(),
+            Purpose::FinWait2 => FIN_WAIT_2_NS,
+            Purpose::TimeWait => TIME_WAIT_NS,
+        };
+        self.timer.start(core, self.id, purpose, after_ns);
+    }
+
+    /// An event of this endpoint's timer has come.
+    pub fn on_timer(&mut self, wire: &mut Wire, core: &mut Core, event: u32) -> Outcome {
+        let Some(purpose) = self.timer.take_due(core, self.id, event) else {
+            return Outcome::Stays;
+        };
+        let (unanswered, backoff) = (self.retransmission.unanswered, self.retransmission.backoff);
+        let retries = if self.is_orphan() { ORPHAN_RETRIES } else { DATA_RETRIES };
+        let spent = match purpose {
+            Purpose::Handshake if self.phase == Phase::SynReceived => unanswered >= SYN_ACK_RETRIES,
+            Purpose::Handshake => unanswered >= SYN_RETRIES,
+            Purpose::Retransmit => unanswered >= retries,
+            // An orphan does not probe for ever, even if the peer answers each time.
+            Purpose::Probe => unanswered >= retries || (self.is_orphan() && backoff >= ORPHAN_RETRIES),
+            Purpose::FinWait2 | Purpose::TimeWait => return Outcome::Vanishes,
+        };
+        if spent {
+            core.trace(self.route.host, "net.timeout", self.route.connection, u64::from(unanswered));
+            if self.phase == Phase::SynReceived {
+                return Outcome::Vanishes;
+            }
+            return self.die(core, SocketError::TimedOut(self.route.remote));
+        }
+        self.retransmission.on_timeout();
+        match purpose {
+            Purpose::Handshake => {
+                wire.retransmissions += 1;
+                let kind = if self.phase == Phase::SynSent { Kind::Syn } else { Kind::SynAck };
+                self.send_bare(wire, core, kind);
+            }
+            Purpose::Retransmit => {
+                self.send.rewind();
+                self.send_one(wire, core);
+            }
+            _ => self.send_bare(wire, core, Kind::Probe),
+        }
+        self.plan_timer(core);
+        Outcome::Stays
+    }
+}

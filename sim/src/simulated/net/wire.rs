@@ -1,0 +1,218 @@
+//! The wire: packets on their way, the network cards they leave by, and the cuts they meet.
+//!
+//! A packet first waits for its host's card (one queue per host, and one for loopback), then travels, then arrives. A cut
+//! is looked at twice, when the packet departs and when it would arrive, so that a cut takes what is in flight with it. A
+//! host that goes silent takes with it what still waits in its card.
+
+use super::{
+    super::{
+        core::{Core, Event, HostId},
+        key::{Key, Stream},
+    },
+    link::{Fate, Lane, LinkSpec, LinkStats, NetStats},
+    model::NetEvent,
+    segment::Segment,
+};
+use slab::Slab;
+
+/// The way from one host to another, as it is now.
+#[derive(Clone)]
+struct Link {
+    spec: LinkSpec,
+    /// How many cuts are in force: faults may overlap.
+    cuts: u32,
+    stats: LinkStats,
+    /// Connections opened in this direction so far.
+    connections: u64,
+}
+
+impl Link {
+    fn new(spec: LinkSpec) -> Link {
+        Link { spec, cuts: 0, stats: LinkStats::default(), connections: 0 }
+    }
+}
+
+/// A host as the wire sees it.
+struct Card {
+    up: bool,
+    /// Counts how often the host went silent.
+    silences: u32,
+    silenced_ns: u64,
+    network_free_ns: u64,
+    loopback_free_ns: u64,
+}
+
+struct Packet {
+    segment: Segment,
+    departs_ns: u64,
+    silences: u32,
+}
+
+pub(super) struct Wire {
+    key: Key,
+    cards: Vec<Card>,
+    /// By sender, then by receiver.
+    links: Vec<Vec<Link>>,
+    packets: Slab<Packet>,
+    pub connects: u64,
+    pub retransmissions: u64,
+}
+
+impl Wire {
+    pub fn new(key: Key) -> Wire {
+        Wire { key, cards: Vec::new(), links: Vec::new(), packets: Slab::new(), connects: 0, retransmissions: 0 }
+    }
+
+    /// Adds the next host, which is off.
+    pub fn add_host(&mut self) {
+        for row in &mut self.links {
+            row.push(Link::new(LinkSpec::LAN));
+        }
+        let mut row = vec![Link::new(LinkSpec::LAN); self.links.len()];
+        row.push(Link::new(LinkSpec::LOOPBACK));
+        self.links.push(row);
+        self.cards.push(Card { up: false, silences: 0, silenced_ns: 0, network_free_ns: 0, loopback_free_ns: 0 });
+    }
+
+    fn link(&mut self, from: HostId, to: HostId) -> &mut Link {
+        &mut self.links[from.0 as usize][to.0 as usize]
+    }
+
+    pub fn set_link(&mut self, from: HostId, to: HostId, spec: LinkSpec) {
+        self.link(from, to).spec = spec;
+    }
+
+    pub fn cut(&mut self, from: HostId, to: HostId) {
+        self.link(from, to).cuts += 1;
+    }
+
+    pub fn heal(&mut self, from: HostId, to: HostId) {
+        let link = self.link(from, to);
+        link.cuts = link.cuts.saturating_sub(1);
+    }
+
+    #[cfg(test)]
+    pub fn is_cut(&self, from: HostId, to: HostId) -> bool {
+        self.links[from.0 as usize][to.0 as usize].cuts > 0
+    }
+
+    pub fn is_up(&self, host: HostId) -> bool {
+        self.cards[host.0 as usize].up
+    }
+
+    pub fn switch_on(&mut self, host: HostId) {
+        self.cards[host.0 as usize].up = true;
+    }
+
+    /// The host goes silent; what its card has not sent yet is gone.
+    pub fn switch_off(&mut self, host: HostId, now_ns: u64) {
+        let card = &mut self.cards[host.0 as usize];
+        if card.up {
+            *card = Card {
+                up: false,
+                silences: card.silences + 1,
+                silenced_ns: now_ns,
+                network_free_ns: now_ns,
+                loopback_free_ns: now_ns,
+            };
+        }
+    }
+
+    /// The ordinal of a new connection between these hosts.
+    pub fn count_connection(&mut self, from: HostId, to: Option<HostId>) -> u64 {
+        self.connects += 1;
+        let Some(to) = to else { return 0 };
+        let link = self.link(from, to);
+        link.connections += 1;
+        link.connections
+    }
+
+    /// The randomness of one direction of a connection. `role` tells the directions of a connection apart.
+    pub fn lane(&self, from: HostId, to: Option<HostId>, connection: u64, role: &str) -> Lane {
+        // No packet to an address that nobody has will ever ask for a draw, but the lane has to be something.
+        let to = to.map_or(u64::from(u32::MAX), |to| u64::from(to.0));
+        Lane::new(self.stream(role, u64::from(from.0), to, connection))
+    }
+
+    fn stream(&self, role: &str, from: u64, to: u64, connection: u64) -> Stream {
+        self.key.derive(role).index(from).index(to).index(connection).stream()
+    }
+
+    pub fn stats(&self) -> NetStats {
+        let mut stats =
+            NetStats { connects: self.connects, retransmissions: self.retransmissions, ..NetStats::default() };
+        for (row, from) in self.links.iter().zip(0..) {
+            for (link, to) in row.iter().zip(0..) {
+                stats.total += link.stats;
+                if link.stats != LinkStats::default() {
+                    stats.links.insert((HostId(from), HostId(to)), link.stats);
+                }
+            }
+        }
+        stats
+    }
+
+    /// Puts a segment on its way.
+    pub fn send(&mut self, core: &mut Core, lane: &mut Lane, segment: Segment) {
+        let (from, Some(to)) = (segment.from, segment.to) else {
+            return;
+        };
+        let link = &mut self.links[from.0 as usize][to.0 as usize];
+        let card = &mut self.cards[from.0 as usize];
+        let fate = lane.draw(&link.spec);
+        if !card.up {
+            return;
+        }
+        if link.cuts > 0 {
+            link.stats.dropped_by_cut += 1;
+            core.trace(from, "net.cut", u64::from(to.0), segment.sequence);
+            return;
+        }
+        let free_ns = if from == to { &mut card.loopback_free_ns } else { &mut card.network_free_ns };
+        let departs_ns = core.now_ns().max(*free_ns) + link.spec.serialisation_ns(segment.wire_bytes());
+        *free_ns = departs_ns;
+        match fate {
+            Fate::Lost => {
+                link.stats.lost += 1;
+                core.trace(from, "net.lost", u64::from(to.0), segment.sequence);
+            }
+            Fate::Arrives(latency_ns) => {
+                let arrives_ns = (departs_ns + latency_ns).max(lane.last_arrival_ns);
+                lane.last_arrival_ns = arrives_ns;
+                let silences = card.silences;
+                let slot = self.packets.insert(Packet { segment, departs_ns, silences });
+                let slot = u32::try_from(slot).expect("fewer than 2^32 packets are in flight");
+                core.schedule(arrives_ns, Event::Net(NetEvent::Arrival { slot }));
+            }
+        }
+    }
+
+    /// Takes a packet off the wire when its time has come; `None` if it never arrives.
+    pub fn receive(&mut self, core: &mut Core, slot: u32) -> Option<Segment> {
+        let Packet { segment, departs_ns, silences } = self.packets.remove(slot as usize);
+        let (from, to) = (segment.from, segment.to?);
+        let sender = &self.cards[from.0 as usize];
+        let left_in_time = sender.silences == silences || departs_ns <= sender.silenced_ns;
+        let receiver_up = self.cards[to.0 as usize].up;
+        let link = &mut self.links[from.0 as usize][to.0 as usize];
+        if !left_in_time || !receiver_up {
+            link.stats.dropped_by_silence += 1;
+            core.trace(to, "net.silence", u64::from(from.0), segment.sequence);
+            return None;
+        }
+        if link.cuts > 0 {
+            link.stats.dropped_by_cut += 1;
+            core.trace(to, "net.cut", u64::from(from.0), segment.sequence);
+            return None;
+        }
+        link.stats.delivered += 1;
+        link.stats.delivered_bytes += segment.payload.len() as u64;
+        Some(segment)
+    }
+
+    /// How many packets are in flight.
+    #[cfg(test)]
+    pub fn in_flight(&self) -> usize {
+        self.packets.len()
+    }
+}
