@@ -1,0 +1,219 @@
+//! Open files, and the future of a call that takes time.
+
+use super::model::{Disk, DiskError, HandleId, OperationId, Request};
+use crate::simulated::{
+    core::{Core, ProcessId},
+    kernel,
+};
+use std::{future::poll_fn, io, path::Path, sync::Arc};
+
+/// An open file. Clones share it.
+#[derive(Clone, Debug)]
+pub struct File(Arc<Opened>);
+
+#[derive(Debug)]
+struct Opened {
+    handle: HandleId,
+    process: ProcessId,
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        // `None`: the simulation is over.
+        let _ = kernel::try_with(|kernel| {
+            let (disk, core) = kernel.disk(self.process.host);
+            disk.close(core, self.handle);
+        });
+    }
+}
+
+/// How to open a file; see [`std::fs::OpenOptions`].
+#[derive(Clone, Debug, Default)]
+pub struct OpenOptions {
+    pub(super) read: bool,
+    pub(super) write: bool,
+    pub(super) create: bool,
+    pub(super) create_new: bool,
+    pub(super) truncate: bool,
+}
+
+impl OpenOptions {
+    pub fn new() -> OpenOptions {
+        OpenOptions::default()
+    }
+
+    /// For reading.
+    pub fn read(&mut self, yes: bool) -> &mut OpenOptions {
+        self.read = yes;
+        self
+    }
+
+    /// For writing.
+    pub fn write(&mut self, yes: bool) -> &mut OpenOptions {
+        self.write = yes;
+        self
+    }
+
+    /// Creates the file if it is not there.
+    pub fn create(&mut self, yes: bool) -> &mut OpenOptions {
+        self.create = yes;
+        self
+    }
+
+    /// Creates the file, and fails if it is there.
+    pub fn create_new(&mut self, yes: bool) -> &mut OpenOptions {
+        self.create_new = yes;
+        self
+    }
+
+    /// Cuts the file to nothing.
+    pub fn truncate(&mut self, yes: bool) -> &mut OpenOptions {
+        self.truncate = yes;
+        self
+    }
+
+    /// Opens the file at `path`.
+    ///
+    /// # Errors
+    /// As [`std::fs::OpenOptions::open`].
+    pub async fn open(&self, path: impl AsRef<Path>) -> io::Result<File> {
+        let process = kernel::current_process();
+        let handle = enter(process, |disk, core, wall_ms| disk.open(core, process, self, path.as_ref(), wall_ms))?;
+        Ok(File(Arc::new(Opened { handle, process })))
+    }
+}
+
+impl File {
+    fn enter<R>(&self, work: impl FnOnce(&mut Disk, HandleId) -> Result<R, DiskError>) -> io::Result<R> {
+        enter(self.0.process, |disk, _, _| work(disk, self.0.handle))
+    }
+
+    /// Reads at `offset`; returns how many bytes were read, 0 at the end of the file.
+    ///
+    /// # Errors
+    /// When the file was not opened for reading.
+    pub async fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let (handle, len) = (self.0.handle, buffer.len() as u64);
+        call(self.0.process, |_| Request::Read { handle, offset, len }).await?;
+        self.enter(|disk, handle| disk.read(handle, buffer, offset))
+    }
+
+    /// Fills `buffer` from `offset`.
+    ///
+    /// # Errors
+    /// `UnexpectedEof` when the file ends before.
+    pub async fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        // A read ends early only at the end of the file, so there is nothing to try again.
+        if self.read_at(buffer, offset).await? < buffer.len() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        Ok(())
+    }
+
+    /// Writes all of `bytes` at `offset`, into the page cache.
+    ///
+    /// # Errors
+    /// `StorageFull`, with a part written; when the file was not opened for writing.
+    pub async fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        let handle = self.0.handle;
+        call(self.0.process, |wall_ms| Request::Write { handle, offset, bytes: bytes.to_vec(), wall_ms }).await
+    }
+
+    /// The size in bytes.
+    ///
+    /// # Errors
+    /// When the process is dead.
+    pub async fn len(&self) -> io::Result<u64> {
+        self.enter(|disk, handle| disk.len(handle))
+    }
+
+    /// Cuts or extends the file to this size; new bytes are zero.
+    ///
+    /// # Errors
+    /// When the file was not opened for writing.
+    pub async fn set_len(&self, bytes: u64) -> io::Result<()> {
+        let handle = self.0.handle;
+        call(self.0.process, |wall_ms| Request::SetLen { handle, len: bytes, wall_ms }).await
+    }
+
+    /// Reserves room for the first `bytes` of the file and makes it at least that long, zero-filled.
+    ///
+    /// # Errors
+    /// `StorageFull` when there is no room.
+    pub async fn preallocate(&self, bytes: u64) -> io::Result<()> {
+        let handle = self.0.handle;
+        call(self.0.process, |wall_ms| Request::Preallocate { handle, len: bytes, wall_ms }).await
+    }
+
+    /// Makes the content and the size durable (`fdatasync`).
+    ///
+    /// # Errors
+    /// When the process is dead.
+    pub async fn sync_data(&self) -> io::Result<()> {
+        let handle = self.0.handle;
+        call(self.0.process, |_| Request::Sync { handle, all: false }).await
+    }
+
+    /// Makes the content and all metadata of the file durable (`fsync`); not its directory entry, see
+    /// [`super::sync_dir`].
+    ///
+    /// # Errors
+    /// As [`File::sync_data`].
+    pub async fn sync_all(&self) -> io::Result<()> {
+        let handle = self.0.handle;
+        call(self.0.process, |_| Request::Sync { handle, all: true }).await
+    }
+
+    /// Takes the exclusive advisory lock of the file; it is held until the process ends or the file is closed.
+    ///
+    /// # Errors
+    /// `WouldBlock` when another open file holds it.
+    pub fn try_lock(&self) -> io::Result<()> {
+        self.enter(|disk, handle| disk.try_lock(handle))
+    }
+}
+
+/// Enters the disk of a process's host, with the reading of the host's wall clock.
+pub(super) fn enter<R>(
+    process: ProcessId,
+    work: impl FnOnce(&mut Disk, &mut Core, i64) -> Result<R, DiskError>,
+) -> io::Result<R> {
+    kernel::with(|kernel| {
+        if !kernel.is_alive(process) {
+            return Err(DiskError::Dead.into());
+        }
+        let now_ns = kernel.core.now_ns();
+        let wall_ms = kernel.host(process.host).clock.wall_ms(now_ns);
+        let (disk, core) = kernel.disk(process.host);
+        work(disk, core, wall_ms).map_err(io::Error::from)
+    })
+}
+
+/// Makes a call and waits for its end.
+pub(super) async fn call(process: ProcessId, request: impl FnOnce(i64) -> Request) -> io::Result<()> {
+    let operation = enter(process, |disk, core, wall_ms| disk.begin(core, process, request(wall_ms)))?;
+    let in_flight = InFlight { process, operation };
+    poll_fn(|context| {
+        kernel::with(|kernel| in_flight.disk(kernel).poll(operation, context.waker())).map_err(io::Error::from)
+    })
+    .await
+}
+
+/// A call whose end somebody waits for; when dropped before, the call goes on alone.
+struct InFlight {
+    process: ProcessId,
+    operation: OperationId,
+}
+
+impl InFlight {
+    fn disk<'a>(&self, kernel: &'a mut kernel::Kernel) -> &'a mut Disk {
+        kernel.disk(self.process.host).0
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        // `None`: the simulation is over.
+        let _ = kernel::try_with(|kernel| self.disk(kernel).abandon(self.operation));
+    }
+}

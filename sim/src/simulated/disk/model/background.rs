@@ -1,0 +1,220 @@
+//! What happens by itself: the flusher writes old dirty pages back, the drive drains its cache, the journal commits.
+//!
+//! Nothing of it has an event of its own: [`Disk::advance`] catches up, in the order of time, whenever somebody looks at the
+//! disk.
+
+use super::{Disk, DiskSpec, InodeId};
+use crate::simulated::key::{Key, Stream};
+use std::collections::{BTreeMap, VecDeque};
+
+/// A page that became dirty, and when.
+#[derive(Clone, Copy)]
+struct BecameDirty {
+    since_ns: u64,
+    file: InodeId,
+    page: u64,
+}
+
+/// The timers of one disk.
+pub(super) struct Background {
+    key: Key,
+    batches: u64,
+    /// The flusher wakes at this time plus multiples of its interval.
+    writeback_phase_ns: u64,
+    /// In the order of time. Entries of pages that have been cleaned since are skipped.
+    dirty: VecDeque<BecameDirty>,
+    /// What is in the device cache, by the time at which it drains (the second number keeps them apart).
+    draining: BTreeMap<(u64, u64), (InodeId, u64)>,
+    last_drain: u64,
+    /// When the journal's timer commits the changes of metadata that wait.
+    journal_due_ns: Option<u64>,
+    /// Nothing happens by itself before this time. Spares the usual call the look at everything.
+    idle_until_ns: u64,
+}
+
+/// Pages that enter the device cache together.
+pub(super) struct Batch<'a> {
+    background: &'a mut Background,
+    stream: Stream,
+    at_ns: u64,
+}
+
+impl Background {
+    pub fn new(spec: &DiskSpec, key: Key) -> Background {
+        Background {
+            key,
+            batches: 0,
+            writeback_phase_ns: key.derive("phase").stream().below(spec.writeback_interval_ns),
+            dirty: VecDeque::new(),
+            draining: BTreeMap::new(),
+            last_drain: 0,
+            journal_due_ns: None,
+            idle_until_ns: 0,
+        }
+    }
+
+    /// Something will happen by itself at this time.
+    pub fn wake_by(&mut self, at_ns: u64) {
+        self.idle_until_ns = self.idle_until_ns.min(at_ns);
+    }
+
+    /// A page became dirty.
+    pub fn became_dirty(&mut self, spec: &DiskSpec, file: InodeId, page: u64, now_ns: u64) {
+        self.wake_by(now_ns + spec.dirty_expire_ns);
+        self.dirty.push_back(BecameDirty { since_ns: now_ns, file, page });
+    }
+
+    /// Pages are about to enter the device cache.
+    pub fn batch(&mut self, at_ns: u64) -> Batch<'_> {
+        self.batches += 1;
+        let stream = self.key.index(self.batches).stream();
+        Batch { background: self, stream, at_ns }
+    }
+
+    /// The machine has died: there is nothing to do any more.
+    pub fn clear(&mut self) {
+        self.dirty.clear();
+        self.draining.clear();
+        self.journal_due_ns = None;
+    }
+
+    /// The first time at which the flusher is awake, from `at_ns` on.
+    fn writeback_tick_ns(&self, spec: &DiskSpec, at_ns: u64) -> u64 {
+        let interval_ns = spec.writeback_interval_ns.max(1);
+        let ticks = at_ns.saturating_sub(self.writeback_phase_ns).div_ceil(interval_ns);
+        self.writeback_phase_ns + ticks * interval_ns
+    }
+}
+
+impl Batch<'_> {
+    /// This page of the batch drains by itself after a keyed time.
+    pub fn drain_later(&mut self, spec: &DiskSpec, file: InodeId, page: u64) {
+        self.background.last_drain += 1;
+        let at_ns = self.at_ns + spec.drain_ns(&mut self.stream);
+        self.background.wake_by(at_ns);
+        self.background.draining.insert((at_ns, self.background.last_drain), (file, page));
+    }
+}
+
+impl Disk {
+    /// Some metadata changed: the journal will commit it when its timer ends, if nobody does before.
+    pub(super) fn changed_metadata(&mut self, now_ns: u64) {
+        let due_ns = *self.background.journal_due_ns.get_or_insert(now_ns + self.spec.journal_commit_ns);
+        self.background.wake_by(due_ns);
+    }
+
+    /// Catches up with everything that happened by itself until now.
+    pub fn advance(&mut self, now_ns: u64) {
+        if now_ns < self.background.idle_until_ns {
+            return;
+        }
+        loop {
+            let journal_ns = self.background.journal_due_ns.unwrap_or(u64::MAX);
+            let transfer_ns = self.syncs.transfer_due_ns().unwrap_or(u64::MAX);
+            let writeback_ns = self.writeback_due_ns().unwrap_or(u64::MAX);
+            let next_ns = journal_ns.min(transfer_ns).min(writeback_ns);
+            if next_ns > now_ns {
+                self.drain_until(now_ns);
+                let drain_ns = self.background.draining.first_key_value().map_or(u64::MAX, |(key, _)| key.0);
+                self.background.idle_until_ns = next_ns.min(drain_ns);
+                return;
+            }
+            self.drain_until(next_ns);
+            if next_ns == transfer_ns {
+                self.end_transfer();
+            } else if next_ns == writeback_ns {
+                self.write_back(next_ns);
+            } else {
+                self.commit_journal();
+            }
+        }
+    }
+
+    /// When the flusher next finds a page that has been dirty for long enough.
+    fn writeback_due_ns(&mut self) -> Option<u64> {
+        while let Some(oldest) = self.background.dirty.front() {
+            if self.is_dirty_since(*oldest) {
+                let expires_ns = oldest.since_ns + self.spec.dirty_expire_ns;
+                return Some(self.background.writeback_tick_ns(&self.spec, expires_ns));
+            }
+            self.background.dirty.pop_front();
+        }
+        None
+    }
+
+    fn is_dirty_since(&self, entry: BecameDirty) -> bool {
+        self.files
+            .get(&entry.file)
+            .and_then(|file| file.page(entry.page))
+            .is_some_and(|page| page.is_dirty() && page.dirty_since_ns == entry.since_ns)
+    }
+
+    /// The flusher wakes and hands the pages that have been dirty for long enough to the drive, which drains them in any
+    /// order.
+    fn write_back(&mut self, at_ns: u64) {
+        let mut batch = self.background.batch(at_ns);
+        let mut busy = Vec::new();
+        while let Some(&oldest) = batch.background.dirty.front() {
+            if oldest.since_ns + self.spec.dirty_expire_ns > at_ns {
+                break;
+            }
+            batch.background.dirty.pop_front();
+            let page = self.files.get_mut(&oldest.file).and_then(|file| file.page_mut(oldest.page));
+            let Some(page) = page.filter(|page| page.is_dirty() && page.dirty_since_ns == oldest.since_ns) else {
+                continue;
+            };
+            if page.in_transfer {
+                // A sync has an older version under way: a newer one must not overtake it. Next time.
+                page.dirty_since_ns = at_ns;
+                busy.push(BecameDirty { since_ns: at_ns, ..oldest });
+                continue;
+            }
+            self.stats.written_back_pages += 1;
+            if page.write_back() {
+                batch.drain_later(&self.spec, oldest.file, oldest.page);
+            }
+        }
+        self.background.dirty.extend(busy);
+    }
+
+    /// The journal's timer has ended: all metadata becomes durable. The commit record is written with a flush, so the
+    /// device cache is drained as well.
+    fn commit_journal(&mut self) {
+        self.background.journal_due_ns = None;
+        self.stats.journal_commits += 1;
+        self.flush_device();
+        let covers = self.last_number;
+        for file in self.files.values_mut() {
+            file.commit_size(covers);
+            file.durable_modified_ms = file.modified_ms;
+        }
+        if self.namespace.has_waiting() {
+            self.namespace.commit_all();
+            self.reap();
+        }
+    }
+
+    /// FLUSH CACHE: everything in the device cache goes to the media.
+    pub(super) fn flush_device(&mut self) {
+        for (file, page) in std::mem::take(&mut self.background.draining).into_values() {
+            self.drain(file, page);
+        }
+    }
+
+    fn drain_until(&mut self, now_ns: u64) {
+        while let Some(entry) = self.background.draining.first_entry() {
+            if entry.key().0 > now_ns {
+                break;
+            }
+            let (file, page) = entry.remove();
+            self.drain(file, page);
+        }
+    }
+
+    fn drain(&mut self, file: InodeId, page: u64) {
+        // A page that was cut off has left the cache with its file's end.
+        if let Some(page) = self.files.get_mut(&file).and_then(|file| file.page_mut(page)) {
+            page.drain();
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! What a crash takes: the table in the module's text, drawn by key.
+//!
+//! How kind a crash is varies from crash to crash: the share of dirty pages that early write-back had moved, the share of
+//! the device cache that had been drained, and the share of entry operations that the journal had written are each drawn
+//! from 0, 10, 50 and 90 %.
+
+use super::{
+    CrashReport, Disk, InodeId,
+    background::Background,
+    namespace::Namespace,
+    page::{SECTOR_BYTES, SECTORS, Tear},
+    sync::{ActiveSync, SyncQueue},
+};
+use crate::simulated::{
+    core::{Core, Crash, HostId},
+    key::{Key, Stream},
+};
+use std::collections::BTreeMap;
+
+/// A drive is in the act of writing at most this many sectors when the power fails.
+const TORN_SECTORS_MAX: u64 = 3;
+
+type Tears = BTreeMap<(InodeId, u64), Vec<Tear>>;
+
+/// How kind this crash is.
+fn survival_probability(key: Key) -> f64 {
+    [0.0, 0.1, 0.5, 0.9][key.stream().below(4) as usize]
+}
+
+impl Disk {
+    /// The host's process, kernel, power or drive fails. What the disk holds afterwards is what the next process finds.
+    pub fn crash(&mut self, core: &mut Core, host: HostId, crash: Crash) -> CrashReport {
+        let now_ns = core.now_ns();
+        self.advance(now_ns);
+        self.stats.crashes += 1;
+        let key = self.key.derive("crash").index(self.stats.crashes);
+        let mut report = CrashReport::new(crash);
+        let files_before = self.namespace.files(false);
+        self.handles.clear();
+        match crash {
+            Crash::Disk => self.lose_everything(&mut report),
+            Crash::Process => {
+                report.cut_writes = self.cut_operations(core, key.derive("cut"));
+                for file in self.files.values_mut() {
+                    file.locked_by = None;
+                    file.busy_until_ns = 0;
+                }
+                self.reap();
+            }
+            Crash::Os | Crash::Power => {
+                report.cut_writes = self.cut_operations(core, key.derive("cut"));
+                self.operations.clear();
+                if let Some(active) = self.syncs.clear() {
+                    self.stop_transfer(active, now_ns, key.derive("transfer").stream());
+                }
+                self.lose_caches(crash, key, &mut report);
+                report.lost_entries = {
+                    let key = key.derive("entries");
+                    let mut streams: BTreeMap<InodeId, (f64, Stream)> = BTreeMap::new();
+                    self.namespace.crash(|dir| {
+                        let (probability, stream) = streams.entry(dir).or_insert_with(|| {
+                            let key = key.index(dir.0);
+                            (survival_probability(key.derive("probability")), key.stream())
+                        });
+                        stream.chance(*probability)
+                    })
+                };
+                self.background.clear();
+                self.reap();
+            }
+        }
+        let files_after = self.namespace.files(false);
+        let is_there = |path: &String| files_after.binary_search_by(|(other, _)| other.cmp(path)).is_ok();
+        report.lost_files = files_before.iter().filter(|(path, _)| !is_there(path)).count() as u64;
+        self.stats.last_crash = Some(report);
+        core.trace(host, "disk.crash", report.lost_sectors, report.kept_sectors);
+        core.trace(host, "disk.crash.names", report.lost_entries, report.undone_sizes);
+        report
+    }
+
+    fn lose_everything(&mut self, report: &mut CrashReport) {
+        let pages: usize = self.files.values().map(|file| file.page_count()).sum();
+        report.lost_sectors = pages as u64 * u64::from(SECTORS);
+        self.operations.clear();
+        self.files.clear();
+        self.namespace = Namespace::new(InodeId(0));
+        self.background = Background::new(&self.spec, self.key.derive("background").index(self.stats.crashes));
+        self.syncs = SyncQueue::new(self.key.derive("sync").index(self.stats.crashes));
+        self.used_pages = 0;
+    }
+
+    /// A sync was under way: its transfer, if it is not complete, stops after the share of the time that has passed, in
+    /// keyed order.
+    fn stop_transfer(&mut self, active: ActiveSync, now_ns: u64, mut stream: Stream) {
+        let id = active.file();
+        let (passed_ns, whole_ns) = (now_ns - active.from_ns, active.transferred_ns - active.from_ns);
+        let share = if whole_ns == 0 { 1.0 } else { passed_ns as f64 / whole_ns as f64 };
+        let (arrived, stopped): (Vec<_>, Vec<_>) = active.snapshots.into_iter().partition(|_| stream.chance(share));
+        self.move_to_device(id, arrived, now_ns);
+        if let Some(file) = self.files.get_mut(&id) {
+            for snapshot in stopped {
+                if let Some(page) = file.page_mut(snapshot.page) {
+                    page.cancel_transfer(snapshot.sectors);
+                }
+            }
+        }
+    }
+
+    /// The page cache is lost, and after a power loss a part of the device cache; sizes fall back.
+    fn lose_caches(&mut self, crash: Crash, key: Key, report: &mut CrashReport) {
+        let written_back = survival_probability(key.derive("written-back"));
+        let drained = match crash {
+            Crash::Power => survival_probability(key.derive("drained")),
+            _ => 1.0,
+        };
+        let pages_key = key.derive("page");
+        let mut in_device_cache = Vec::new();
+        for (&id, file) in &mut self.files {
+            let file_key = pages_key.index(id.0);
+            for (number, page) in file.pages_mut() {
+                if page.is_dirty() && file_key.index(number).derive("written-back").stream().chance(written_back) {
+                    page.write_back();
+                }
+                report.lost_sectors += u64::from(page.dirty().count_ones());
+                in_device_cache.extend(sectors(page.undrained()).map(|sector| (id, number, sector)));
+            }
+        }
+        let tears = match crash {
+            Crash::Power => tear(&in_device_cache, key.derive("tear").stream(), report),
+            _ => Tears::new(),
+        };
+        for (&id, file) in &mut self.files {
+            let file_key = pages_key.index(id.0);
+            file.crash_pages(|number, page| {
+                let torn = tears.get(&(id, number)).map_or(&[][..], Vec::as_slice);
+                let torn_mask = torn.iter().fold(0, |mask, tear| mask | 1 << tear.sector);
+                let mut surviving = page.undrained();
+                if drained < 1.0 && surviving != 0 {
+                    let mut stream = file_key.index(number).derive("drained").stream();
+                    surviving = sectors(surviving)
+                        .filter(|_| stream.chance(drained))
+                        .fold(0, |mask, sector| mask | 1 << sector);
+                }
+                surviving &= !torn_mask;
+                // The dirty sectors are counted above: what the drive had of them is not the newest version.
+                let newest = page.undrained() & !page.dirty() & !torn_mask;
+                report.kept_sectors += u64::from((newest & surviving).count_ones());
+                report.lost_sectors += u64::from((newest & !surviving).count_ones());
+                page.after_crash(surviving, torn)
+            });
+            let changes = file.size_changes();
+            if changes != 0 {
+                let kept = kept_changes(changes, key.derive("size").index(id.0).stream());
+                report.undone_sizes += u64::from(kept != changes);
+                file.undo_sizes(kept);
+            }
+        }
+    }
+}
+
+fn sectors(mask: u8) -> impl Iterator<Item = u8> {
+    (0..SECTORS).filter(move |sector| mask & 1 << sector != 0)
+}
+
+/// How many of the waiting changes of a size survive: none, all, or something in between, a third each.
+fn kept_changes(changes: usize, mut stream: Stream) -> usize {
+    match stream.below(3) {
+        0 => 0,
+        1 => changes,
+        _ => stream.below(changes as u64 + 1) as usize,
+    }
+}
+
+/// Picks the sectors that the power loss caught in the act of being written, among those on their way.
+fn tear(in_device_cache: &[(InodeId, u64, u8)], mut stream: Stream, report: &mut CrashReport) -> Tears {
+    let mut tears = Tears::new();
+    if in_device_cache.is_empty() {
+        return tears;
+    }
+    for _ in 0..stream.below(TORN_SECTORS_MAX + 1) {
+        let (id, page, sector) = in_device_cache[stream.below(in_device_cache.len() as u64) as usize];
+        let tear =
+            Tear { sector, at: stream.range(1, SECTOR_BYTES as u64 - 1) as usize, new_first: stream.chance(0.5) };
+        let of_page = tears.entry((id, page)).or_default();
+        if of_page.iter().all(|other: &Tear| other.sector != sector) {
+            of_page.push(tear);
+            report.torn_sectors += 1;
+        }
+    }
+    tears
+}

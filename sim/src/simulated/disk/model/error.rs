@@ -1,0 +1,57 @@
+//! What a disk call can be refused for.
+
+use std::io;
+
+/// A refused or failed disk call. The kinds of [`io::Error`] that it turns into are those of the real file system, so that
+/// a program takes the same path in both bodies.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DiskError {
+    #[error("{path}: there is no such file or directory")]
+    NotFound { path: String },
+    #[error("{path}: exists already")]
+    AlreadyExists { path: String },
+    #[error("{path}: is not a directory")]
+    NotADirectory { path: String },
+    #[error("{path}: is a directory")]
+    IsADirectory { path: String },
+    #[error("{path}: the directory is not empty")]
+    NotEmpty { path: String },
+    #[error(
+        "{path}: not a path that can be used here; use UTF-8 names, and none for the root or a directory's own child"
+    )]
+    BadPath { path: String },
+    #[error(
+        "no space left on the disk: {needed_bytes} bytes more are needed, {available_bytes} are available; delete files or \
+         give the disk a larger capacity"
+    )]
+    Full { needed_bytes: u64, available_bytes: u64 },
+    #[error("the file is locked by another open file; does another process use this directory?")]
+    Locked,
+    #[error("the file was opened without the right to {right} it; ask for that right in OpenOptions")]
+    NotPermitted { right: &'static str },
+    #[error("offset {offset} with length {len} is beyond what a file can hold")]
+    TooLarge { offset: u64, len: u64 },
+    #[error("the open options ask for neither read nor write access, or to create or truncate without write access")]
+    BadOptions,
+    #[error("the process that opened this file or began this call is dead")]
+    Dead,
+}
+
+impl From<DiskError> for io::Error {
+    fn from(error: DiskError) -> io::Error {
+        let kind = match &error {
+            DiskError::NotFound { .. } => io::ErrorKind::NotFound,
+            DiskError::AlreadyExists { .. } => io::ErrorKind::AlreadyExists,
+            DiskError::NotADirectory { .. } => io::ErrorKind::NotADirectory,
+            DiskError::IsADirectory { .. } => io::ErrorKind::IsADirectory,
+            DiskError::NotEmpty { .. } => io::ErrorKind::DirectoryNotEmpty,
+            DiskError::BadPath { .. } | DiskError::BadOptions => io::ErrorKind::InvalidInput,
+            DiskError::Full { .. } => io::ErrorKind::StorageFull,
+            DiskError::Locked => io::ErrorKind::WouldBlock,
+            // EBADF has no stable kind: std gives `Uncategorized` for it, which cannot be named.
+            DiskError::NotPermitted { .. } | DiskError::Dead => io::ErrorKind::Other,
+            DiskError::TooLarge { .. } => io::ErrorKind::FileTooLarge,
+        };
+        io::Error::new(kind, error)
+    }
+}

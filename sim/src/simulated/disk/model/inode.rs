@@ -1,0 +1,330 @@
+//! A file: its pages, its size, and the durability of its size.
+//!
+//! The size is metadata and so has a durability of its own: every change that is not yet durable is kept in order, and a
+//! crash undoes some number of the last ones (the journal is ordered, so what survives is a prefix). Undoing growth cuts
+//! the file; undoing a cut brings the old bytes back, because the blocks of a cut are not reused before it is durable.
+//!
+//! Space: `preallocate` reserves the first pages of a file, and every page written beyond them takes one more. Growing by
+//! `set_len` leaves a hole, which takes none.
+
+use super::page::{PAGE_BYTES, Page, PageBytes, zero_tail};
+use std::collections::BTreeMap;
+
+const PAGE: u64 = PAGE_BYTES as u64;
+
+/// A change of size that is not yet durable.
+#[derive(Debug)]
+pub(super) struct SizeChange {
+    /// Place in the order of all changes of metadata of this disk.
+    pub sequence: u64,
+    pub from: u64,
+    pub to: u64,
+    reserved_pages_before: u64,
+    /// Of a cut: the pages it removed, as the drive had them.
+    removed: BTreeMap<u64, PageBytes>,
+}
+
+/// The content and the metadata of a file.
+#[derive(Debug, Default)]
+pub(super) struct FileNode {
+    pages: BTreeMap<u64, Page>,
+    /// Pages that became dirty since the last sync; may name a page twice, or one that was written back meanwhile.
+    became_dirty: Vec<u64>,
+    size: u64,
+    size_changes: Vec<SizeChange>,
+    reserved_pages: u64,
+    /// Pages beyond the reserved ones.
+    unreserved_pages: u64,
+    pub modified_ms: i64,
+    pub durable_modified_ms: i64,
+    /// The handle that holds the advisory lock.
+    pub locked_by: Option<u64>,
+    /// Whether a directory has it, in the view of programs.
+    pub linked: bool,
+    /// Whether its pages count as taken: it is linked or open. A call that was abandoned can reach a file that is neither,
+    /// while its removal waits to become durable; it has no effect then.
+    pub counted: bool,
+    /// Until then a write or a change of size is going on, and the next has to wait (the inode lock).
+    pub busy_until_ns: u64,
+}
+
+/// The pages that `len` bytes fill.
+pub(super) fn pages_for(len: u64) -> u64 {
+    len.div_ceil(PAGE)
+}
+
+/// Splits a range of a file at page boundaries: (page, offset in the page, range in the buffer).
+fn pieces(offset: u64, len: usize) -> impl Iterator<Item = (u64, usize, std::ops::Range<usize>)> {
+    let mut done = 0;
+    std::iter::from_fn(move || {
+        (done < len).then(|| {
+            let position = offset + done as u64;
+            let at = (position % PAGE) as usize;
+            let start = done;
+            done = len.min(start + PAGE_BYTES - at);
+            (position / PAGE, at, start..done)
+        })
+    })
+}
+
+impl FileNode {
+    pub fn new(now_ms: i64) -> FileNode {
+        FileNode {
+            modified_ms: now_ms,
+            durable_modified_ms: now_ms,
+            linked: true,
+            counted: true,
+            ..FileNode::default()
+        }
+    }
+
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// The pages of the disk's room that this file takes.
+    pub fn used_pages(&self) -> u64 {
+        self.reserved_pages + self.unreserved_pages
+    }
+
+    pub fn page_count(&self) -> usize {
+        self.pages.len()
+    }
+
+    pub fn page_mut(&mut self, number: u64) -> Option<&mut Page> {
+        self.pages.get_mut(&number)
+    }
+
+    pub fn page(&self, number: u64) -> Option<&Page> {
+        self.pages.get(&number)
+    }
+
+    pub fn pages_mut(&mut self) -> impl Iterator<Item = (u64, &mut Page)> {
+        self.pages.iter_mut().map(|(&number, page)| (number, page))
+    }
+
+    /// Copies from the page cache; returns how many bytes there were.
+    pub fn read(&self, offset: u64, buffer: &mut [u8]) -> usize {
+        let available = self.size.saturating_sub(offset);
+        let len = usize::try_from(available).map_or(buffer.len(), |available| available.min(buffer.len()));
+        for (number, at, range) in pieces(offset, len) {
+            let part = &mut buffer[range];
+            match self.pages.get(&number) {
+                Some(page) => part.copy_from_slice(&page.cached()[at..at + part.len()]),
+                None => part.fill(0),
+            }
+        }
+        len
+    }
+
+    /// Brings a range into memory; returns how many pages had to come from the drive.
+    pub fn fault_in(&mut self, offset: u64, len: u64) -> u64 {
+        let end = offset.saturating_add(len).min(self.size);
+        if offset >= end {
+            return 0;
+        }
+        let mut missing = 0;
+        for page in self.pages.range_mut(offset / PAGE..end.div_ceil(PAGE)).map(|(_, page)| page) {
+            if !page.resident {
+                page.resident = true;
+                missing += 1;
+            }
+        }
+        missing
+    }
+
+    /// Writes into the page cache as far as there is room, and returns how many bytes that was. Takes the room from
+    /// `free_pages`, and names the pages that became dirty. Does not change the size.
+    pub fn write(
+        &mut self,
+        offset: u64,
+        bytes: &[u8],
+        now_ns: u64,
+        free_pages: &mut u64,
+        mut on_dirty: impl FnMut(u64),
+    ) -> usize {
+        for (number, at, range) in pieces(offset, bytes.len()) {
+            let start = range.start;
+            let page = match self.pages.entry(number) {
+                std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
+                std::collections::btree_map::Entry::Vacant(entry) => {
+                    if number >= self.reserved_pages {
+                        if *free_pages == 0 {
+                            return start;
+                        }
+                        *free_pages -= 1;
+                        self.unreserved_pages += 1;
+                    }
+                    entry.insert(Page::zeroed())
+                }
+            };
+            page.resident = true;
+            if page.write(at, &bytes[range], now_ns) {
+                self.became_dirty.push(number);
+                on_dirty(number);
+            }
+        }
+        bytes.len()
+    }
+
+    /// Changes the size. A cut removes what lies beyond; growth reads as zeros.
+    pub fn resize(&mut self, to: u64, sequence: u64) {
+        if to == self.size {
+            return;
+        }
+        let from = self.size;
+        let reserved_pages_before = self.reserved_pages;
+        let removed = if to < from { self.cut(to) } else { BTreeMap::new() };
+        self.size = to;
+        self.size_changes.push(SizeChange { sequence, from, to, reserved_pages_before, removed });
+    }
+
+    /// Reserves room for the first `len` bytes.
+    pub fn reserve(&mut self, len: u64) {
+        self.reserved_pages = self.reserved_pages.max(pages_for(len));
+        self.recount();
+    }
+
+    /// The pages that reserving `len` bytes would take.
+    pub fn pages_to_reserve(&self, len: u64) -> u64 {
+        let wanted = pages_for(len);
+        match wanted.checked_sub(self.reserved_pages) {
+            None => 0,
+            Some(more) => more - self.pages.range(self.reserved_pages..wanted).count() as u64,
+        }
+    }
+
+    /// Removes all content from `to` on; returns it as the drive had it.
+    fn cut(&mut self, to: u64) -> BTreeMap<u64, PageBytes> {
+        let mut removed = BTreeMap::new();
+        let at = (to % PAGE) as usize;
+        if at != 0
+            && let Some(page) = self.pages.get_mut(&(to / PAGE))
+        {
+            if let Some(device) = page.device() {
+                removed.insert(to / PAGE, device.clone());
+            }
+            page.zero_from(at);
+        }
+        for (number, page) in self.pages.split_off(&pages_for(to)) {
+            if let Some(device) = page.device() {
+                removed.insert(number, device.clone());
+            }
+        }
+        self.reserved_pages = self.reserved_pages.min(pages_for(to));
+        self.recount();
+        removed
+    }
+
+    fn recount(&mut self) {
+        self.unreserved_pages = self.pages.range(self.reserved_pages..).count() as u64;
+    }
+
+    /// The pages that are dirty now, in order; asks only about those that became dirty since the last call.
+    pub fn take_dirty(&mut self) -> Vec<u64> {
+        let mut numbers = std::mem::take(&mut self.became_dirty);
+        numbers.sort_unstable();
+        numbers.dedup();
+        numbers.retain(|number| self.pages.get(number).is_some_and(Page::is_dirty));
+        numbers
+    }
+
+    /// Makes the changes of size up to this place in the order durable.
+    pub fn commit_size(&mut self, up_to: u64) {
+        let durable = self.size_changes.partition_point(|change| change.sequence <= up_to);
+        self.size_changes.drain(..durable);
+    }
+
+    /// How many changes of size are not yet durable.
+    pub fn size_changes(&self) -> usize {
+        self.size_changes.len()
+    }
+
+    /// Puts every page through a crash, see [`Page::after_crash`].
+    pub fn crash_pages(&mut self, mut fate: impl FnMut(u64, Page) -> Option<Page>) {
+        let pages = std::mem::take(&mut self.pages);
+        self.pages = pages.into_iter().filter_map(|(number, page)| Some((number, fate(number, page)?))).collect();
+        self.became_dirty.clear();
+        self.locked_by = None;
+        self.busy_until_ns = 0;
+        self.modified_ms = self.durable_modified_ms;
+        self.recount();
+    }
+
+    /// Undoes all changes of size but the first `kept`, last first. The pages have been through the crash before.
+    pub fn undo_sizes(&mut self, kept: usize) {
+        let undone = self.size_changes.split_off(kept);
+        for change in undone.into_iter().rev() {
+            if change.to > change.from {
+                self.cut(change.from);
+            } else {
+                self.cut(change.to);
+                let first = change.to / PAGE;
+                let at = (change.to % PAGE) as usize;
+                for (number, old) in change.removed {
+                    let from = if number == first { at } else { 0 };
+                    match self.pages.get_mut(&number) {
+                        Some(page) => page.restore_from(from, &old),
+                        None => {
+                            let mut bytes = old;
+                            if from != 0 {
+                                std::sync::Arc::make_mut(&mut bytes)[..from].fill(0);
+                            }
+                            self.pages.insert(number, Page::on_media(bytes));
+                        }
+                    }
+                }
+            }
+            self.size = change.from;
+            self.reserved_pages = change.reserved_pages_before;
+        }
+        self.size_changes.clear();
+        self.recount();
+    }
+
+    /// The content as programs see it.
+    pub fn cached_bytes(&self) -> Vec<u8> {
+        let mut bytes = vec![0; usize::try_from(self.size).expect("simulated files fit into memory")];
+        self.read(0, &mut bytes);
+        bytes
+    }
+
+    /// The content that is on the media at the durable size: what a power loss leaves when it leaves the least.
+    pub fn durable_bytes(&self) -> Vec<u8> {
+        let mut bytes = vec![0; usize::try_from(self.size).expect("simulated files fit into memory")];
+        let copy = |number: u64, from: usize, page: &[u8; PAGE_BYTES], bytes: &mut Vec<u8>| {
+            let start = usize::try_from(number * PAGE).expect("simulated files fit into memory") + from;
+            if start < bytes.len() {
+                let len = (PAGE_BYTES - from).min(bytes.len() - start);
+                bytes[start..start + len].copy_from_slice(&page[from..from + len]);
+            }
+        };
+        for (&number, page) in &self.pages {
+            if let Some(media) = page.media() {
+                copy(number, 0, media, &mut bytes);
+            }
+        }
+        for change in self.size_changes.iter().rev() {
+            let from = usize::try_from(change.from).expect("simulated files fit into memory");
+            bytes.truncate(usize::try_from(change.to).expect("simulated files fit into memory"));
+            bytes.resize(from, 0);
+            for (&number, old) in &change.removed {
+                let at = if number == change.to / PAGE { (change.to % PAGE) as usize } else { 0 };
+                copy(number, at, old, &mut bytes);
+            }
+        }
+        bytes
+    }
+}
+
+/// Zeroes a snapshot of page `number` beyond a cut at `to`; `false` when nothing of the page is left.
+pub(super) fn cut_snapshot(number: u64, bytes: &mut PageBytes, to: u64) -> bool {
+    let start = number * PAGE;
+    if start >= to {
+        return false;
+    }
+    if to - start < PAGE {
+        zero_tail(bytes, (to - start) as usize);
+    }
+    true
+}

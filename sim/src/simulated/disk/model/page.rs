@@ -1,0 +1,204 @@
+//! A page: 4 KiB of a file in its three tiers, page cache → device cache → media.
+//!
+//! A page is eight sectors of 512 bytes. A sector is *dirty* when the page cache holds a newer version than the drive was
+//! given, and *undrained* when the drive's volatile cache holds a newer version than its media. From that follows the
+//! invariant which makes the tiers cheap: a sector that is not dirty (nor in transfer) is equal in the page cache and in
+//! the device cache, one that is not undrained is equal in the device cache and on the media. So handing a page down a
+//! tier is the clone of a reference, and bytes are copied only when a page is written again.
+
+use std::sync::Arc;
+
+/// The unit of the page cache.
+pub(super) const PAGE_BYTES: usize = 4096;
+/// The unit of which a drive writes all or (at a power loss, rarely) a part.
+pub(super) const SECTOR_BYTES: usize = 512;
+/// Sectors in a page: one bit each in a `u8`.
+pub(super) const SECTORS: u8 = (PAGE_BYTES / SECTOR_BYTES) as u8;
+
+pub(super) type PageBytes = Arc<[u8; PAGE_BYTES]>;
+
+/// One page of a file that was written at some time. Pages never written do not exist: they read as zeros.
+#[derive(Clone, Debug)]
+pub(super) struct Page {
+    cached: PageBytes,
+    /// What the drive would answer; `None` is zeros, as in `media`.
+    device: Option<PageBytes>,
+    media: Option<PageBytes>,
+    /// One bit per sector.
+    dirty: u8,
+    undrained: u8,
+    /// A sync is moving a snapshot of this page to the drive: the flusher keeps off.
+    pub in_transfer: bool,
+    /// Present in memory: reading it does not wait for the drive.
+    pub resident: bool,
+    /// When the page became dirty.
+    pub dirty_since_ns: u64,
+}
+
+/// One sector that a power loss caught in the act of being written.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tear {
+    pub sector: u8,
+    /// Bytes 0..at come from one version, the rest from the other.
+    pub at: usize,
+    /// Whether the part before `at` is the new one.
+    pub new_first: bool,
+}
+
+fn sector_mask(at: usize, len: usize) -> u8 {
+    (at / SECTOR_BYTES..=(at + len - 1) / SECTOR_BYTES).fold(0, |mask, sector| mask | 1 << sector)
+}
+
+fn sector_range(sector: u8) -> std::ops::Range<usize> {
+    let start = usize::from(sector) * SECTOR_BYTES;
+    start..start + SECTOR_BYTES
+}
+
+impl Page {
+    /// A page of zeros that no tier has seen.
+    pub fn zeroed() -> Page {
+        Page {
+            cached: Arc::new([0; PAGE_BYTES]),
+            device: None,
+            media: None,
+            dirty: 0,
+            undrained: 0,
+            in_transfer: false,
+            resident: true,
+            dirty_since_ns: 0,
+        }
+    }
+
+    /// A page that is on the media with these bytes and not in memory.
+    pub fn on_media(bytes: PageBytes) -> Page {
+        Page {
+            cached: bytes.clone(),
+            device: Some(bytes.clone()),
+            media: Some(bytes),
+            dirty: 0,
+            undrained: 0,
+            in_transfer: false,
+            resident: false,
+            dirty_since_ns: 0,
+        }
+    }
+
+    pub fn cached(&self) -> &[u8; PAGE_BYTES] {
+        &self.cached
+    }
+
+    pub fn media(&self) -> Option<&PageBytes> {
+        self.media.as_ref()
+    }
+
+    pub fn device(&self) -> Option<&PageBytes> {
+        self.device.as_ref()
+    }
+
+    pub fn is_dirty(&self) -> bool {
+        self.dirty != 0
+    }
+
+    /// Writes into the page cache; returns whether this made a clean page dirty. `bytes` is not empty and fits.
+    pub fn write(&mut self, at: usize, bytes: &[u8], now_ns: u64) -> bool {
+        Arc::make_mut(&mut self.cached)[at..at + bytes.len()].copy_from_slice(bytes);
+        let was_clean = self.dirty == 0;
+        self.dirty |= sector_mask(at, bytes.len());
+        if was_clean {
+            self.dirty_since_ns = now_ns;
+        }
+        was_clean
+    }
+
+    /// Takes a snapshot of the dirty sectors for a sync; they count as clean from here on.
+    pub fn begin_transfer(&mut self) -> (PageBytes, u8) {
+        self.in_transfer = true;
+        (self.cached.clone(), std::mem::take(&mut self.dirty))
+    }
+
+    /// The snapshot has arrived in the device cache. Returns whether the page had been drained before.
+    pub fn end_transfer(&mut self, snapshot: PageBytes, sectors: u8) -> bool {
+        self.in_transfer = false;
+        self.device = Some(snapshot);
+        let was_drained = self.undrained == 0;
+        self.undrained |= sectors;
+        was_drained
+    }
+
+    /// The snapshot will never arrive, because the kernel has died: its sectors are dirty after all.
+    pub fn cancel_transfer(&mut self, sectors: u8) {
+        self.in_transfer = false;
+        self.dirty |= sectors;
+    }
+
+    /// Hands all dirty sectors to the device cache. Returns whether the page had been drained before.
+    pub fn write_back(&mut self) -> bool {
+        let sectors = std::mem::take(&mut self.dirty);
+        self.end_transfer(self.cached.clone(), sectors)
+    }
+
+    /// The drive moves the page from its cache to the media.
+    pub fn drain(&mut self) {
+        if self.undrained != 0 {
+            self.media.clone_from(&self.device);
+            self.undrained = 0;
+        }
+    }
+
+    /// Zeroes the bytes from `at` on in every tier: the file was cut there.
+    pub fn zero_from(&mut self, at: usize) {
+        zero_tail(&mut self.cached, at);
+        for bytes in [&mut self.device, &mut self.media].into_iter().flatten() {
+            zero_tail(bytes, at);
+        }
+    }
+
+    /// Puts back on the media, from `at` on, what a cut of the file had removed.
+    pub fn restore_from(&mut self, at: usize, old: &PageBytes) {
+        let mut bytes = self.media.take().unwrap_or_else(|| Arc::new([0; PAGE_BYTES]));
+        Arc::make_mut(&mut bytes)[at..].copy_from_slice(&old[at..]);
+        *self = Page::on_media(bytes);
+    }
+
+    /// The dirty sectors, one bit each.
+    pub fn dirty(&self) -> u8 {
+        self.dirty
+    }
+
+    /// The sectors that a power loss may take from the device cache, one bit each.
+    pub fn undrained(&self) -> u8 {
+        self.undrained
+    }
+
+    /// The page after a crash: the page cache is gone, of the undrained sectors the `surviving` ones and the torn parts
+    /// reach the media. `None` when nothing of the page ever did.
+    pub fn after_crash(mut self, surviving: u8, tears: &[Tear]) -> Option<Page> {
+        let surviving = surviving & self.undrained;
+        if surviving == self.undrained && tears.is_empty() {
+            self.drain();
+        } else if (surviving != 0 || !tears.is_empty())
+            && let Some(device) = self.device.take()
+        {
+            let mut media = self.media.take().unwrap_or_else(|| Arc::new([0; PAGE_BYTES]));
+            let bytes = Arc::make_mut(&mut media);
+            for sector in (0..SECTORS).filter(|sector| surviving & 1 << sector != 0) {
+                bytes[sector_range(sector)].copy_from_slice(&device[sector_range(sector)]);
+            }
+            for tear in tears {
+                let sector = sector_range(tear.sector);
+                let cut = sector.start + tear.at;
+                let new = if tear.new_first { sector.start..cut } else { cut..sector.end };
+                bytes[new.clone()].copy_from_slice(&device[new]);
+            }
+            self.media = Some(media);
+        }
+        self.media.map(Page::on_media)
+    }
+}
+
+/// Zeroes the bytes from `at` on.
+pub(super) fn zero_tail(bytes: &mut PageBytes, at: usize) {
+    if bytes[at..].iter().any(|&byte| byte != 0) {
+        Arc::make_mut(bytes)[at..].fill(0);
+    }
+}

@@ -1,0 +1,129 @@
+//! Calls on paths. They act at once on what programs see; only [`sync_dir`] and [`read`] take time.
+
+use super::{
+    File, OpenOptions,
+    file::{call, enter},
+    model::Request,
+};
+use crate::simulated::kernel;
+use std::{io, path::Path};
+
+/// One entry of a directory.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DirEntry {
+    pub name: String,
+    pub is_dir: bool,
+}
+
+/// What is known of a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Metadata {
+    pub len: u64,
+    pub is_dir: bool,
+    /// Last modification, wall clock milliseconds since 1970.
+    pub modified_ms: i64,
+}
+
+/// The room on the file system that holds a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DiskUsage {
+    pub total_bytes: u64,
+    pub available_bytes: u64,
+}
+
+/// Creates a directory and its missing parents.
+///
+/// # Errors
+/// `NotADirectory` when a file is in the way.
+pub async fn create_dir_all(path: impl AsRef<Path>) -> io::Result<()> {
+    let process = kernel::current_process();
+    enter(process, |disk, core, wall_ms| disk.create_dir_all(core, process.host, path.as_ref(), wall_ms))
+}
+
+/// The entries of a directory, sorted by name.
+///
+/// # Errors
+/// `NotFound`, `NotADirectory`.
+pub async fn read_dir(path: impl AsRef<Path>) -> io::Result<Vec<DirEntry>> {
+    enter(kernel::current_process(), |disk, _, _| disk.read_dir(path.as_ref()))
+}
+
+/// Removes a file.
+///
+/// # Errors
+/// `NotFound`, `IsADirectory`.
+pub async fn remove_file(path: impl AsRef<Path>) -> io::Result<()> {
+    let process = kernel::current_process();
+    enter(process, |disk, core, wall_ms| disk.remove_file(core, process.host, path.as_ref(), wall_ms))
+}
+
+/// Removes a directory with all that is in it.
+///
+/// # Errors
+/// `NotFound`, `NotADirectory`.
+pub async fn remove_dir_all(path: impl AsRef<Path>) -> io::Result<()> {
+    let process = kernel::current_process();
+    enter(process, |disk, core, wall_ms| disk.remove_dir_all(core, process.host, path.as_ref(), wall_ms))
+}
+
+/// Renames a file or directory, replacing what had the new name.
+///
+/// # Errors
+/// As `rename(2)`.
+pub async fn rename(from: impl AsRef<Path>, to: impl AsRef<Path>) -> io::Result<()> {
+    let process = kernel::current_process();
+    enter(process, |disk, core, wall_ms| disk.rename(core, process.host, from.as_ref(), to.as_ref(), wall_ms))
+}
+
+/// What is known of a path.
+///
+/// # Errors
+/// `NotFound` when there is nothing.
+pub async fn metadata(path: impl AsRef<Path>) -> io::Result<Metadata> {
+    enter(kernel::current_process(), |disk, _, _| disk.metadata(path.as_ref()))
+}
+
+/// Whether there is something at a path.
+///
+/// # Errors
+/// When that cannot be found out.
+pub async fn exists(path: impl AsRef<Path>) -> io::Result<bool> {
+    match metadata(path).await {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Makes the entries of a directory durable: what was created, renamed and removed in it.
+///
+/// # Errors
+/// `NotFound`, `NotADirectory`.
+pub async fn sync_dir(path: impl AsRef<Path>) -> io::Result<()> {
+    let path = path.as_ref().to_path_buf();
+    call(kernel::current_process(), |_| Request::SyncDir { path }).await
+}
+
+/// The whole content of a file.
+///
+/// # Errors
+/// As [`OpenOptions::open`] and [`File::read_at`].
+pub async fn read(path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
+    let file: File = OpenOptions::new().read(true).open(path).await?;
+    let len = file.len().await?;
+    let mut bytes = vec![0; usize::try_from(len).map_err(|_| io::ErrorKind::FileTooLarge)?];
+    let read = file.read_at(&mut bytes, 0).await?;
+    bytes.truncate(read);
+    Ok(bytes)
+}
+
+/// The room on the file system that holds `path`.
+///
+/// # Errors
+/// `NotFound` when there is nothing at the path.
+pub async fn usage(path: impl AsRef<Path>) -> io::Result<DiskUsage> {
+    enter(kernel::current_process(), |disk, _, _| {
+        disk.metadata(path.as_ref())?;
+        Ok(disk.usage())
+    })
+}
