@@ -25,11 +25,8 @@ pub fn generate(kind: FaultKind, key: Key, host: &str, window: Window) -> Plan {
     let draw = |purpose: &str, (low, high): (u64, u64)| key.derive(purpose).stream().range(low, high);
     let host = host.to_owned();
     let crash = |crash, boot_after_ms| Action::Crash { host: host.clone(), crash, boot_after_ms };
-    let isolate = |direction| Action::Isolate {
-        host: host.clone(),
-        direction,
-        heal_after_ms: Some(draw("cut", CUT_MS)),
-    };
+    let isolate =
+        |direction| Action::Isolate { host: host.clone(), direction, heal_after_ms: Some(draw("cut", CUT_MS)) };
     let reboot_ms = Some(draw("reboot", REBOOT_MS));
     let action = match kind {
         FaultKind::None => return Plan::default(),

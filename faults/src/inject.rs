@@ -31,13 +31,7 @@ enum Step {
 ///
 /// # Panics
 /// When the plan names an unknown host.
-pub async fn inject(
-    world: &World,
-    plan: &Plan,
-    targets: &Targets,
-    heal_ms: u64,
-    mut observe: impl FnMut(u64, Effect),
-) {
+pub async fn inject(world: &World, plan: &Plan, targets: &Targets, heal_ms: u64, mut observe: impl FnMut(u64, Effect)) {
     let mut steps = plan
         .events
         .iter()

@@ -82,7 +82,9 @@ pub enum Direction {
 /// A plan that cannot be carried out.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
-    #[error("event {index} of the fault plan names the host `{host}`, which the scenario does not have; its hosts are: {known}")]
+    #[error(
+        "event {index} of the fault plan names the host `{host}`, which the scenario does not have; its hosts are: {known}"
+    )]
     UnknownHost { index: usize, host: String, known: String },
     #[error(
         "event {index} of the fault plan is at {at_ms} ms, after everything is healed at {heal_ms} ms; give an earlier at_ms"

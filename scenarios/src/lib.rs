@@ -1,1 +1,23 @@
-//! scenarios
+//! Scenarios: who talks to whom, what must hold, and the machinery that runs and judges them.
+//!
+//! A [`spec::Scenario`] and a seed make a run ([`run::run`]): hosts are built, the cluster and its clients are booted on
+//! them, a plan of faults is carried out, everything is healed, drained and read back. What was seen from outside is a
+//! history ([`history`]), which the oracles ([`oracle`]) judge against the mode's promise ([`promise`]); the outcome is a
+//! `reports::RunRecord`. [`cli`] is the `staticfire` command.
+
+#![cfg(not(feature = "real"))]
+
+pub mod catalogue;
+pub mod cli;
+mod cluster;
+pub mod history;
+pub mod message;
+pub mod oracle;
+pub mod promise;
+mod recorder;
+pub mod run;
+pub mod settings;
+pub mod spec;
+pub mod sweep;
+pub mod verdict;
+mod workload;

@@ -5,14 +5,14 @@
 //! makes the future of a process, called anew at every boot.
 //!
 //! ```
-//! use sim::world::{simulate, HostSpec, SimulationSpec};
+//! use sim::world::{Crash, HostSpec, SimulationSpec, simulate};
 //! use std::time::Duration;
 //!
 //! let run = simulate(SimulationSpec { seed: 7, ..Default::default() }, |world| async move {
 //!     let host = world.add_host(HostSpec::new("one", || async { sim::time::sleep(Duration::from_secs(3600)).await }));
 //!     world.boot(host);
 //!     world.sleep(Duration::from_secs(1)).await;
-//!     world.cut_power(host);
+//!     world.crash(host, Crash::Power);
 //!     world.now_ns()
 //! })
 //! .expect("nothing panicked");
@@ -206,6 +206,11 @@ fn panic_message(panic: &(dyn Any + Send)) -> String {
         .unwrap_or_else(|| "a panic without a message".to_owned())
 }
 
+/// True simulated time since the start in nanoseconds; `None` outside of a simulation. For log lines.
+pub fn now_ns() -> Option<u64> {
+    kernel::try_with(|kernel| kernel.core.now_ns())
+}
+
 impl World {
     /// True simulated time since the start, in nanoseconds.
     pub fn now_ns(&self) -> u64 {
@@ -224,14 +229,14 @@ impl World {
 
     /// Waits until true time `at_ns`.
     pub async fn sleep_until_ns(&self, at_ns: u64) {
-        let mut timer = TrueTimer { at_ns, timer: None };
+        let mut timer = TrueTimer(None);
         std::future::poll_fn(|context| {
             kernel::with(|kernel| {
-                let fired = match timer.timer {
+                let fired = match timer.0 {
                     Some(timer) => kernel.timers.poll(timer, context.waker()),
                     None if at_ns <= kernel.core.now_ns() => true,
                     None => {
-                        timer.timer = Some(kernel.timers.start(&mut kernel.core, at_ns, context.waker()));
+                        timer.0 = Some(kernel.timers.start(&mut kernel.core, at_ns, context.waker()));
                         false
                     }
                 };
@@ -410,6 +415,14 @@ impl World {
         kernel::with(|kernel| kernel.disk(host).0.cached_files())
     }
 
+    /// The files of a host as they are on the media now: what the unkindest power loss would leave.
+    pub fn durable_disk_files(&self, host: HostId) -> Vec<(String, Vec<u8>)> {
+        kernel::with(|kernel| {
+            let now_ns = kernel.core.now_ns();
+            kernel.disk(host).0.durable_files(now_ns)
+        })
+    }
+
     /// The digest of all steps so far.
     pub fn trace_hash(&self) -> u64 {
         kernel::with(|kernel| kernel.core.trace.hash())
@@ -463,14 +476,11 @@ impl World {
 }
 
 /// A timer in true time that is stopped when dropped.
-struct TrueTimer {
-    at_ns: u64,
-    timer: Option<TimerId>,
-}
+struct TrueTimer(Option<TimerId>);
 
 impl Drop for TrueTimer {
     fn drop(&mut self) {
-        if let Some(timer) = self.timer.take() {
+        if let Some(timer) = self.0.take() {
             drop(kernel::try_with(|kernel| kernel.timers.stop(timer)));
         }
     }

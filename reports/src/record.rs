@@ -1,0 +1,157 @@
+//! The record of a run: what was run, what came out, and whether that was promised. It is `run.json`.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// Everything that a run leaves for reports. All but `wall_ms` is a function of scenario, seed and build.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RunRecord {
+    /// The scenario's name.
+    pub scenario: String,
+    /// The cluster mode: `single-master`, ….
+    pub mode: String,
+    /// `async` or `sync`.
+    pub flush: String,
+    /// The class of faults, or `plan` for a plan of the user's own.
+    pub fault: String,
+    pub seed: u64,
+    pub build: Build,
+    /// The digest of every step of the simulation: 16 hexadecimal digits.
+    pub trace_hash: String,
+    /// How many steps there were.
+    pub trace_steps: u64,
+    /// How long the run was in simulated time.
+    pub sim_seconds: f64,
+    /// How long it took on the wall clock. The only field that differs between two runs of the same seed.
+    pub wall_ms: u64,
+    /// Sends begun.
+    pub sent: u64,
+    /// Sends that ended in SEND_OK: the promises.
+    pub acked: u64,
+    /// Sends that may or may not have happened: time-outs, broken connections, FLUSH_DISK_TIMEOUT and its like.
+    pub unknown: u64,
+    /// Sends that definitely did not happen.
+    pub failed: u64,
+    /// Deliveries to the consumer group, repeated ones included.
+    pub delivered: u64,
+    /// Acknowledged messages that the cluster no longer has, or never delivered although it has them.
+    pub lost: u64,
+    /// Their identifiers: all in `run.json`, the first hundred in the records of a sweep.
+    pub lost_ids: Vec<String>,
+    /// The bodies of the lost messages, in bytes.
+    pub lost_bytes: u64,
+    /// Of the lost ones: still in the cluster, and yet never delivered to the consumer group.
+    pub undelivered: u64,
+    /// Deliveries beyond the first of each message.
+    pub duplicates: u64,
+    pub duplicates_by_cause: DuplicateCauses,
+    /// Messages delivered or stored that nobody sent, or whose send had definitely failed.
+    pub phantoms: u64,
+    /// Messages delivered or stored with another body than they were sent with.
+    pub corruptions: u64,
+    pub order_violations: u64,
+    pub offset_violations: u64,
+    /// How long before the fault the oldest lost message had been acknowledged, in ms; 0 when nothing was lost.
+    pub oldest_lost_ms: u64,
+    /// The longest time without a successful send while there was load.
+    pub unavailable_ms: u64,
+    /// What the mode promises under this fault, in words.
+    pub promise: String,
+    pub promise_loss: LossPromise,
+    /// Where the promise stems from: the claims of RocketMQ's documents by number, and the reasoning.
+    pub promise_source: String,
+    pub verdict: Verdict,
+    /// What speaks against the promise, or explains a run that is not live.
+    pub findings: Vec<Finding>,
+    /// What was done to the cluster, and what it did, in the order of time.
+    pub timeline: Vec<TimelineEntry>,
+    /// The scenario in full, with everything that was set on the command line: enough to run it again.
+    pub spec: serde_json::Value,
+    /// The fault plan that was carried out.
+    pub plan: serde_json::Value,
+}
+
+/// Which program made a record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Build {
+    pub version: String,
+    /// `debug` or `release`.
+    pub profile: String,
+}
+
+/// Duplicates by their cause.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct DuplicateCauses {
+    /// Stored once and delivered again: an offset that had not been committed, a rebalance.
+    pub redelivered: u64,
+    /// Stored more than once: the producer sent again after an unknown outcome.
+    pub resent: u64,
+}
+
+/// How many acknowledged messages a mode may lose under a fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum LossPromise {
+    /// None.
+    None,
+    /// Those acknowledged within this time before the fault.
+    Window { bound_ms: u64 },
+    /// All that were on the host, and nowhere else.
+    Host,
+}
+
+/// The outcome of a run against its promise, from good to bad.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Every promise held.
+    Held,
+    /// Nothing promised was broken, but the cluster did not become live again after everything was healed.
+    NotLive,
+    /// A promise broke.
+    Broken,
+}
+
+/// Something that an oracle objects to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Finding {
+    /// Which oracle.
+    pub oracle: String,
+    pub message: String,
+}
+
+/// Something that happened at a time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TimelineEntry {
+    /// Simulated milliseconds since the start of the run.
+    pub at_ms: u64,
+    pub what: String,
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Verdict::Held => "held",
+            Verdict::Broken => "broken",
+            Verdict::NotLive => "not_live",
+        })
+    }
+}
+
+impl RunRecord {
+    /// The command that runs this again, from the root of the repository. What was set beyond the catalogue's scenario is
+    /// in `run.json` only, which `replay` takes.
+    pub fn command(&self) -> String {
+        format!(
+            "cargo staticfire run {} --flush {} --fault {} --seed {}",
+            self.scenario, self.flush, self.fault, self.seed
+        )
+    }
+
+    /// The record without what differs between two runs of the same seed.
+    pub fn without_wall_time(mut self) -> RunRecord {
+        self.wall_ms = 0;
+        self
+    }
+}

@@ -1,0 +1,161 @@
+//! What happened, as seen from outside of the cluster: the only thing that oracles may look at.
+//!
+//! A history is a list of [`Event`]s in the order of time. Its file form is JSON Lines, one event a line, so that other
+//! checkers can read it and other systems can be judged by our oracles:
+//!
+//! ```json
+//! {"event":"send","at_ns":3000000000,"id":"p1-000001","bytes":512,"checksum":305419896}
+//! {"event":"sent","at_ns":3001200000,"id":"p1-000001","outcome":"ok","queue":"broker-a/StaticfireTopic/2","offset":17}
+//! {"event":"delivered","at_ns":3001900000,"consumer":2,"id":"p1-000001","checksum":305419896,"queue":"broker-a/StaticfireTopic/2","offset":17}
+//! {"event":"fault","at_ns":21000000000,"host":"broker-a","what":"power cut","destroys":true}
+//! {"event":"healed","at_ns":50000000000}
+//! {"event":"stored","id":"p1-000001","checksum":305419896,"queue":"broker-a/StaticfireTopic/2","offset":17}
+//! {"event":"offsets","queue":"broker-a/StaticfireTopic/2","min":0,"max":18,"committed":18}
+//! {"event":"end","at_ns":58000000000}
+//! ```
+
+use crate::message::MessageId;
+use serde::{Deserialize, Serialize};
+use std::{
+    io::{self, BufRead, Write},
+    sync::Arc,
+};
+
+/// A queue of the cluster: `broker/topic/number`.
+pub type Queue = Arc<str>;
+
+/// How a send ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// SEND_OK: the cluster promised to keep it.
+    Ok,
+    /// Definitely not done.
+    Fail,
+    /// It may have been done: no answer, or FLUSH_DISK_TIMEOUT, FLUSH_SLAVE_TIMEOUT, SLAVE_NOT_AVAILABLE.
+    Unknown,
+}
+
+/// One event. Times are true simulated time in nanoseconds since the start of the run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "lowercase", deny_unknown_fields)]
+pub enum Event {
+    /// A producer begins to send a message.
+    Send { at_ns: u64, id: MessageId, bytes: u32, checksum: u32 },
+    /// And this is how it ended; the queue and offset are those of the answer.
+    Sent {
+        at_ns: u64,
+        id: MessageId,
+        outcome: Outcome,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        queue: Option<Queue>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        offset: Option<i64>,
+        /// What the client said, where the outcome is not `ok`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        why: Option<Arc<str>>,
+    },
+    /// A consumer is given a message. `id` is absent when the body names none.
+    Delivered {
+        at_ns: u64,
+        consumer: u16,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<MessageId>,
+        checksum: u32,
+        queue: Queue,
+        offset: i64,
+    },
+    /// Something was done to the cluster. `destroys`: it may have taken acknowledged messages with it.
+    Fault { at_ns: u64, host: Arc<str>, what: Arc<str>, destroys: bool },
+    /// Something the cluster or the harness has to say: a broker that boots, or refuses to.
+    Note { at_ns: u64, host: Arc<str>, what: Arc<str> },
+    /// The load begins.
+    Load { at_ns: u64 },
+    /// Everything is healed: from now on the cluster must become live again.
+    Healed { at_ns: u64 },
+    /// The load ends.
+    Unload { at_ns: u64 },
+    /// At the end every queue is read from its first to its last message: this is one of them.
+    Stored {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<MessageId>,
+        checksum: u32,
+        queue: Queue,
+        offset: i64,
+    },
+    /// At the end: the bounds of a queue and the offset that the consumer group has committed, if it has one.
+    Offsets {
+        queue: Queue,
+        min: i64,
+        max: i64,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        committed: Option<i64>,
+    },
+    /// At the end a queue could not be read.
+    Unreadable { queue: Queue, why: Arc<str> },
+    /// The run is over.
+    End { at_ns: u64 },
+}
+
+/// A line of a history file that is none.
+#[derive(Debug, thiserror::Error)]
+pub enum HistoryError {
+    #[error("line {line} is not an event of a history: {source}")]
+    Line { line: usize, source: serde_json::Error },
+    #[error("cannot read line {line}: {source}")]
+    Read { line: usize, source: io::Error },
+}
+
+/// Reads a history.
+///
+/// # Errors
+/// The first line that is no event.
+pub fn read(input: impl BufRead) -> Result<Vec<Event>, HistoryError> {
+    let mut events = Vec::new();
+    for (line, text) in (1..).zip(input.lines()) {
+        let text = text.map_err(|source| HistoryError::Read { line, source })?;
+        if !text.trim().is_empty() {
+            events.push(serde_json::from_str(&text).map_err(|source| HistoryError::Line { line, source })?);
+        }
+    }
+    Ok(events)
+}
+
+/// Writes a history.
+///
+/// # Errors
+/// Those of the output.
+pub fn write(events: &[Event], mut output: impl Write) -> io::Result<()> {
+    for event in events {
+        serde_json::to_writer(&mut output, event)?;
+        output.write_all(b"\n")?;
+    }
+    output.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_documentation_shows_is_read_and_written_back() {
+        let documentation = include_str!("history.rs");
+        let lines = documentation
+            .lines()
+            .filter_map(|line| line.strip_prefix("//! {\"event\""))
+            .map(|rest| format!("{{\"event\"{rest}\n"));
+        let text = lines.collect::<String>();
+        let events = read(text.as_bytes()).expect("the documented form");
+        assert_eq!(events.len(), 8);
+        let mut written = Vec::new();
+        write(&events, &mut written).expect("memory");
+        assert_eq!(String::from_utf8(written).expect("JSON is UTF-8"), text);
+    }
+
+    #[test]
+    fn a_bad_line_is_named() {
+        let error = read("{\"event\":\"healed\",\"at_ns\":1}\n{\"event\":\"haeled\"}\n".as_bytes())
+            .expect_err("a misspelt event");
+        assert!(error.to_string().starts_with("line 2 "), "{error}");
+    }
+}

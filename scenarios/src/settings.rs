@@ -1,0 +1,103 @@
+//! Scenario files and single settings: `--set key=value` with the names of the scenario's TOML form.
+
+use crate::{
+    catalogue,
+    spec::{Scenario, ScenarioError},
+};
+use std::{fs, io, path::Path};
+
+/// Why a scenario could not be had.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    #[error("unknown scenario `{name}`; the scenarios are: {known} (or give the path of a .toml file)", known = known())]
+    UnknownScenario { name: String },
+    #[error("cannot read the scenario file `{path}`: {source}")]
+    Read { path: String, source: io::Error },
+    #[error("the scenario file `{path}` is not a scenario: {message}")]
+    File { path: String, message: String },
+    #[error("--set {setting}: write it as key=value, for example --set workload.messages_per_second=100")]
+    NotAnAssignment { setting: String },
+    #[error("--set {setting}: there is no `{key}`; the keys there are: {known}")]
+    UnknownKey { setting: String, key: String, known: String },
+    #[error("--set {setting}: {message}")]
+    Value { setting: String, message: String },
+    #[error(transparent)]
+    Scenario(#[from] ScenarioError),
+}
+
+fn known() -> String {
+    catalogue::all().into_iter().map(|scenario| scenario.name).collect::<Vec<_>>().join(", ")
+}
+
+/// The scenario of the catalogue with this name, or the one in this `.toml` file.
+///
+/// # Errors
+/// When there is none, or the file is no valid scenario.
+pub fn load(name: &str) -> Result<Scenario, SettingsError> {
+    if !name.ends_with(".toml") {
+        return catalogue::find(name).ok_or_else(|| SettingsError::UnknownScenario { name: name.to_owned() });
+    }
+    let text =
+        fs::read_to_string(Path::new(name)).map_err(|source| SettingsError::Read { path: name.to_owned(), source })?;
+    toml::from_str(&text).map_err(|error| SettingsError::File {
+        path: name.to_owned(),
+        message: error.to_string().trim_end().to_owned(),
+    })
+}
+
+/// Changes one field of a scenario: `schedule.heal_ms=40000`. A value that is not TOML is taken as text.
+///
+/// # Errors
+/// When there is no such field, or the value is not of its kind.
+pub fn set(scenario: &Scenario, setting: &str) -> Result<Scenario, SettingsError> {
+    let setting = || setting.to_owned();
+    let Some((path, text)) = setting().split_once('=').map(|(path, text)| (path.to_owned(), text.to_owned())) else {
+        return Err(SettingsError::NotAnAssignment { setting: setting() });
+    };
+    let mut root = toml::Value::try_from(scenario).expect("a scenario is plain data");
+    let mut place = &mut root;
+    for key in path.trim().split('.') {
+        let known =
+            place.as_table().map(|table| table.keys().cloned().collect::<Vec<_>>().join(", ")).unwrap_or_default();
+        place = match place.as_table_mut().and_then(|table| table.get_mut(key)) {
+            Some(place) => place,
+            None => return Err(SettingsError::UnknownKey { setting: setting(), key: key.to_owned(), known }),
+        };
+    }
+    let parsed =
+        format!("value = {}", text.trim()).parse::<toml::Table>().ok().and_then(|mut table| table.remove("value"));
+    *place = parsed.unwrap_or_else(|| toml::Value::String(text.trim().to_owned()));
+    root.try_into().map_err(|error: toml::de::Error| SettingsError::Value {
+        setting: setting(),
+        message: error.message().to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::{Flush, Mode};
+
+    fn standard() -> Scenario {
+        catalogue::standard(Mode::SingleMaster)
+    }
+
+    #[test]
+    fn fields_are_set_by_their_path() {
+        let changed = set(&standard(), "workload.messages_per_second=25").expect("a field");
+        assert_eq!(changed.workload.messages_per_second, 25);
+        assert_eq!(set(&standard(), "flush=sync").expect("text without quotes").flush, Flush::Sync);
+        assert_eq!(set(&standard(), "workload.body_bytes=[64]").expect("a list").workload.body_bytes, [64]);
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let error = |setting| set(&standard(), setting).expect_err("wrong").to_string();
+        assert!(error("workload.rate=1").contains("there is no `rate`"));
+        assert!(error("workload.rate=1").contains("messages_per_second"));
+        assert!(error("nonsense").contains("key=value"));
+        assert!(error("workload.queues=many").contains("workload.queues=many"));
+        let error = load("single-mast").expect_err("unknown").to_string();
+        assert!(error.contains("`single-mast`") && error.contains("single-master"), "{error}");
+    }
+}
