@@ -1,1 +1,27 @@
-//! broker
+//! The broker: takes messages, keeps them in its store, gives them to consumers, and remembers how far these are.
+//!
+//! | room | is |
+//! |---|---|
+//! | [`broker`] | [`Broker`]: its life, from recovery to a stop in good order |
+//! | [`config`], [`settings`] | [`BrokerConfig`], and its settings under RocketMQ's own keys |
+//! | [`state`] | the tables: topics, groups, clients, offsets, held pulls and the rest, as plain state machines |
+//! | `core` | what the parts of a running broker share |
+//! | `processor` | what it answers, one file for each family of requests |
+//! | `service` | what it does by itself, one file for each loop |
+//!
+//! Facts come from RocketMQ 4.9.8. Where Apache's broker breaks its own promises, this one does not: see
+//! [`state::read_horizon`] (offsets of a previous life), `service::delay` and `processor::send_back`.
+//!
+//! Left out on purpose: replication, transactions, SQL92 filters, the index of keys, access control, POP.
+#![deny(missing_docs)]
+
+pub mod broker;
+pub mod config;
+mod core;
+mod processor;
+mod service;
+pub mod settings;
+pub mod state;
+
+pub use broker::{Broker, BrokerError};
+pub use config::BrokerConfig;

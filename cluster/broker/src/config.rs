@@ -1,0 +1,142 @@
+//! The settings of a broker: RocketMQ's `BrokerConfig` and `NettyServerConfig` (4.9.8), with its names and defaults.
+//!
+//! [`settings`](crate::settings) reads and shows them under RocketMQ's own keys. Left out on purpose: thread pools (there
+//! are none), replication, transactions, filter servers, and what has no meaning without them.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use protocol::{BrokerId, perm};
+use store::StoreConfig;
+
+use crate::state::delay_level::DelayLevels;
+
+/// The settings of a broker. [`BrokerConfig::new`] gives the defaults.
+#[derive(Clone, Debug)]
+pub struct BrokerConfig {
+    /// `brokerName`: shared by a master and its slaves.
+    pub broker_name: String,
+    /// `brokerClusterName`.
+    pub broker_cluster_name: String,
+    /// `brokerId`: 0 is the master.
+    pub broker_id: BrokerId,
+    /// `brokerIP1`: the address that clients are told; an IP address.
+    pub broker_ip1: std::net::IpAddr,
+    /// `listenPort`: 0 takes any free port.
+    pub listen_port: u16,
+    /// `bindAddress` (5.x): the address that is listened on.
+    pub bind_address: std::net::IpAddr,
+    /// `namesrvAddr`: every name server, `host:port`. The broker registers with all of them.
+    pub namesrv_addr: Vec<String>,
+    /// `brokerPermission`: [`perm`] bits of the broker as a whole.
+    pub broker_permission: i32,
+    /// `autoCreateTopicEnable`: a send to an unknown topic creates it.
+    pub auto_create_topic_enable: bool,
+    /// `autoCreateSubscriptionGroup`: an unknown consumer group is created.
+    pub auto_create_subscription_group: bool,
+    /// `clusterTopicEnable`: a topic of the cluster's name exists.
+    pub cluster_topic_enable: bool,
+    /// `brokerTopicEnable`: a topic of the broker's name exists.
+    pub broker_topic_enable: bool,
+    /// `traceTopicEnable`: the topic for message traces exists.
+    pub trace_topic_enable: bool,
+    /// `defaultTopicQueueNums`: how many queues the topic has from which new ones are copied.
+    pub default_topic_queue_nums: i32,
+    /// `longPollingEnable`: a pull that finds nothing is held.
+    pub long_polling_enable: bool,
+    /// `shortPollingTimeMills`: how long it is held when long polling is off.
+    pub short_polling_time_ms: u64,
+    /// `notifyConsumerIdsChangedEnable`: the members of a group are told when it changes.
+    pub notify_consumer_ids_changed_enable: bool,
+    /// `rejectPullConsumerEnable`-like of 5.x is left out; `slaveReadEnable`: a reader far behind is sent to a slave.
+    pub slave_read_enable: bool,
+    /// `flushConsumerOffsetInterval`: how often consumerOffset.json is written.
+    pub flush_consumer_offset_interval_ms: u64,
+    /// `flushDelayOffsetInterval`: how often delayOffset.json is written.
+    pub flush_delay_offset_interval_ms: u64,
+    /// `messageDelayLevel`.
+    pub message_delay_level: DelayLevels,
+    /// `registerNameServerPeriod`: how often the broker registers with the name servers, 10 s to 60 s in RocketMQ.
+    pub register_name_server_period_ms: u64,
+    /// `registerBrokerTimeoutMills`: how long one registration may take.
+    pub register_broker_timeout_ms: u64,
+    /// `channelExpiredTimeout` (a constant, `ClientHousekeepingService`): a client that sent no heartbeat for so long is
+    /// forgotten.
+    pub channel_expired_timeout_ms: u64,
+    /// `serverChannelMaxIdleTimeSeconds`, here in ms: a connection on which nothing came or went is closed.
+    pub server_channel_max_idle_time_ms: u64,
+    /// `sendThreadPoolQueueCapacity`: how many sends may wait for the store at a time.
+    pub send_thread_pool_queue_capacity: usize,
+    /// `waitTimeMillsInSendQueue`: while the first of them has waited longer, new ones are refused.
+    pub wait_time_in_send_queue_ms: u64,
+    /// `osPageCacheBusyTimeOutMills`: when it has waited so long, the refusal names the page cache.
+    pub os_page_cache_busy_time_out_ms: u64,
+    /// `brokerFastFailureEnable`: whether sends are refused at all for having to wait.
+    pub broker_fast_failure_enable: bool,
+    /// `maxErrorRateOfBloomFilter`-like filter settings are left out; `regionId`: told to producers for their traces.
+    pub region_id: String,
+    /// `traceOn`: told to producers.
+    pub trace_on: bool,
+    /// `putMsgIndexHightWater`-like limits are left out; `maxPullNums`: how many messages one pull may ask for.
+    pub max_pull_nums: i32,
+    /// How long a stopping broker answers the requests that it has begun.
+    pub shutdown_grace_ms: u64,
+    /// The store.
+    pub store: StoreConfig,
+}
+
+impl BrokerConfig {
+    /// RocketMQ's defaults for a broker with this name, whose store is in this directory.
+    #[must_use]
+    pub fn new(broker_name: impl Into<String>, store_path_root_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            broker_name: broker_name.into(),
+            broker_cluster_name: "DefaultCluster".to_owned(),
+            broker_id: BrokerId::MASTER,
+            broker_ip1: sim::net::local_ip(),
+            listen_port: 10_911,
+            bind_address: std::net::Ipv4Addr::UNSPECIFIED.into(),
+            namesrv_addr: Vec::new(),
+            broker_permission: perm::PERM_READ | perm::PERM_WRITE,
+            auto_create_topic_enable: true,
+            auto_create_subscription_group: true,
+            cluster_topic_enable: true,
+            broker_topic_enable: true,
+            trace_topic_enable: false,
+            default_topic_queue_nums: 8,
+            long_polling_enable: true,
+            short_polling_time_ms: 1_000,
+            notify_consumer_ids_changed_enable: true,
+            slave_read_enable: false,
+            flush_consumer_offset_interval_ms: 5_000,
+            flush_delay_offset_interval_ms: 10_000,
+            message_delay_level: DelayLevels::default(),
+            register_name_server_period_ms: 30_000,
+            register_broker_timeout_ms: 24_000,
+            channel_expired_timeout_ms: 120_000,
+            server_channel_max_idle_time_ms: 120_000,
+            send_thread_pool_queue_capacity: 10_000,
+            wait_time_in_send_queue_ms: 200,
+            os_page_cache_busy_time_out_ms: 1_000,
+            broker_fast_failure_enable: true,
+            region_id: "DefaultRegion".to_owned(),
+            trace_on: true,
+            max_pull_nums: 1_024,
+            shutdown_grace_ms: 3_000,
+            store: StoreConfig::new(store_path_root_dir),
+        }
+    }
+
+    /// The address that is listened on.
+    #[must_use]
+    pub fn listen_addr(&self) -> SocketAddr {
+        SocketAddr::new(self.bind_address, self.listen_port)
+    }
+
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.store.config_dir().join(name)
+    }
+
+    pub(crate) fn register_broker_timeout(&self) -> Duration {
+        Duration::from_millis(self.register_broker_timeout_ms)
+    }
+}

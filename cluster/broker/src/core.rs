@@ -1,0 +1,320 @@
+//! What the parts of a running broker share: the store, the tables, the settings, and how they are persisted.
+//!
+//! Each table is a plain state machine of [`state`](crate::state) behind a lock of its own that is held for moments and
+//! never across an await. Where two are needed they are taken one after the other, never nested.
+
+use std::net::SocketAddr;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+
+use bytes::Bytes;
+use protocol::body::{
+    ConsumerOffsetSerializeWrapper, DelayOffsetSerializeWrapper, MessageModel, SubscriptionGroupConfig,
+    SubscriptionGroupWrapper, TopicConfig, TopicConfigSerializeWrapper,
+};
+use remoting::{Channel, ChannelId, RemotingClient};
+use sim::time::{Instant, wall_clock_ms};
+use store::{ConfigFile, MessageStore, StoreError};
+use tokio::sync::Notify;
+
+use crate::config::BrokerConfig;
+use crate::service::pull_wait::PullWait;
+use crate::state::clients::Clients;
+use crate::state::consumer_offsets::ConsumerOffsets;
+use crate::state::read_horizon::{ReadHorizon, Reader};
+use crate::state::rebalance_lock::RebalanceLocks;
+use crate::state::send_queue::SendQueue;
+use crate::state::stats::Stats;
+use crate::state::subscription_groups::SubscriptionGroups;
+use crate::state::topics::Topics;
+
+/// A running broker's insides.
+pub(crate) struct Core {
+    config: RwLock<Arc<BrokerConfig>>,
+    pub store: MessageStore,
+    pub topics: Mutex<Topics>,
+    pub groups: Mutex<SubscriptionGroups>,
+    pub offsets: Mutex<ConsumerOffsets>,
+    pub clients: Mutex<Clients<ChannelId, Channel>>,
+    pub locks: Mutex<RebalanceLocks>,
+    pub horizon: Mutex<ReadHorizon<ChannelId>>,
+    pub sends: Mutex<SendQueue>,
+    pub stats: Mutex<Stats>,
+    pub delay_offsets: Mutex<DelayOffsetSerializeWrapper>,
+    pub pull_wait: PullWait,
+    pub files: Files,
+    /// Speaks to the name servers.
+    pub name_servers: RemotingClient,
+    /// Wakes the registration with the name servers.
+    pub registration_wanted: Notify,
+    /// One registration at a time, so that an older table never overtakes a newer one.
+    pub registering: tokio::sync::Mutex<()>,
+    /// A delayed message has come.
+    pub delay_wanted: Notify,
+    /// The address that clients are told and messages are stamped with; known when the port is bound.
+    store_host: OnceLock<SocketAddr>,
+    /// When the broker started: wall clock, in ms.
+    pub boot_timestamp_ms: i64,
+    started_at: Instant,
+    /// The broker is on its way down.
+    pub stopping: AtomicBool,
+}
+
+/// The files of `config/`. Each has a lock, so that two writers do not overtake one another.
+pub(crate) struct Files {
+    pub topics: tokio::sync::Mutex<ConfigFile>,
+    pub groups: tokio::sync::Mutex<ConfigFile>,
+    pub consumer_offsets: tokio::sync::Mutex<ConfigFile>,
+    pub delay_offsets: tokio::sync::Mutex<ConfigFile>,
+}
+
+/// What the files held.
+pub(crate) struct Stored {
+    pub topics: TopicConfigSerializeWrapper,
+    pub groups: SubscriptionGroupWrapper,
+    pub consumer_offsets: ConsumerOffsetSerializeWrapper,
+    pub delay_offsets: DelayOffsetSerializeWrapper,
+}
+
+impl Files {
+    pub(crate) fn new(config: &BrokerConfig) -> Self {
+        let file = |name| tokio::sync::Mutex::new(ConfigFile::new(config.file(name)));
+        Self {
+            topics: file("topics.json"),
+            groups: file("subscriptionGroup.json"),
+            consumer_offsets: file("consumerOffset.json"),
+            delay_offsets: file("delayOffset.json"),
+        }
+    }
+
+    pub(crate) async fn load(&self) -> Result<Stored, StoreError> {
+        Ok(Stored {
+            topics: self.topics.lock().await.load().await?.unwrap_or_default(),
+            groups: self.groups.lock().await.load().await?.unwrap_or_default(),
+            consumer_offsets: self.consumer_offsets.lock().await.load().await?.unwrap_or_default(),
+            delay_offsets: self.delay_offsets.lock().await.load().await?.unwrap_or_default(),
+        })
+    }
+}
+
+/// Locks a table. No code that can panic half-way changes one, so a poisoned table is still whole.
+pub(crate) fn lock<T>(table: &Mutex<T>) -> MutexGuard<'_, T> {
+    table.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Core {
+    pub(crate) fn new(config: BrokerConfig, store: MessageStore, stored: Stored, files: Files) -> Self {
+        let (topics, _) = Topics::new(stored.topics, &config, wall_clock_ms());
+        let queues = store.queues();
+        let horizon = ReadHorizon::new(queues.iter().map(|queue| (&*queue.topic, queue.queue_id, queue.max_offset.0)));
+        let mut offsets = ConsumerOffsets::from_file(&stored.consumer_offsets);
+        for clamped in offsets.clamp(|topic, queue_id| horizon.recovered_max(topic, queue_id)) {
+            tracing::warn!(
+                group = clamped.group,
+                topic = clamped.topic,
+                queue_id = clamped.queue_id,
+                from = clamped.from,
+                to = clamped.to,
+                "a committed offset lay beyond what was recovered: lowered"
+            );
+        }
+        let name_servers = RemotingClient::new(remoting::ClientConfig::default());
+        Self {
+            config: RwLock::new(Arc::new(config)),
+            store,
+            topics: Mutex::new(topics),
+            groups: Mutex::new(SubscriptionGroups::new(stored.groups)),
+            offsets: Mutex::new(offsets),
+            clients: Mutex::default(),
+            locks: Mutex::default(),
+            horizon: Mutex::new(horizon),
+            sends: Mutex::default(),
+            stats: Mutex::default(),
+            delay_offsets: Mutex::new(stored.delay_offsets),
+            pull_wait: PullWait::default(),
+            files,
+            name_servers,
+            registration_wanted: Notify::new(),
+            registering: tokio::sync::Mutex::default(),
+            delay_wanted: Notify::new(),
+            store_host: OnceLock::new(),
+            boot_timestamp_ms: wall_clock_ms(),
+            started_at: Instant::now(),
+            stopping: AtomicBool::new(false),
+        }
+    }
+
+    /// The settings as they are now.
+    pub(crate) fn config(&self) -> Arc<BrokerConfig> {
+        Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn set_config(&self, config: BrokerConfig) {
+        *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
+    }
+
+    /// Milliseconds since the broker started, by the monotonic clock: the time of all state machines.
+    pub(crate) fn now_ms(&self) -> i64 {
+        i64::try_from(self.started_at.elapsed().as_millis()).unwrap_or(i64::MAX)
+    }
+
+    /// An instant at which [`Core::now_ms`] is at least `at_ms`: one more millisecond, so that no rounding of a drifting
+    /// clock can wake a sleeper just too early.
+    pub(crate) fn instant_of(&self, at_ms: i64) -> Instant {
+        self.started_at + std::time::Duration::from_millis(u64::try_from(at_ms).unwrap_or(0) + 1)
+    }
+
+    /// The address that clients are told and messages are stamped with.
+    pub(crate) fn store_host(&self) -> SocketAddr {
+        *self.store_host.get_or_init(|| {
+            let config = self.config();
+            SocketAddr::new(config.broker_ip1, config.listen_port)
+        })
+    }
+
+    /// The port is bound: it may have been chosen by the system.
+    pub(crate) fn set_port(&self, port: u16) {
+        // An error means that it is set already, which happens only when the settings name the port.
+        let _ = self.store_host.set(SocketAddr::new(self.config().broker_ip1, port));
+    }
+
+    /// This broker's address, as the name servers know it.
+    pub(crate) fn broker_addr(&self) -> String {
+        self.store_host().to_string()
+    }
+
+    /// A consumer group's settings; an unknown group is made if that is allowed.
+    pub(crate) async fn find_or_create_group(&self, group: &str) -> Option<SubscriptionGroupConfig> {
+        if let Some(config) = lock(&self.groups).get(group) {
+            return Some(config.clone());
+        }
+        if !SubscriptionGroups::may_create(group, self.config().auto_create_subscription_group) {
+            return None;
+        }
+        let config = SubscriptionGroupConfig::new(group);
+        lock(&self.groups).put(config.clone(), wall_clock_ms());
+        tracing::info!(group, "subscription group created");
+        self.persist_groups_or_log().await;
+        Some(config)
+    }
+
+    /// Makes a topic that the broker itself needs (`createTopicInSendMessageBackMethod`); says whether it was new.
+    pub(crate) async fn ensure_topic(&self, name: &str, queue_nums: i32, perm: i32) -> bool {
+        let created = {
+            let mut topics = lock(&self.topics);
+            let missing = topics.get(name).is_none();
+            if missing {
+                topics.put(TopicConfig::new(name, queue_nums, perm), wall_clock_ms());
+            }
+            missing
+        };
+        if created {
+            tracing::info!(topic = name, queue_nums, "topic created");
+            self.topics_changed().await;
+        }
+        created
+    }
+
+    /// The table of topics has changed by itself: it is persisted, and the name servers are told soon.
+    pub(crate) async fn topics_changed(&self) {
+        if let Err(error) = self.persist_topics().await {
+            tracing::error!(%error, "topics.json was not written: the change is lost if the broker stops");
+        }
+        self.registration_wanted.notify_one();
+    }
+
+    /// Writes topics.json.
+    pub(crate) async fn persist_topics(&self) -> Result<(), StoreError> {
+        let file = self.files.topics.lock().await;
+        let table = lock(&self.topics).table().clone();
+        file.store(&table).await
+    }
+
+    /// Writes subscriptionGroup.json.
+    pub(crate) async fn persist_groups(&self) -> Result<(), StoreError> {
+        let file = self.files.groups.lock().await;
+        let table = lock(&self.groups).table().clone();
+        file.store(&table).await
+    }
+
+    async fn persist_groups_or_log(&self) {
+        if let Err(error) = self.persist_groups().await {
+            tracing::error!(%error, "subscriptionGroup.json was not written: the change is lost if the broker stops");
+        }
+    }
+
+    /// Writes consumerOffset.json, if an offset has changed since it was last written.
+    pub(crate) async fn persist_offsets(&self) -> Result<(), StoreError> {
+        let file = self.files.consumer_offsets.lock().await;
+        let table = {
+            let mut offsets = lock(&self.offsets);
+            if !offsets.take_changed() {
+                return Ok(());
+            }
+            offsets.to_file()
+        };
+        let written = file.store(&table).await;
+        if written.is_err() {
+            lock(&self.offsets).mark_changed();
+        }
+        written
+    }
+
+    /// Writes delayOffset.json. What has been delivered is flushed first: otherwise a power loss could take the delivered
+    /// messages and leave the offsets that say they were delivered.
+    pub(crate) async fn persist_delay_offsets(&self) -> Result<(), StoreError> {
+        let file = self.files.delay_offsets.lock().await;
+        let table = lock(&self.delay_offsets).clone();
+        self.store.flush().await?;
+        file.store(&table).await
+    }
+
+    /// Who reads, as the horizon counts readers.
+    pub(crate) fn with_reader<T>(&self, group: &str, channel: &Channel, work: impl FnOnce(&Reader<'_>) -> T) -> T {
+        let client_id = {
+            let clients = lock(&self.clients);
+            clients.consumer_group(group).and_then(|info| match info.message_model {
+                MessageModel::Broadcasting => info.members.get(&channel.id()).map(|member| member.client_id.clone()),
+                MessageModel::Clustering => None,
+            })
+        };
+        match &client_id {
+            Some(client_id) => work(&Reader::Client(group, client_id)),
+            None => work(&Reader::Group(group)),
+        }
+    }
+
+    /// The offset that a group goes on from when it asks; `None` if nothing is stored and the queue is not young.
+    ///
+    /// A queue is young while its first message is there and still counts as being in memory: a new group then begins at 0
+    /// even if it wants to begin at the end (`ConsumerManageProcessor.queryConsumerOffset`).
+    pub(crate) async fn is_young(&self, topic: &str, queue_id: i32) -> Result<bool, StoreError> {
+        if self.store.min_offset_in_queue(topic, queue_id).0 > 0 {
+            return Ok(false);
+        }
+        let first = self.store.unit_in_queue(topic, queue_id, protocol::QueueOffset::ZERO).await?;
+        let in_memory_bytes = self.store.config().access_message_in_memory_max_bytes;
+        Ok(first.is_none_or(|unit| {
+            let behind = self.store.max_physical_offset() - unit.physical_offset;
+            u64::try_from(behind).is_ok_and(|behind| behind <= in_memory_bytes)
+        }))
+    }
+
+    /// One of the numbers from 0 to below `bound`.
+    pub(crate) fn pick_queue(bound: i32) -> i32 {
+        let bound = u64::try_from(bound).unwrap_or(0);
+        i32::try_from(sim::rng::below("broker: queue", bound)).unwrap_or(0)
+    }
+}
+
+/// Several records as one body. A single one, the most frequent case, is not copied.
+pub(crate) fn join_records(mut records: Vec<Bytes>, bytes: usize) -> Bytes {
+    if records.len() == 1 {
+        return records.swap_remove(0);
+    }
+    let mut body = Vec::with_capacity(bytes);
+    for record in &records {
+        body.extend_from_slice(record);
+    }
+    body.into()
+}

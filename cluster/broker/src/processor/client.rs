@@ -1,0 +1,90 @@
+//! The clients of a broker: heartbeats, goodbyes, and who is in a group (`ClientManageProcessor`).
+
+use std::sync::Arc;
+
+use protocol::body::{CheckClientRequestBody, ConsumerIdList, EXPRESSION_TYPE_TAG, HeartbeatData, JsonBody};
+use protocol::header::{ConsumerGroupRequestHeader, EmptyResponseHeader, UnregisterClientRequestHeader};
+use protocol::{RemotingCommand, perm, response_code as code, topic};
+use remoting::{Channel, Reply};
+
+use super::{Answer, Refusal, success, success_with};
+use crate::core::{Core, lock};
+use crate::service::housekeeping::notify_members;
+
+/// HEART_BEAT. A group that is not known yet, and its retry topic, are made; that alone takes time.
+pub(crate) fn heartbeat(core: &Arc<Core>, channel: &Channel, request: &RemotingCommand) -> Reply {
+    let heartbeat = match HeartbeatData::decode(&request.body) {
+        Ok(heartbeat) => heartbeat,
+        Err(error) => return Refusal::from(error).into_response().into(),
+    };
+    if heartbeat.client_id.is_empty() {
+        return Refusal::new(code::SYSTEM_ERROR, "the heartbeat names no clientID").into_response().into();
+    }
+    let all_known = {
+        let topics = lock(&core.topics);
+        heartbeat.consumer_data_set.iter().all(|data| topics.get(&topic::retry_topic(&data.group_name)).is_some())
+    };
+    let changed = lock(&core.clients).heartbeat(
+        channel.id(),
+        channel,
+        &heartbeat,
+        request.language,
+        request.version,
+        core.now_ms(),
+    );
+    if all_known {
+        notify_members(core, &changed);
+        return success().into();
+    }
+    let core = Arc::clone(core);
+    Reply::later(async move {
+        for data in &heartbeat.consumer_data_set {
+            if let Some(group) = core.find_or_create_group(&data.group_name).await {
+                let retry_topic = topic::retry_topic(&data.group_name);
+                core.ensure_topic(&retry_topic, group.retry_queue_nums, perm::PERM_READ | perm::PERM_WRITE).await;
+            }
+        }
+        notify_members(&core, &changed);
+        Some(success())
+    })
+}
+
+/// UNREGISTER_CLIENT.
+pub(crate) fn unregister(core: &Core, channel: &Channel, request: &RemotingCommand) -> Answer {
+    let header: UnregisterClientRequestHeader = request.header()?;
+    if let Some(group) = &header.producer_group {
+        lock(&core.clients).unregister_producer(group, channel.id());
+    }
+    if let Some(group) = header.consumer_group {
+        let left = lock(&core.clients).unregister_consumer(&group, channel.id());
+        if left {
+            notify_members(core, &[group]);
+        }
+    }
+    Ok(success_with(&EmptyResponseHeader {}))
+}
+
+/// CHECK_CLIENT_CONFIG: whether a subscription other than by tags can be served.
+pub(crate) fn check_config(request: &RemotingCommand) -> Answer {
+    let body = CheckClientRequestBody::decode(&request.body)?;
+    let expression_type = &body.subscription_data.expression_type;
+    if expression_type.is_empty() || expression_type == EXPRESSION_TYPE_TAG {
+        return Ok(success());
+    }
+    let remark = format!("The broker does not support consumer to filter message by {expression_type}");
+    Err(Refusal::new(code::SYSTEM_ERROR, remark))
+}
+
+/// GET_CONSUMER_LIST_BY_GROUP.
+pub(crate) fn consumer_list(core: &Core, request: &RemotingCommand) -> Answer {
+    let header: ConsumerGroupRequestHeader = request.header()?;
+    let group = &header.consumer_group;
+    let ids = lock(&core.clients).consumer_group(group).map(|info| info.client_ids());
+    match ids {
+        Some(consumer_id_list) if !consumer_id_list.is_empty() => {
+            let body = ConsumerIdList { consumer_id_list }.encode();
+            Ok(success_with(&EmptyResponseHeader {}).with_body(body))
+        }
+        _ => Err(Refusal::new(code::SYSTEM_ERROR, format!("no consumer for this group, {group}"))),
+    }
+}

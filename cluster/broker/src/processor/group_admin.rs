@@ -1,0 +1,41 @@
+//! Subscription groups as `mqadmin` sees them.
+
+use std::sync::Arc;
+
+use protocol::body::{JsonBody, SubscriptionGroupConfig};
+use protocol::header::DeleteSubscriptionGroupRequestHeader;
+use protocol::{RemotingCommand, response_code as code, topic};
+use sim::time::wall_clock_ms;
+
+use super::{Answer, Refusal, success, success_body};
+use crate::core::{Core, lock};
+
+/// UPDATE_AND_CREATE_SUBSCRIPTIONGROUP.
+pub(crate) async fn create(core: Arc<Core>, request: RemotingCommand) -> Answer {
+    let config = SubscriptionGroupConfig::decode(&request.body)?;
+    topic::validate_group(&config.group_name).map_err(|error| Refusal::new(code::SYSTEM_ERROR, error.to_string()))?;
+    tracing::info!(group = config.group_name, "subscription group updated");
+    lock(&core.groups).put(config, wall_clock_ms());
+    core.persist_groups().await?;
+    Ok(success())
+}
+
+/// DELETE_SUBSCRIPTIONGROUP.
+pub(crate) async fn delete(core: Arc<Core>, request: RemotingCommand) -> Answer {
+    let header: DeleteSubscriptionGroupRequestHeader = request.header()?;
+    let removed = lock(&core.groups).remove(&header.group_name, wall_clock_ms());
+    if removed {
+        core.persist_groups().await?;
+    }
+    if header.remove_offset == Some(true) || header.clean_offset == Some(true) {
+        lock(&core.offsets).remove_group(&header.group_name);
+        core.persist_offsets().await?;
+    }
+    tracing::info!(group = header.group_name, removed, "subscription group deleted");
+    Ok(success())
+}
+
+/// GET_ALL_SUBSCRIPTIONGROUP_CONFIG.
+pub(crate) fn all(core: &Core) -> Answer {
+    Ok(success_body(lock(&core.groups).table()))
+}

@@ -1,0 +1,163 @@
+//! What a broker answers: one file for each family of requests.
+//!
+//! A handler is a plain function where it only looks at tables, and gives a future where it waits for the store, a file or
+//! a client.
+
+pub(crate) mod broker_admin;
+pub(crate) mod client;
+pub(crate) mod consumer_admin;
+pub(crate) mod group_admin;
+pub(crate) mod offset;
+pub(crate) mod pull;
+pub(crate) mod queue_lock;
+pub(crate) mod send;
+pub(crate) mod send_back;
+pub(crate) mod topic_admin;
+
+use std::future::Future;
+use std::sync::Arc;
+
+use protocol::body::{BodyError, JsonBody};
+use protocol::{CommandHeader, HeaderError, RemotingCommand, request_code as code, response_code};
+use remoting::{Channel, Reply, RequestHandler, bad_header, request_code_not_supported, system_error};
+use store::StoreError;
+
+use crate::core::{Core, lock};
+use crate::service::housekeeping::notify_members;
+
+/// Why a request gets no answer of its own kind.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    /// A response code and the words for people.
+    Code(i32, String),
+    Header(HeaderError),
+    Body(BodyError),
+    Store(StoreError),
+}
+
+impl Refusal {
+    pub(crate) fn new(code: i32, remark: impl Into<String>) -> Self {
+        Self::Code(code, remark.into())
+    }
+
+    pub(crate) fn into_response(self) -> RemotingCommand {
+        match self {
+            Self::Code(code, remark) => RemotingCommand::response(code).with_remark(remark),
+            Self::Header(error) => bad_header(&error),
+            Self::Body(error) => system_error(error),
+            Self::Store(error) => {
+                tracing::error!(%error, "a request failed");
+                system_error(error)
+            }
+        }
+    }
+}
+
+impl From<HeaderError> for Refusal {
+    fn from(error: HeaderError) -> Self {
+        Self::Header(error)
+    }
+}
+
+impl From<BodyError> for Refusal {
+    fn from(error: BodyError) -> Self {
+        Self::Body(error)
+    }
+}
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// An answer, or why there is none.
+pub(crate) type Answer = Result<RemotingCommand, Refusal>;
+
+pub(crate) fn success() -> RemotingCommand {
+    RemotingCommand::response(response_code::SUCCESS)
+}
+
+pub(crate) fn success_with(header: &impl CommandHeader) -> RemotingCommand {
+    RemotingCommand::response_with(response_code::SUCCESS, header)
+}
+
+pub(crate) fn success_body(body: &impl JsonBody) -> RemotingCommand {
+    success().with_body(body.encode())
+}
+
+fn now(answer: Answer) -> Reply {
+    Reply::Now(answer.unwrap_or_else(Refusal::into_response))
+}
+
+fn later(answer: impl Future<Output = Answer> + Send + 'static) -> Reply {
+    Reply::later(async move { Some(answer.await.unwrap_or_else(Refusal::into_response)) })
+}
+
+/// The broker as the remoting server sees it.
+pub(crate) struct Processor(pub Arc<Core>);
+
+impl RequestHandler for Processor {
+    fn handle(&self, channel: &Channel, request: RemotingCommand) -> Reply {
+        let core = &self.0;
+        match request.code {
+            code::SEND_MESSAGE | code::SEND_MESSAGE_V2 | code::SEND_BATCH_MESSAGE => {
+                send::handle(core, channel, request)
+            }
+            code::PULL_MESSAGE | code::LITE_PULL_MESSAGE => pull::handle(core, channel, request),
+            code::CONSUMER_SEND_MSG_BACK => later(send_back::handle(Arc::clone(core), request)),
+
+            code::UPDATE_CONSUMER_OFFSET => now(offset::update(core, channel, &request)),
+            code::QUERY_CONSUMER_OFFSET => later(offset::query(Arc::clone(core), channel.clone(), request)),
+            code::GET_MAX_OFFSET => now(offset::max(core, channel, &request)),
+            code::GET_MIN_OFFSET => now(offset::min(core, channel, &request)),
+            code::SEARCH_OFFSET_BY_TIMESTAMP => later(offset::search(Arc::clone(core), channel.clone(), request)),
+            code::GET_EARLIEST_MSG_STORETIME => later(offset::earliest(Arc::clone(core), request)),
+            code::GET_ALL_CONSUMER_OFFSET => now(offset::all_consumer_offsets(core)),
+            code::GET_ALL_DELAY_OFFSET => now(offset::all_delay_offsets(core)),
+
+            code::HEART_BEAT => client::heartbeat(core, channel, &request),
+            code::UNREGISTER_CLIENT => now(client::unregister(core, channel, &request)),
+            code::CHECK_CLIENT_CONFIG => now(client::check_config(&request)),
+            code::GET_CONSUMER_LIST_BY_GROUP => now(client::consumer_list(core, &request)),
+            code::LOCK_BATCH_MQ => now(queue_lock::lock_batch(core, &request)),
+            code::UNLOCK_BATCH_MQ => now(queue_lock::unlock_batch(core, &request)),
+
+            code::UPDATE_AND_CREATE_TOPIC => later(topic_admin::create(Arc::clone(core), request)),
+            code::DELETE_TOPIC_IN_BROKER => later(topic_admin::delete(Arc::clone(core), request)),
+            code::GET_ALL_TOPIC_CONFIG => now(topic_admin::all(core)),
+            code::GET_TOPIC_STATS_INFO => later(topic_admin::stats(Arc::clone(core), request)),
+            code::CLEAN_UNUSED_TOPIC => later(topic_admin::clean_unused(Arc::clone(core))),
+
+            code::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP => later(group_admin::create(Arc::clone(core), request)),
+            code::DELETE_SUBSCRIPTIONGROUP => later(group_admin::delete(Arc::clone(core), request)),
+            code::GET_ALL_SUBSCRIPTIONGROUP_CONFIG => now(group_admin::all(core)),
+
+            code::GET_CONSUMER_CONNECTION_LIST => now(consumer_admin::consumer_connections(core, &request)),
+            code::GET_PRODUCER_CONNECTION_LIST => now(consumer_admin::producer_connections(core, &request)),
+            code::GET_CONSUME_STATS => later(consumer_admin::consume_stats(Arc::clone(core), request)),
+            code::QUERY_TOPIC_CONSUME_BY_WHO => now(consumer_admin::topic_consumed_by(core, &request)),
+            code::QUERY_CONSUME_TIME_SPAN => later(consumer_admin::consume_time_span(Arc::clone(core), request)),
+            code::INVOKE_BROKER_TO_RESET_OFFSET => later(consumer_admin::reset_offset(Arc::clone(core), request)),
+            code::GET_CONSUMER_RUNNING_INFO => later(consumer_admin::running_info(Arc::clone(core), request)),
+            code::CONSUME_MESSAGE_DIRECTLY => later(consumer_admin::consume_directly(Arc::clone(core), request)),
+
+            code::UPDATE_BROKER_CONFIG => now(broker_admin::update_config(core, &request)),
+            code::GET_BROKER_CONFIG => now(broker_admin::get_config(core)),
+            code::GET_BROKER_RUNTIME_INFO => later(broker_admin::runtime_info(Arc::clone(core))),
+            code::VIEW_MESSAGE_BY_ID => later(broker_admin::view_message(Arc::clone(core), request)),
+            code::VIEW_BROKER_STATS_DATA => now(broker_admin::view_stats(core, &request)),
+
+            other => {
+                tracing::debug!(code = other, peer = %channel.remote_addr(), "request code not supported");
+                request_code_not_supported(other).into()
+            }
+        }
+    }
+
+    fn on_close(&self, channel: &Channel) {
+        lock(&self.0.horizon).forget_channel(channel.id());
+        let changed = lock(&self.0.clients).channel_closed(channel.id());
+        notify_members(&self.0, &changed);
+    }
+}

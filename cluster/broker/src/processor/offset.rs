@@ -1,0 +1,123 @@
+//! Questions about offsets, and the offsets that groups commit (`ConsumerManageProcessor`, parts of
+//! `AdminBrokerProcessor`).
+//!
+//! What is told here as an answer about a queue is noted in the [`ReadHorizon`](crate::state::read_horizon::ReadHorizon):
+//! a consumer may go on from there.
+
+use std::sync::Arc;
+
+use protocol::body::JsonBody;
+use protocol::header::{
+    EmptyResponseHeader, GetEarliestMsgStoretimeRequestHeader, GetEarliestMsgStoretimeResponseHeader,
+    GetMaxOffsetRequestHeader, GetMinOffsetRequestHeader, OffsetResponseHeader, QueryConsumerOffsetRequestHeader,
+    QueryConsumerOffsetResponseHeader, SearchOffsetRequestHeader, UpdateConsumerOffsetRequestHeader,
+};
+use protocol::{QueueOffset, RemotingCommand, response_code as code};
+use remoting::Channel;
+use store::BoundaryType;
+
+use super::{Answer, Refusal, success_body, success_with};
+use crate::core::{Core, lock};
+use crate::state::subscription_groups::is_system_group;
+
+/// UPDATE_CONSUMER_OFFSET.
+pub(crate) fn update(core: &Core, channel: &Channel, request: &RemotingCommand) -> Answer {
+    let header: UpdateConsumerOffsetRequestHeader = request.header()?;
+    let UpdateConsumerOffsetRequestHeader { consumer_group, topic, queue_id, commit_offset, .. } = &header;
+    let honest = is_system_group(consumer_group)
+        || core.with_reader(consumer_group, channel, |reader| {
+            let mut horizon = lock(&core.horizon);
+            let honest = horizon.allows(reader, channel.id(), topic, *queue_id, commit_offset.0);
+            if honest {
+                horizon.give(reader, topic, *queue_id, commit_offset.0);
+            }
+            honest
+        });
+    if !honest {
+        tracing::warn!(
+            group = consumer_group,
+            topic,
+            queue_id,
+            offset = commit_offset.0,
+            "an offset of this broker's previous life was not stored"
+        );
+        let remark = format!("offset {commit_offset} of {topic} queue {queue_id} is of this broker's previous life");
+        return Err(Refusal::new(code::PULL_OFFSET_MOVED, remark));
+    }
+    lock(&core.offsets).commit(consumer_group, topic, *queue_id, commit_offset.0);
+    Ok(success_with(&EmptyResponseHeader {}))
+}
+
+/// QUERY_CONSUMER_OFFSET.
+pub(crate) async fn query(core: Arc<Core>, channel: Channel, request: RemotingCommand) -> Answer {
+    let header: QueryConsumerOffsetRequestHeader = request.header()?;
+    let QueryConsumerOffsetRequestHeader { consumer_group, topic, queue_id, set_zero_if_not_found, .. } = &header;
+    let committed = lock(&core.offsets).committed(consumer_group, topic, *queue_id);
+    let offset = match committed {
+        Some(offset) => Some(offset),
+        None if *set_zero_if_not_found == Some(false) => None,
+        None => core.is_young(topic, *queue_id).await?.then_some(0),
+    };
+    match offset {
+        Some(offset) => {
+            lock(&core.horizon).tell(channel.id(), topic, *queue_id, offset);
+            Ok(success_with(&QueryConsumerOffsetResponseHeader { offset: Some(QueueOffset(offset)) }))
+        }
+        None => {
+            let header = QueryConsumerOffsetResponseHeader { offset: None };
+            Ok(RemotingCommand::response_with(code::QUERY_NOT_FOUND, &header)
+                .with_remark("Not found, maybe this group consumer boot first"))
+        }
+    }
+}
+
+/// GET_MAX_OFFSET.
+pub(crate) fn max(core: &Core, channel: &Channel, request: &RemotingCommand) -> Answer {
+    let header: GetMaxOffsetRequestHeader = request.header()?;
+    let offset = core.store.max_offset_in_queue(&header.topic, header.queue_id);
+    lock(&core.horizon).tell(channel.id(), &header.topic, header.queue_id, offset.0);
+    Ok(success_with(&OffsetResponseHeader { offset }))
+}
+
+/// GET_MIN_OFFSET.
+pub(crate) fn min(core: &Core, channel: &Channel, request: &RemotingCommand) -> Answer {
+    let header: GetMinOffsetRequestHeader = request.header()?;
+    let offset = core.store.min_offset_in_queue(&header.topic, header.queue_id);
+    lock(&core.horizon).tell(channel.id(), &header.topic, header.queue_id, offset.0);
+    Ok(success_with(&OffsetResponseHeader { offset }))
+}
+
+/// SEARCH_OFFSET_BY_TIMESTAMP.
+pub(crate) async fn search(core: Arc<Core>, channel: Channel, request: RemotingCommand) -> Answer {
+    let header: SearchOffsetRequestHeader = request.header()?;
+    let boundary = match header.boundary_type.as_deref() {
+        None | Some("LOWER" | "lower") => BoundaryType::Lower,
+        Some("UPPER" | "upper") => BoundaryType::Upper,
+        Some(other) => {
+            let remark = format!("boundaryType must be LOWER or UPPER, but is \"{other}\"");
+            return Err(Refusal::new(code::INVALID_PARAMETER, remark));
+        }
+    };
+    let SearchOffsetRequestHeader { topic, queue_id, timestamp, .. } = &header;
+    let offset = core.store.offset_in_queue_by_time(topic, *queue_id, *timestamp, boundary).await?;
+    lock(&core.horizon).tell(channel.id(), topic, *queue_id, offset.0);
+    Ok(success_with(&OffsetResponseHeader { offset }))
+}
+
+/// GET_EARLIEST_MSG_STORETIME.
+pub(crate) async fn earliest(core: Arc<Core>, request: RemotingCommand) -> Answer {
+    let header: GetEarliestMsgStoretimeRequestHeader = request.header()?;
+    let timestamp = core.store.earliest_message_time_ms(&header.topic, header.queue_id).await?.unwrap_or(-1);
+    Ok(success_with(&GetEarliestMsgStoretimeResponseHeader { timestamp }))
+}
+
+/// GET_ALL_CONSUMER_OFFSET.
+pub(crate) fn all_consumer_offsets(core: &Core) -> Answer {
+    Ok(success_body(&lock(&core.offsets).to_file()))
+}
+
+/// GET_ALL_DELAY_OFFSET: the text of delayOffset.json.
+pub(crate) fn all_delay_offsets(core: &Core) -> Answer {
+    let table = lock(&core.delay_offsets).clone();
+    Ok(super::success().with_body(table.encode()))
+}

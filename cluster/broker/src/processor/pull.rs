@@ -1,0 +1,310 @@
+//! Pulling: PULL_MESSAGE, answered at once or, when there is nothing yet, later (`PullMessageProcessor`).
+//!
+//! Left out on purpose: SQL92 and class filters (refused, as a broker without `enablePropertyFilter` refuses them), reading
+//! from slaves, and the OFFSET_MOVED_EVENT records that Apache writes.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use protocol::body::{EXPRESSION_TYPE_TAG, MessageModel, SubscriptionData, SubscriptionGroupConfig};
+use protocol::header::{PullMessageRequestHeader, PullMessageResponseHeader};
+use protocol::sysflag::pull as pull_flag;
+use protocol::{BrokerId, QueueOffset, RemotingCommand, perm, response_code as code};
+use remoting::{Channel, Reply};
+use store::{GetMessageResult, GetMessageStatus, StoreError};
+
+use super::Refusal;
+use crate::config::BrokerConfig;
+use crate::core::{Core, join_records, lock};
+use crate::service::pull_wait::WaitingPull;
+use crate::state::pull_hold::HeldPull;
+use crate::state::read_horizon::corrected_offset;
+use crate::state::subscription_groups::is_system_group;
+
+/// Takes a pull.
+pub(crate) fn handle(core: &Arc<Core>, channel: &Channel, request: RemotingCommand) -> Reply {
+    let core = Arc::clone(core);
+    let channel = channel.clone();
+    Reply::later(async move {
+        match pull(&core, &channel, request).await {
+            Ok(response) => response,
+            Err(refusal) => Some(refusal.into_response()),
+        }
+    })
+}
+
+/// `None` if the pull is held.
+async fn pull(
+    core: &Core,
+    channel: &Channel,
+    mut request: RemotingCommand,
+) -> Result<Option<RemotingCommand>, Refusal> {
+    let header: PullMessageRequestHeader = request.header()?;
+    let config = core.config();
+    let group = match core.find_or_create_group(&header.consumer_group).await {
+        Some(group) => group,
+        None => {
+            let remark = format!("subscription group [{}] does not exist", header.consumer_group);
+            return Err(Refusal::new(code::SUBSCRIPTION_GROUP_NOT_EXIST, remark));
+        }
+    };
+    check_permission(core, &config, &group, &header)?;
+    let subscription = subscription(core, &group, &header)?;
+    let found = read(core, channel, &header, &subscription).await;
+    if pull_flag::has_commit_offset(header.sys_flag) {
+        commit(core, channel, &header);
+    }
+    if found.code == code::PULL_NOT_FOUND && pull_flag::has_suspend(header.sys_flag) {
+        let suspend_ms = if config.long_polling_enable {
+            header.suspend_timeout_millis
+        } else {
+            i64::try_from(config.short_polling_time_ms).unwrap_or(i64::MAX)
+        };
+        if suspend_ms > 0 {
+            request.ext_fields = protocol::ExtFields::new();
+            request.body = Bytes::new();
+            let held = HeldPull {
+                queue_offset: header.queue_offset.0,
+                subscription,
+                deadline_ms: core.now_ms().saturating_add(suspend_ms),
+                payload: WaitingPull { channel: channel.clone(), request, header },
+            };
+            core.pull_wait.hold(core, held);
+            return Ok(None);
+        }
+    }
+    Ok(Some(found.into_response(core, &header)))
+}
+
+fn check_permission(
+    core: &Core,
+    config: &BrokerConfig,
+    group: &SubscriptionGroupConfig,
+    header: &PullMessageRequestHeader,
+) -> Result<(), Refusal> {
+    let forbidden = |what: String| Err(Refusal::new(code::NO_PERMISSION, what));
+    if !perm::is_readable(config.broker_permission) {
+        return forbidden(format!("the broker[{}] pulling message is forbidden", core.broker_addr()));
+    }
+    if !group.consume_enable {
+        return forbidden(format!("subscription group no permission, {}", header.consumer_group));
+    }
+    let topics = lock(&core.topics);
+    let Some(topic) = topics.get(&header.topic) else {
+        let remark = format!("topic[{}] not exist, apply first please!", header.topic);
+        return Err(Refusal::new(code::TOPIC_NOT_EXIST, remark));
+    };
+    if !perm::is_readable(topic.perm) {
+        return forbidden(format!("the topic[{}] pulling message is forbidden", header.topic));
+    }
+    if header.queue_id < 0 || header.queue_id >= topic.read_queue_nums {
+        let remark = format!(
+            "queueId[{}] is illegal, topic:[{}] topicConfig.readQueueNums:[{}]",
+            header.queue_id, header.topic, topic.read_queue_nums
+        );
+        return Err(Refusal::new(code::SYSTEM_ERROR, remark));
+    }
+    Ok(())
+}
+
+/// What the consumer wants: as the request says, or as its heartbeats said.
+fn subscription(
+    core: &Core,
+    group: &SubscriptionGroupConfig,
+    header: &PullMessageRequestHeader,
+) -> Result<Arc<SubscriptionData>, Refusal> {
+    let expression_type = header.expression_type.as_deref().unwrap_or(EXPRESSION_TYPE_TAG);
+    if pull_flag::has_subscription(header.sys_flag) {
+        check_expression_type(expression_type)?;
+        let expression = header.subscription.as_deref().unwrap_or_default();
+        return Ok(Arc::new(SubscriptionData::by_tags(header.topic.as_str(), expression, header.sub_version)));
+    }
+    let clients = lock(&core.clients);
+    let Some(members) = clients.consumer_group(&header.consumer_group) else {
+        return Err(Refusal::new(code::SUBSCRIPTION_NOT_EXIST, "the consumer's group info not exist"));
+    };
+    if !group.consume_broadcast_enable && members.message_model == MessageModel::Broadcasting {
+        let remark = format!("the consumer group[{}] can not consume by broadcast way", header.consumer_group);
+        return Err(Refusal::new(code::NO_PERMISSION, remark));
+    }
+    let Some(subscription) = members.subscriptions.get(&header.topic) else {
+        return Err(Refusal::new(code::SUBSCRIPTION_NOT_EXIST, "the consumer's subscription not exist"));
+    };
+    if subscription.sub_version < header.sub_version {
+        return Err(Refusal::new(code::SUBSCRIPTION_NOT_LATEST, "the consumer's subscription not latest"));
+    }
+    check_expression_type(&subscription.expression_type)?;
+    Ok(Arc::clone(subscription))
+}
+
+fn check_expression_type(expression_type: &str) -> Result<(), Refusal> {
+    if expression_type.is_empty() || expression_type == EXPRESSION_TYPE_TAG {
+        return Ok(());
+    }
+    let remark = format!("The broker does not support consumer to filter message by {expression_type}");
+    Err(Refusal::new(code::SYSTEM_ERROR, remark))
+}
+
+/// Stores the offset that a pull says its group has consumed, if that can be of this life of the broker.
+fn commit(core: &Core, channel: &Channel, header: &PullMessageRequestHeader) {
+    let PullMessageRequestHeader { consumer_group, topic, queue_id, commit_offset, .. } = header;
+    let honest = core.with_reader(consumer_group, channel, |reader| {
+        let mut horizon = lock(&core.horizon);
+        let honest = horizon.allows(reader, channel.id(), topic, *queue_id, commit_offset.0);
+        if honest {
+            horizon.give(reader, topic, *queue_id, commit_offset.0);
+        }
+        honest
+    });
+    if honest {
+        lock(&core.offsets).commit(consumer_group, topic, *queue_id, commit_offset.0);
+    }
+}
+
+/// What a pull found, with its response code.
+pub(crate) struct Found {
+    code: i32,
+    remark: String,
+    result: Option<GetMessageResult>,
+}
+
+/// Reads for a pull that has been checked.
+pub(crate) async fn read(
+    core: &Core,
+    channel: &Channel,
+    header: &PullMessageRequestHeader,
+    subscription: &SubscriptionData,
+) -> Found {
+    match read_queue(core, channel, header, subscription).await {
+        Ok(found) => found,
+        Err(error) => {
+            tracing::error!(%error, topic = header.topic, queue_id = header.queue_id, "a pull failed");
+            Found { code: code::SYSTEM_ERROR, remark: error.to_string(), result: None }
+        }
+    }
+}
+
+async fn read_queue(
+    core: &Core,
+    channel: &Channel,
+    header: &PullMessageRequestHeader,
+    subscription: &SubscriptionData,
+) -> Result<Found, StoreError> {
+    let PullMessageRequestHeader { consumer_group: group, topic, queue_id, queue_offset, .. } = header;
+    let queue_id = *queue_id;
+    let exempt = is_system_group(group);
+    let honest = exempt
+        || core.with_reader(group, channel, |reader| {
+            lock(&core.horizon).allows(reader, channel.id(), topic, queue_id, queue_offset.0)
+        });
+    if !honest {
+        return left_over(core, header).await;
+    }
+    let config = core.config();
+    let max_messages = header.max_msg_nums.clamp(1, config.max_pull_nums.max(1));
+    let max_bytes = header.max_msg_bytes.and_then(|bytes| usize::try_from(bytes).ok()).filter(|bytes| *bytes > 0);
+    let result = core
+        .store
+        .get_message(
+            topic,
+            queue_id,
+            *queue_offset,
+            usize::try_from(max_messages).unwrap_or(1),
+            max_bytes.unwrap_or(usize::MAX),
+            |tags_code| subscription.may_match(tags_code),
+        )
+        .await?;
+    if !exempt {
+        core.with_reader(group, channel, |reader| {
+            lock(&core.horizon).give(reader, topic, queue_id, result.next_begin_offset.0);
+        });
+    }
+    let (code, remark) = match result.status {
+        GetMessageStatus::Found => (code::SUCCESS, "FOUND"),
+        GetMessageStatus::NoMatchedMessage => (code::PULL_RETRY_IMMEDIATELY, "NO_MATCHED_MESSAGE"),
+        GetMessageStatus::MessageWasRemoving => (code::PULL_RETRY_IMMEDIATELY, "MESSAGE_WAS_REMOVING"),
+        GetMessageStatus::NoMatchedLogicQueue => (empty_queue_code(*queue_offset), "NO_MATCHED_LOGIC_QUEUE"),
+        GetMessageStatus::NoMessageInQueue => (empty_queue_code(*queue_offset), "NO_MESSAGE_IN_QUEUE"),
+        GetMessageStatus::OffsetFoundNull => (code::PULL_NOT_FOUND, "OFFSET_FOUND_NULL"),
+        GetMessageStatus::OffsetOverflowOne => (code::PULL_NOT_FOUND, "OFFSET_OVERFLOW_ONE"),
+        GetMessageStatus::OffsetOverflowBadly => (code::PULL_OFFSET_MOVED, "OFFSET_OVERFLOW_BADLY"),
+        GetMessageStatus::OffsetTooSmall => (code::PULL_OFFSET_MOVED, "OFFSET_TOO_SMALL"),
+    };
+    let mut stats = lock(&core.stats);
+    if code == code::SUCCESS {
+        let count = i64::try_from(result.messages.len()).unwrap_or(i64::MAX);
+        stats.count_get(group, topic, count, i64::try_from(result.messages_bytes).unwrap_or(i64::MAX));
+    } else {
+        stats.get_miss.add(1, 0);
+    }
+    drop(stats);
+    Ok(Found { code, remark: remark.to_owned(), result: Some(result) })
+}
+
+/// An offset other than 0 in an empty queue is of another life of the queue.
+const fn empty_queue_code(queue_offset: QueueOffset) -> i32 {
+    if queue_offset.0 == 0 { code::PULL_NOT_FOUND } else { code::PULL_OFFSET_MOVED }
+}
+
+/// The answer to a reader that stands where this life of the broker has not led it; see
+/// [`read_horizon`](crate::state::read_horizon).
+async fn left_over(core: &Core, header: &PullMessageRequestHeader) -> Result<Found, StoreError> {
+    let PullMessageRequestHeader { consumer_group: group, topic, queue_id, queue_offset, .. } = header;
+    let min_offset = core.store.min_offset_in_queue(topic, *queue_id);
+    let max_offset = core.store.max_offset_in_queue(topic, *queue_id);
+    let recovered_max = lock(&core.horizon).recovered_max(topic, *queue_id);
+    let committed = lock(&core.offsets).committed(group, topic, *queue_id);
+    let is_young = committed.is_none() && core.is_young(topic, *queue_id).await?;
+    let next = corrected_offset(committed, recovered_max, min_offset.0, max_offset.0, is_young);
+    tracing::warn!(
+        group,
+        topic,
+        queue_id,
+        from = queue_offset.0,
+        to = next,
+        recovered_max,
+        "a consumer stands at an offset of this broker's previous life: sent back"
+    );
+    let result = GetMessageResult {
+        status: GetMessageStatus::OffsetOverflowBadly,
+        messages: Vec::new(),
+        messages_bytes: 0,
+        next_begin_offset: QueueOffset(next),
+        min_offset,
+        max_offset,
+        suggest_pulling_from_slave: false,
+        missing: 0,
+    };
+    Ok(Found { code: code::PULL_OFFSET_MOVED, remark: "OFFSET_OVERFLOW_BADLY".to_owned(), result: Some(result) })
+}
+
+impl Found {
+    /// The response.
+    pub(crate) fn into_response(self, core: &Core, header: &PullMessageRequestHeader) -> RemotingCommand {
+        let Some(result) = self.result else {
+            return RemotingCommand::response(self.code).with_remark(self.remark);
+        };
+        let suggest = if result.suggest_pulling_from_slave && core.config().slave_read_enable {
+            lock(&core.groups)
+                .get(&header.consumer_group)
+                .map_or(BrokerId::MASTER, |group| group.which_broker_when_consume_slowly)
+        } else {
+            BrokerId::MASTER
+        };
+        let response = RemotingCommand::response_with(
+            self.code,
+            &PullMessageResponseHeader {
+                suggest_which_broker_id: suggest,
+                next_begin_offset: result.next_begin_offset,
+                min_offset: result.min_offset,
+                max_offset: result.max_offset,
+            },
+        )
+        .with_remark(self.remark);
+        if result.messages.is_empty() {
+            response
+        } else {
+            response.with_body(join_records(result.messages, result.messages_bytes))
+        }
+    }
+}

@@ -1,0 +1,370 @@
+//! Sending: SEND_MESSAGE, SEND_MESSAGE_V2 and SEND_BATCH_MESSAGE (`SendMessageProcessor`).
+//!
+//! What RocketMQ 4.9 does to a message on its way in is done here, so that the stored bytes are the same: the property
+//! `CLUSTER` is added, `WAIT` is taken out of ordinary messages, a delayed one goes to the schedule topic with its real
+//! place in properties, a retry that failed too often goes to the dead letter topic.
+//!
+//! Left out on purpose: half messages of transactions (refused, as a broker with `rejectTransactionMessage` refuses them),
+//! and hooks.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use protocol::body::{TopicConfig, TopicFilterType};
+use protocol::header::{EXT_MSG_REGION, EXT_TRACE_ON, SendMessageRequestHeader, SendMessageResponseHeader};
+use protocol::message::{MessageToStore, decode_batch};
+use protocol::properties::{end_with_separator, find_property, property, push_property, without_property};
+use protocol::sysflag::message as sysflag;
+use protocol::{
+    PhysicalOffset, RemotingCommand, SendStatus, perm, request_code, response_code as code, topic, version,
+};
+use remoting::{Channel, Reply};
+use sim::time::wall_clock_ms;
+use store::{PutMessageResult, PutMessageStatus};
+
+use super::{Answer, Refusal};
+use crate::config::BrokerConfig;
+use crate::core::{Core, lock};
+use crate::state::delay_level::DelayLevels;
+use crate::state::send_queue::{SendLimits, SendTicket};
+
+/// Queues of a dead letter topic (`DLQ_NUMS_PER_GROUP`).
+const DLQ_QUEUE_NUMS: i32 = 1;
+
+/// Takes a send. What can be refused at once is; the rest is a future that waits for the store.
+pub(crate) fn handle(core: &Arc<Core>, channel: &Channel, request: RemotingCommand) -> Reply {
+    let core = Arc::clone(core);
+    let born_host = channel.remote_addr();
+    Reply::later(async move {
+        let config = core.config();
+        let answer = send(&core, &config, request, born_host).await;
+        let mut response = answer.unwrap_or_else(Refusal::into_response);
+        // Every response to a send has these two, also one that refuses.
+        response.ext_fields.insert(EXT_MSG_REGION, &config.region_id);
+        response.ext_fields.insert_bool(EXT_TRACE_ON, config.trace_on);
+        response.has_ext = true;
+        Some(response)
+    })
+}
+
+async fn send(core: &Core, config: &BrokerConfig, request: RemotingCommand, born_host: SocketAddr) -> Answer {
+    let header: SendMessageRequestHeader = request.header()?;
+    check_topic(core, config, &header, born_host).await?;
+    let queue_id = choose_queue(core, &header, born_host)?;
+    let is_batch = header.batch == Some(true) || request.code == request_code::SEND_BATCH_MESSAGE;
+    let ticket = enter_queue(core, config)?;
+    let answer = if is_batch {
+        send_batch(core, config, header, queue_id, request.body, born_host).await
+    } else {
+        send_one(core, config, header, queue_id, request.version, request.body, born_host).await
+    };
+    lock(&core.sends).leave(ticket);
+    answer
+}
+
+fn enter_queue(core: &Core, config: &BrokerConfig) -> Result<SendTicket, Refusal> {
+    let fast_failure =
+        |ms: u64| if config.broker_fast_failure_enable { i64::try_from(ms).unwrap_or(i64::MAX) } else { i64::MAX };
+    let limits = SendLimits {
+        capacity: config.send_thread_pool_queue_capacity,
+        wait_ms: fast_failure(config.wait_time_in_send_queue_ms),
+        page_cache_busy_ms: fast_failure(config.os_page_cache_busy_time_out_ms),
+    };
+    let written = core.store.max_physical_offset().0;
+    let entered = lock(&core.sends).enter(core.now_ms(), written, limits);
+    entered.map_err(|busy| Refusal::new(code::SYSTEM_BUSY, busy.to_string()))
+}
+
+/// Whether the topic may be sent to (`AbstractSendMessageProcessor.msgCheck`); an unknown one is made if that is allowed.
+async fn check_topic(
+    core: &Core,
+    config: &BrokerConfig,
+    header: &SendMessageRequestHeader,
+    born_host: SocketAddr,
+) -> Result<(), Refusal> {
+    let name = &header.topic;
+    {
+        let topics = lock(&core.topics);
+        if let Some(known) = topics.get(name) {
+            if !perm::is_writable(config.broker_permission) && known.order {
+                let addr = core.broker_addr();
+                return Err(Refusal::new(
+                    code::NO_PERMISSION,
+                    format!("the broker[{addr}] sending message is forbidden"),
+                ));
+            }
+            if !perm::is_writable(known.perm) {
+                return Err(Refusal::new(
+                    code::NO_PERMISSION,
+                    format!("the topic[{name}] sending message is forbidden"),
+                ));
+            }
+            if !topic::is_not_allowed_send_topic(name) {
+                return Ok(());
+            }
+        }
+    }
+    topic::validate_topic(name).map_err(|error| Refusal::new(code::SYSTEM_ERROR, error.to_string()))?;
+    if topic::is_not_allowed_send_topic(name) {
+        return Err(Refusal::new(code::NO_PERMISSION, format!("Sending message to topic[{name}] is forbidden.")));
+    }
+    let created = create_topic(core, config, header);
+    if created {
+        tracing::info!(topic = name, default_topic = header.default_topic, producer = %born_host, "topic created by a send");
+        core.topics_changed().await;
+        return Ok(());
+    }
+    if topic::is_retry_topic(name) {
+        core.ensure_topic(name, 1, perm::PERM_READ | perm::PERM_WRITE).await;
+    }
+    if lock(&core.topics).get(name).is_some() {
+        return Ok(());
+    }
+    Err(Refusal::new(code::TOPIC_NOT_EXIST, format!("topic[{name}] not exist, apply first please!")))
+}
+
+fn create_topic(core: &Core, config: &BrokerConfig, header: &SendMessageRequestHeader) -> bool {
+    let mut topics = lock(&core.topics);
+    if topics.get(&header.topic).is_some() {
+        return false;
+    }
+    let inherited = topics.inherited(
+        &header.topic,
+        &header.default_topic,
+        header.default_topic_queue_nums,
+        config.auto_create_topic_enable,
+    );
+    match inherited {
+        Some(new) => {
+            topics.put(new, wall_clock_ms());
+            true
+        }
+        None => false,
+    }
+}
+
+fn choose_queue(core: &Core, header: &SendMessageRequestHeader, born_host: SocketAddr) -> Result<i32, Refusal> {
+    let topics = lock(&core.topics);
+    let Some(known) = topics.get(&header.topic) else {
+        let remark = format!("topic[{}] not exist, apply first please!", header.topic);
+        return Err(Refusal::new(code::TOPIC_NOT_EXIST, remark));
+    };
+    let queue_nums = known.write_queue_nums.max(known.read_queue_nums);
+    if header.queue_id >= queue_nums {
+        let TopicConfig { topic_name, read_queue_nums, write_queue_nums, .. } = known;
+        let remark = format!(
+            "request queueId[{}] is illegal, topic[{topic_name}] has {write_queue_nums} queues to write and \
+             {read_queue_nums} to read Producer: {born_host}",
+            header.queue_id
+        );
+        return Err(Refusal::new(code::SYSTEM_ERROR, remark));
+    }
+    if header.queue_id >= 0 { Ok(header.queue_id) } else { Ok(Core::pick_queue(known.write_queue_nums)) }
+}
+
+async fn send_one(
+    core: &Core,
+    config: &BrokerConfig,
+    header: SendMessageRequestHeader,
+    queue_id: i32,
+    request_version: i32,
+    body: Bytes,
+    born_host: SocketAddr,
+) -> Answer {
+    let properties = header.properties.as_deref().unwrap_or_default();
+    let find = |name| find_property(properties.as_bytes(), name);
+    let delay_level = find(property::DELAY).and_then(|level| level.parse().ok()).unwrap_or(0);
+    let reconsume_times = header.reconsume_times.unwrap_or(0);
+    let is_half = find(property::TRAN_MSG).is_some_and(|value| value.eq_ignore_ascii_case("true"));
+    if is_half && !(reconsume_times > 0 && delay_level > 0) {
+        let addr = core.broker_addr();
+        return Err(Refusal::new(
+            code::NO_PERMISSION,
+            format!("the broker[{addr}] sending transaction message is forbidden"),
+        ));
+    }
+
+    let mut sys_flag = header.sys_flag;
+    if lock(&core.topics).get(&header.topic).is_some_and(|known| known.topic_filter_type == TopicFilterType::MultiTag) {
+        sys_flag |= sysflag::MULTI_TAGS;
+    }
+    let wait = find(property::WAIT) != Some("false");
+    // A delayed message keeps its WAIT in RocketMQ 4.9, whose bytes these are.
+    let mut properties =
+        if delay_level > 0 { properties.to_owned() } else { without_property(properties, property::WAIT) };
+    set_property(&mut properties, property::CLUSTER, &config.broker_cluster_name);
+
+    let mut place = Place { topic: header.topic, queue_id };
+    if topic::is_retry_topic(&place.topic) {
+        let max_reconsume_times = header.max_reconsume_times.filter(|_| request_version >= version::V3_4_9);
+        place = retry_or_dead_letter(core, place, reconsume_times, max_reconsume_times).await?;
+    }
+    let real_topic = place.topic.clone();
+    if delay_level > 0 && !topic::is_dlq_topic(&place.topic) {
+        place = delayed(&config.message_delay_level, place, delay_level, &mut properties);
+    }
+    let bytes = body.len();
+    let message = MessageToStore {
+        topic: place.topic,
+        queue_id: place.queue_id,
+        flag: header.flag,
+        sys_flag,
+        born_timestamp_ms: header.born_timestamp,
+        born_host,
+        store_host: core.store_host(),
+        reconsume_times,
+        prepared_transaction_offset: PhysicalOffset::ZERO,
+        body,
+        properties: without_last_separator(properties),
+    };
+    let result = core.store.put_waiting(message, wait).await;
+    answer_put(core, &real_topic, queue_id, bytes, result)
+}
+
+/// Where a message goes.
+pub(crate) struct Place {
+    pub topic: String,
+    pub queue_id: i32,
+}
+
+/// The schedule topic's queue of the level; where the message shall go in the end is kept in its properties.
+pub(crate) fn delayed(levels: &DelayLevels, place: Place, level: i32, properties: &mut String) -> Place {
+    let level = levels.effective(level);
+    set_property(properties, property::DELAY, itoa(level).as_str());
+    set_property(properties, property::REAL_TOPIC, &place.topic);
+    set_property(properties, property::REAL_QID, itoa(place.queue_id).as_str());
+    Place { topic: topic::SCHEDULE_TOPIC.to_owned(), queue_id: DelayLevels::queue_id(level) }
+}
+
+fn itoa(number: i32) -> String {
+    number.to_string()
+}
+
+/// Sets a property in the text form, replacing what was there, at the end.
+pub(crate) fn set_property(properties: &mut String, name: &str, value: &str) {
+    if find_property(properties.as_bytes(), name).is_some() {
+        *properties = without_property(properties, name);
+    }
+    end_with_separator(properties);
+    push_property(properties, name, value);
+}
+
+/// 4.9.8 stores no separator after the last property.
+pub(crate) fn without_last_separator(mut properties: String) -> String {
+    if properties.ends_with('\u{2}') {
+        properties.pop();
+    }
+    properties
+}
+
+/// A consumer's own resend to its retry topic (`handleRetryAndDLQ`): after too many attempts it is a dead letter.
+async fn retry_or_dead_letter(
+    core: &Core,
+    place: Place,
+    reconsume_times: i32,
+    max_reconsume_times: Option<i32>,
+) -> Result<Place, Refusal> {
+    let group = &place.topic[topic::RETRY_TOPIC_PREFIX.len()..];
+    let Some(config) = core.find_or_create_group(group).await else {
+        let remark = format!("subscription group not exist, {group}");
+        return Err(Refusal::new(code::SUBSCRIPTION_GROUP_NOT_EXIST, remark));
+    };
+    if reconsume_times < max_reconsume_times.unwrap_or(config.retry_max_times) {
+        return Ok(place);
+    }
+    Ok(dead_letter(core, group).await)
+}
+
+/// A group's dead letter topic, made if need be. Nobody reads it until an operator allows that (perm 2).
+pub(crate) async fn dead_letter(core: &Core, group: &str) -> Place {
+    let name = topic::dlq_topic(group);
+    core.ensure_topic(&name, DLQ_QUEUE_NUMS, perm::PERM_WRITE).await;
+    Place { topic: name, queue_id: Core::pick_queue(DLQ_QUEUE_NUMS) }
+}
+
+async fn send_batch(
+    core: &Core,
+    config: &BrokerConfig,
+    header: SendMessageRequestHeader,
+    queue_id: i32,
+    body: Bytes,
+    born_host: SocketAddr,
+) -> Answer {
+    let illegal = |remark: String| Refusal::new(code::MESSAGE_ILLEGAL, remark);
+    if topic::is_retry_topic(&header.topic) {
+        return Err(illegal("batch request does not support retry group".to_owned()));
+    }
+    let bytes = body.len();
+    let mut messages = Vec::new();
+    for message in decode_batch(body) {
+        let message = message.map_err(|error| illegal(error.to_string()))?;
+        let mut properties = match std::str::from_utf8(&message.properties) {
+            Ok(properties) => properties.to_owned(),
+            Err(_) => {
+                return Err(illegal(format!("the properties of message {} of the batch are no UTF-8", messages.len())));
+            }
+        };
+        set_property(&mut properties, property::CLUSTER, &config.broker_cluster_name);
+        messages.push(MessageToStore {
+            topic: header.topic.clone(),
+            queue_id,
+            flag: message.flag,
+            sys_flag: header.sys_flag,
+            born_timestamp_ms: header.born_timestamp,
+            born_host,
+            store_host: core.store_host(),
+            reconsume_times: header.reconsume_times.unwrap_or(0),
+            prepared_transaction_offset: PhysicalOffset::ZERO,
+            body: message.body,
+            properties: without_last_separator(properties),
+        });
+    }
+    if messages.is_empty() {
+        return Err(illegal("the batch is empty".to_owned()));
+    }
+    let result = core.store.put_batch(messages).await;
+    answer_put(core, &header.topic, queue_id, bytes, result)
+}
+
+/// The response to a put (`SendMessageProcessor.handlePutMessageResult`).
+fn answer_put(core: &Core, topic: &str, queue_id: i32, bytes: usize, result: PutMessageResult) -> Answer {
+    let status = match result.status {
+        PutMessageStatus::PutOk => SendStatus::SendOk,
+        PutMessageStatus::FlushDiskTimeout => SendStatus::FlushDiskTimeout,
+        PutMessageStatus::FlushSlaveTimeout => SendStatus::FlushSlaveTimeout,
+        PutMessageStatus::SlaveNotAvailable => SendStatus::SlaveNotAvailable,
+        _ => return Err(put_refused(&result)),
+    };
+    let Some(appended) = result.appended else { return Err(put_refused(&result)) };
+    let count = i64::try_from(appended.message_count).unwrap_or(i64::MAX);
+    lock(&core.stats).count_put(topic, count, i64::try_from(bytes).unwrap_or(i64::MAX));
+    Ok(RemotingCommand::response_with(
+        status.response_code(),
+        &SendMessageResponseHeader {
+            msg_id: appended.message_id,
+            queue_id,
+            queue_offset: appended.queue_offset,
+            transaction_id: None,
+            batch_uniq_id: None,
+        },
+    ))
+}
+
+/// What a producer is told of a put that failed.
+pub(crate) fn put_refused(result: &PutMessageResult) -> Refusal {
+    let (code, what) = match result.status {
+        PutMessageStatus::MessageIllegal | PutMessageStatus::PropertiesSizeExceeded => {
+            (code::MESSAGE_ILLEGAL, "the message is illegal")
+        }
+        PutMessageStatus::ServiceNotAvailable => (code::SERVICE_NOT_AVAILABLE, "service not available now"),
+        PutMessageStatus::CreateMappedFileFailed => {
+            (code::SYSTEM_ERROR, "create mapped file failed, server is busy or broken")
+        }
+        _ => (code::SYSTEM_ERROR, "UNKNOWN_ERROR"),
+    };
+    match &result.remark {
+        Some(remark) => Refusal::new(code, format!("{what}: {remark}")),
+        None => Refusal::new(code, what),
+    }
+}

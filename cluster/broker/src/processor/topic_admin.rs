@@ -1,0 +1,118 @@
+//! Topics as `mqadmin` sees them: create, delete, list, look into.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use protocol::body::{MessageQueue, TopicConfig, TopicFilterType, TopicOffset, TopicStatsTable};
+use protocol::header::{CreateTopicRequestHeader, DeleteTopicRequestHeader, GetTopicStatsInfoRequestHeader};
+use protocol::{RemotingCommand, perm, response_code as code, topic};
+use sim::time::wall_clock_ms;
+
+use super::{Answer, Refusal, success, success_body};
+use crate::core::{Core, lock};
+use crate::service::registration::register_now;
+
+/// The most queues a topic may have here: each costs a directory and files.
+const QUEUE_NUMS_MAX: i32 = 65_536;
+
+/// UPDATE_AND_CREATE_TOPIC. The answer comes when the topic is persisted and the name servers have been told.
+pub(crate) async fn create(core: Arc<Core>, request: RemotingCommand) -> Answer {
+    let header: CreateTopicRequestHeader = request.header()?;
+    let name = &header.topic;
+    topic::validate_topic(name).map_err(|error| Refusal::new(code::SYSTEM_ERROR, error.to_string()))?;
+    if topic::is_system_topic(name) {
+        let remark = format!("The topic[{name}] is conflict with system topic.");
+        return Err(Refusal::new(code::SYSTEM_ERROR, remark));
+    }
+    let invalid = |what: String| Err(Refusal::new(code::INVALID_PARAMETER, what));
+    for (field, nums) in [("readQueueNums", header.read_queue_nums), ("writeQueueNums", header.write_queue_nums)] {
+        if !(0..=QUEUE_NUMS_MAX).contains(&nums) {
+            return invalid(format!("{field} must be 0 to {QUEUE_NUMS_MAX}, but is {nums}"));
+        }
+    }
+    if !perm::is_valid(header.perm) {
+        return invalid(format!("perm must be a sum of 1 (inherit), 2 (write) and 4 (read), but is {}", header.perm));
+    }
+    let Some(topic_filter_type) = TopicFilterType::from_name(&header.topic_filter_type) else {
+        return invalid(format!(
+            "topicFilterType must be SINGLE_TAG or MULTI_TAG, but is {}",
+            header.topic_filter_type
+        ));
+    };
+    let config = TopicConfig {
+        attributes: lock(&core.topics).get(name).and_then(|old| old.attributes.clone()),
+        order: header.order,
+        perm: header.perm,
+        read_queue_nums: header.read_queue_nums,
+        topic_filter_type,
+        topic_name: name.clone(),
+        topic_sys_flag: header.topic_sys_flag.unwrap_or(0),
+        write_queue_nums: header.write_queue_nums,
+    };
+    lock(&core.topics).put(config, wall_clock_ms());
+    tracing::info!(topic = name, read = header.read_queue_nums, write = header.write_queue_nums, "topic updated");
+    core.persist_topics().await?;
+    register_now(&core).await;
+    Ok(success())
+}
+
+/// DELETE_TOPIC_IN_BROKER: the topic, its queues and what groups have consumed of it.
+pub(crate) async fn delete(core: Arc<Core>, request: RemotingCommand) -> Answer {
+    let header: DeleteTopicRequestHeader = request.header()?;
+    let name = &header.topic;
+    topic::validate_topic(name).map_err(|error| Refusal::new(code::SYSTEM_ERROR, error.to_string()))?;
+    if topic::is_system_topic(name) {
+        let remark = format!("The topic[{name}] is conflict with system topic.");
+        return Err(Refusal::new(code::SYSTEM_ERROR, remark));
+    }
+    lock(&core.topics).remove(name, wall_clock_ms());
+    core.persist_topics().await?;
+    core.store.clean_unused_topics(|topic| topic != name).await?;
+    lock(&core.horizon).forget_topic(name);
+    lock(&core.offsets).remove_topic(name);
+    lock(&core.stats).remove_topic(name);
+    core.persist_offsets().await?;
+    tracing::info!(topic = name, "topic deleted");
+    register_now(&core).await;
+    Ok(success())
+}
+
+/// GET_ALL_TOPIC_CONFIG.
+pub(crate) fn all(core: &Core) -> Answer {
+    Ok(success_body(lock(&core.topics).table()))
+}
+
+/// GET_TOPIC_STATS_INFO.
+pub(crate) async fn stats(core: Arc<Core>, request: RemotingCommand) -> Answer {
+    let header: GetTopicStatsInfoRequestHeader = request.header()?;
+    let name = &header.topic;
+    let Some(queue_nums) = lock(&core.topics).get(name).map(|config| config.write_queue_nums) else {
+        return Err(Refusal::new(code::TOPIC_NOT_EXIST, format!("topic[{name}] not exist")));
+    };
+    let broker_name = &core.config().broker_name;
+    let mut offset_table = BTreeMap::new();
+    for queue_id in 0..queue_nums {
+        let (min_offset, max_offset) =
+            (core.store.min_offset_in_queue(name, queue_id), core.store.max_offset_in_queue(name, queue_id));
+        let last = if max_offset > min_offset {
+            core.store.message_store_timestamp_ms(name, queue_id, max_offset - 1).await?
+        } else {
+            None
+        };
+        offset_table.insert(
+            MessageQueue::new(name.as_str(), broker_name.as_str(), queue_id),
+            TopicOffset { last_update_timestamp: last.unwrap_or(0), max_offset, min_offset },
+        );
+    }
+    Ok(success_body(&TopicStatsTable { offset_table }))
+}
+
+/// CLEAN_UNUSED_TOPIC: removes the queues of topics that are not in the table any more.
+pub(crate) async fn clean_unused(core: Arc<Core>) -> Answer {
+    let known: Vec<String> = lock(&core.topics).table().topic_config_table.keys().cloned().collect();
+    let keep =
+        |name: &str| topic::is_system_topic(name) || known.binary_search_by(|topic| topic.as_str().cmp(name)).is_ok();
+    let removed = core.store.clean_unused_topics(keep).await?;
+    tracing::info!(?removed, "queues of unused topics removed");
+    Ok(success())
+}

@@ -1,0 +1,200 @@
+//! Delayed messages (`ScheduleMessageService`): each level is a queue of SCHEDULE_TOPIC_XXXX, whose messages are stored
+//! again under their real topic when they are due.
+//!
+//! The queues are in the order of their due times, so that only the first of each matters: the task sleeps until the
+//! earliest of them is due or a delayed message arrives. Nothing is polled.
+//!
+//! Apache stores the due message with `WAIT=false` and writes delayOffset.json without regard to what has been flushed; a
+//! power loss can then take the message and keep the offset that says it was delivered. Here a delivery counts when the
+//! store has answered as it would answer a producer, and what was delivered is flushed before the offsets are written. A
+//! crash delivers some messages twice, as with Apache's.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+use protocol::message::{MessageToStore, parse_record};
+use protocol::properties::property;
+use protocol::{PhysicalOffset, QueueOffset, topic};
+use sim::time::{sleep, wall_clock_ms};
+use store::{GetMessageStatus, StoreError};
+
+use crate::core::{Core, lock};
+use crate::state::delay_level::DelayLevels;
+
+/// How long a level rests after the store has refused a message.
+const RETRY: Duration = Duration::from_secs(1);
+/// The longest sleep: the wall clock, by which messages are due, may be set forward meanwhile.
+const SLEEP_MAX: Duration = Duration::from_secs(10);
+/// How many due messages of a level are stored at once.
+const AT_ONCE: usize = 32;
+
+/// Delivers until the broker stops; a delivery that has begun is seen through, so that it does not come twice.
+pub(crate) async fn deliver(core: Arc<Core>) {
+    correct_offsets(&core);
+    while !core.stopping.load(Ordering::Acquire) {
+        let mut next_ms: Option<i64> = None;
+        for level in 1..=core.config().message_delay_level.max_level() {
+            let wake_ms = match deliver_level(&core, level).await {
+                Ok(wake_ms) => wake_ms,
+                Err(error) => {
+                    tracing::error!(level, %error, "delayed messages cannot be read: it is tried again");
+                    Some(wall_clock_ms() + duration_ms(RETRY))
+                }
+            };
+            next_ms = [next_ms, wake_ms].into_iter().flatten().min();
+        }
+        match next_ms {
+            None => core.delay_wanted.notified().await,
+            Some(next_ms) => {
+                let wait_ms = u64::try_from(next_ms - wall_clock_ms()).unwrap_or(0);
+                let wait = Duration::from_millis(wait_ms).min(SLEEP_MAX);
+                tokio::select! {
+                    biased;
+                    () = core.delay_wanted.notified() => {}
+                    () = sleep(wait) => {}
+                }
+            }
+        }
+    }
+}
+
+fn duration_ms(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// After a restart: an offset before the queue's first message or beyond its end is moved there.
+fn correct_offsets(core: &Core) {
+    for (level, offset) in &mut lock(&core.delay_offsets).offset_table {
+        let queue_id = DelayLevels::queue_id(*level);
+        let min = core.store.min_offset_in_queue(topic::SCHEDULE_TOPIC, queue_id);
+        let max = core.store.max_offset_in_queue(topic::SCHEDULE_TOPIC, queue_id);
+        let corrected = (*offset).min(max).max(min);
+        if corrected != *offset {
+            tracing::warn!(level, from = offset.0, to = corrected.0, "offset of delayed messages corrected");
+            *offset = corrected;
+        }
+    }
+}
+
+/// Delivers what is due of a level; says when its next message is, by the wall clock in ms, if it has one.
+async fn deliver_level(core: &Arc<Core>, level: i32) -> Result<Option<i64>, StoreError> {
+    let queue_id = DelayLevels::queue_id(level);
+    let delay_ms = core.config().message_delay_level.delay_ms(level);
+    while !core.stopping.load(Ordering::Acquire) {
+        let stored = lock(&core.delay_offsets).offset_table.get(&level).copied();
+        let mut offset = stored.unwrap_or_default();
+        let max = core.store.max_offset_in_queue(topic::SCHEDULE_TOPIC, queue_id);
+        if offset >= max {
+            return Ok(None);
+        }
+        offset = offset.max(core.store.min_offset_in_queue(topic::SCHEDULE_TOPIC, queue_id));
+        let now_ms = wall_clock_ms();
+        let mut due_end = offset;
+        let mut next_ms = None;
+        while due_end < max && due_end - offset < AT_ONCE as i64 {
+            let unit = core.store.unit_in_queue(topic::SCHEDULE_TOPIC, queue_id, due_end).await?;
+            // The tagsCode of these queues is the due time. A time further away than the whole delay comes of a wall clock
+            // that has been set back: such a message is due now. A unit that is not there has nothing to deliver.
+            let due_ms = unit.map_or(now_ms, |unit| unit.tags_code);
+            if due_ms > now_ms && due_ms <= now_ms.saturating_add(delay_ms) {
+                next_ms = Some(due_ms);
+                break;
+            }
+            due_end += 1;
+        }
+        if due_end > offset && !deliver_range(core, level, offset, due_end).await? {
+            return Ok(Some(wall_clock_ms() + duration_ms(RETRY)));
+        }
+        if next_ms.is_some() {
+            return Ok(next_ms);
+        }
+    }
+    Ok(None)
+}
+
+/// Stores the messages of a range under their real topics, in order; says whether all of them are stored.
+async fn deliver_range(core: &Arc<Core>, level: i32, from: QueueOffset, to: QueueOffset) -> Result<bool, StoreError> {
+    let queue_id = DelayLevels::queue_id(level);
+    let mut offset = from;
+    while offset < to {
+        let count = usize::try_from(to - offset).unwrap_or(AT_ONCE);
+        let read = core.store.get_message(topic::SCHEDULE_TOPIC, queue_id, offset, count, usize::MAX, |_| true).await?;
+        if read.status != GetMessageStatus::Found {
+            // Nothing can be read there: what is missing has been reported by the store.
+            tracing::error!(level, offset = offset.0, status = ?read.status, "delayed messages are missing: passed over");
+            offset = read.next_begin_offset.max(offset + 1).min(to);
+            lock(&core.delay_offsets).offset_table.insert(level, offset);
+            continue;
+        }
+        let puts: Vec<_> = read
+            .messages
+            .iter()
+            .filter_map(|record| {
+                let message = due_message(core, record);
+                if message.is_none() {
+                    tracing::error!(level, "a delayed message has no real topic: passed over");
+                }
+                message.map(|message| {
+                    let (topic, bytes) = (message.topic.clone(), message.body.len());
+                    // The put is queued here, in order; the future only waits.
+                    let stored = core.store.put_waiting(message, true);
+                    async move { (topic, bytes, stored.await) }
+                })
+            })
+            .collect();
+        let results = join_all(puts).await;
+        let failed = results.iter().find(|(_, _, result)| !result.is_ok());
+        if let Some((topic, _, result)) = failed {
+            // Some of them may be stored: these will come twice.
+            tracing::error!(level, topic, status = ?result.status, remark = ?result.remark, "a due message was not stored");
+            return Ok(false);
+        }
+        let mut stats = lock(&core.stats);
+        for (topic, bytes, _) in &results {
+            stats.count_put(topic, 1, i64::try_from(*bytes).unwrap_or(i64::MAX));
+        }
+        drop(stats);
+        offset = read.next_begin_offset;
+        lock(&core.delay_offsets).offset_table.insert(level, offset);
+    }
+    Ok(true)
+}
+
+/// The message as it was meant (`messageTimeup`); its properties stay as they are, byte for byte.
+fn due_message(core: &Core, record: &Bytes) -> Option<MessageToStore> {
+    let view = parse_record(record).ok()?;
+    let real_topic = view.property(property::REAL_TOPIC)?.to_owned();
+    let queue_id = view.property(property::REAL_QID)?.parse().ok()?;
+    Some(MessageToStore {
+        topic: real_topic,
+        queue_id,
+        flag: view.flag,
+        sys_flag: view.sys_flag,
+        born_timestamp_ms: view.born_timestamp_ms,
+        born_host: view.born_host,
+        store_host: core.store_host(),
+        reconsume_times: view.reconsume_times,
+        prepared_transaction_offset: PhysicalOffset::ZERO,
+        body: record.slice_ref(view.body),
+        properties: std::str::from_utf8(view.properties).ok()?.to_owned(),
+    })
+}
+
+/// Writes delayOffset.json when something was delivered, for ever.
+pub(crate) async fn persist(core: Arc<Core>) {
+    let mut written = lock(&core.delay_offsets).clone();
+    loop {
+        sleep(Duration::from_millis(core.config().flush_delay_offset_interval_ms)).await;
+        let present = lock(&core.delay_offsets).clone();
+        if present == written {
+            continue;
+        }
+        match core.persist_delay_offsets().await {
+            Ok(()) => written = present,
+            Err(error) => tracing::error!(%error, "delayOffset.json was not written: it is tried again"),
+        }
+    }
+}

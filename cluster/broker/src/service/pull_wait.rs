@@ -1,0 +1,106 @@
+//! Long polling: the pulls that wait, who wakes them, and the task that answers them (`PullRequestHoldService`).
+//!
+//! A pull that finds nothing is put into the [`PullHold`] and its request ends without an answer. The store's listener
+//! takes out whom a message wakes, the clock whom time wakes; one task reads for them and answers through their channels.
+
+use std::sync::{Arc, Mutex};
+
+use protocol::RemotingCommand;
+use protocol::header::PullMessageRequestHeader;
+use remoting::Channel;
+use store::DispatchRequest;
+use tokio::sync::Notify;
+
+use crate::core::{Core, lock};
+use crate::processor::pull;
+use crate::state::pull_hold::{HeldPull, PullHold};
+
+/// What is needed to answer a pull later.
+pub(crate) struct WaitingPull {
+    pub channel: Channel,
+    /// The request without its body and fields: what a response is made in reply to.
+    pub request: RemotingCommand,
+    pub header: PullMessageRequestHeader,
+}
+
+#[derive(Default)]
+pub(crate) struct PullWait {
+    hold: Mutex<PullHold<WaitingPull>>,
+    woken: Mutex<Vec<HeldPull<WaitingPull>>>,
+    /// Somebody was woken, or the earliest deadline has changed.
+    wake: Notify,
+}
+
+impl PullWait {
+    /// Holds a pull. If a message has come since it looked, it is woken at once.
+    pub(crate) fn hold(&self, core: &Core, pull: HeldPull<WaitingPull>) {
+        let (topic, queue_id) = (pull.payload.header.topic.clone(), pull.payload.header.queue_id);
+        let queue_offset = pull.queue_offset;
+        let mut hold = lock(&self.hold);
+        let is_first = hold.hold(&topic, queue_id, pull);
+        // The message that came between the look and the hold has told nobody.
+        let max_offset = core.store.max_offset_in_queue(&topic, queue_id).0;
+        if max_offset > queue_offset {
+            hold.take_behind(&topic, queue_id, max_offset, &mut lock(&self.woken));
+            drop(hold);
+            self.wake.notify_one();
+        } else if is_first {
+            drop(hold);
+            self.wake.notify_one();
+        }
+    }
+
+    /// A message has become visible.
+    pub(crate) fn message_arrived(&self, message: &DispatchRequest) {
+        let mut hold = lock(&self.hold);
+        if hold.is_empty() {
+            return;
+        }
+        let mut woken = lock(&self.woken);
+        let before = woken.len();
+        let next_offset = message.queue_offset.0 + 1;
+        hold.message_arrived(&message.topic, message.queue_id, next_offset, message.tags_code, &mut woken);
+        let any = woken.len() > before;
+        drop(woken);
+        drop(hold);
+        if any {
+            self.wake.notify_one();
+        }
+    }
+
+    /// How many pulls wait.
+    pub(crate) fn len(&self) -> usize {
+        lock(&self.hold).len()
+    }
+}
+
+/// Answers pulls that were woken, for ever.
+pub(crate) async fn run(core: Arc<Core>) {
+    let wait = &core.pull_wait;
+    loop {
+        let earliest = lock(&wait.hold).earliest_deadline_ms();
+        match earliest {
+            Some(deadline_ms) => {
+                tokio::select! {
+                    biased;
+                    () = wait.wake.notified() => {}
+                    () = sim::time::sleep_until(core.instant_of(deadline_ms)) => {}
+                }
+            }
+            None => wait.wake.notified().await,
+        }
+        let mut woken = std::mem::take(&mut *lock(&wait.woken));
+        lock(&wait.hold).expired(core.now_ms(), &mut woken);
+        for pull in woken {
+            let WaitingPull { channel, request, header } = pull.payload;
+            if !channel.is_open() {
+                continue;
+            }
+            let found = pull::read(&core, &channel, &header, &pull.subscription).await;
+            let response = found.into_response(&core, &header).in_reply_to(&request);
+            if let Err(error) = channel.send(response) {
+                tracing::debug!(%error, "a pull was not answered");
+            }
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! The broker and its name servers: it registers with every one of them when it starts, when a topic changes and every 30
+//! seconds, and says good-bye when it stops (`BrokerOuterAPI`). Name servers do not know one another.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use protocol::body::{JsonBody, RegisterBrokerBody};
+use protocol::header::{RegisterBrokerRequestHeader, UnRegisterBrokerRequestHeader};
+use protocol::{RemotingCommand, request_code, response_code};
+use sim::task;
+use sim::time::sleep;
+
+use crate::core::{Core, lock};
+
+/// How long a good-bye may take: a stopping broker does not wait for name servers that are gone.
+const UNREGISTER_TIMEOUT: Duration = Duration::from_secs(3);
+/// A registration on change waits so long for more changes: many topics may be created at once.
+const GATHER: Duration = Duration::from_millis(10);
+
+/// Registers when it is due, for ever.
+pub(crate) async fn run(core: Arc<Core>) {
+    loop {
+        let period = Duration::from_millis(core.config().register_name_server_period_ms);
+        tokio::select! {
+            biased;
+            () = core.registration_wanted.notified() => sleep(GATHER).await,
+            () = sleep(period) => {}
+        }
+        register_now(&core).await;
+    }
+}
+
+/// Registers with every name server, in parallel, and waits for their answers. A name server that does not answer has no
+/// say: the broker goes on, and tries again in the next period.
+pub(crate) async fn register_now(core: &Arc<Core>) {
+    let _one_at_a_time = core.registering.lock().await;
+    let config = core.config();
+    let table = lock(&core.topics).registered(config.broker_permission);
+    let body = RegisterBrokerBody { filter_server_list: Vec::new(), topic_config_serialize_wrapper: table }.encode();
+    let mut ha_addr = core.store_host();
+    ha_addr.set_port(ha_addr.port().wrapping_add(1));
+    let header = RegisterBrokerRequestHeader {
+        broker_name: config.broker_name.clone(),
+        broker_addr: core.broker_addr(),
+        cluster_name: config.broker_cluster_name.clone(),
+        ha_server_addr: ha_addr.to_string(),
+        broker_id: config.broker_id,
+        heartbeat_timeout_millis: None,
+        enable_acting_master: None,
+        compressed: false,
+        body_crc32: i32::try_from(protocol::message::body_crc(&body)).unwrap_or(0),
+    };
+    let request = RemotingCommand::request(request_code::REGISTER_BROKER, &header);
+    ask_all(core, &request, &body, config.register_broker_timeout(), "registration").await;
+}
+
+/// Says good-bye to every name server, so that no client is sent here any more.
+pub(crate) async fn unregister(core: &Arc<Core>) {
+    let _one_at_a_time = core.registering.lock().await;
+    let config = core.config();
+    let header = UnRegisterBrokerRequestHeader {
+        broker_name: config.broker_name.clone(),
+        broker_addr: core.broker_addr(),
+        cluster_name: config.broker_cluster_name.clone(),
+        broker_id: config.broker_id,
+    };
+    let request = RemotingCommand::request(request_code::UNREGISTER_BROKER, &header);
+    ask_all(core, &request, &Bytes::new(), UNREGISTER_TIMEOUT, "good-bye").await;
+}
+
+async fn ask_all(core: &Arc<Core>, request: &RemotingCommand, body: &Bytes, timeout: Duration, what: &'static str) {
+    let ask = |addr: String| {
+        let client = core.name_servers.clone();
+        let request = request.clone().with_body(body.clone());
+        task::spawn(async move {
+            match client.invoke(&addr, request, timeout).await {
+                Ok(response) if response.code == response_code::SUCCESS => {
+                    tracing::debug!(name_server = addr, what, "accepted");
+                }
+                Ok(response) => {
+                    let remark = response.remark.unwrap_or_default();
+                    tracing::warn!(name_server = addr, what, code = response.code, remark, "refused by a name server");
+                }
+                Err(error) => tracing::warn!(name_server = addr, what, %error, "a name server did not answer"),
+            }
+        })
+    };
+    let asked: Vec<_> = core.name_servers.name_servers().into_iter().map(ask).collect();
+    for task in asked {
+        // An error means that the task panicked, which has been reported, or that the broker is going down.
+        let _ = task.await;
+    }
+}

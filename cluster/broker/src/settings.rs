@@ -1,0 +1,342 @@
+//! Settings under RocketMQ's own keys: what `broker.conf`, `getBrokerConfig` and `updateBrokerConfig` speak.
+//!
+//! One table ties each key to a field of [`BrokerConfig`] or its store; reading, showing and the list of keys come from
+//! it. Which keys may change while the broker runs is part of the table.
+
+use std::net::IpAddr;
+
+use protocol::{BrokerId, perm};
+use store::FlushDiskType;
+
+use crate::config::BrokerConfig;
+use crate::state::delay_level::DelayLevels;
+
+/// Why a setting was refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SettingError {
+    /// There is no setting of this name here.
+    #[error("there is no setting {key}")]
+    UnknownKey {
+        /// The key.
+        key: String,
+    },
+    /// The value makes no sense.
+    #[error("{key} = {value} makes no sense: allowed is {allowed}")]
+    BadValue {
+        /// The key.
+        key: &'static str,
+        /// The value given.
+        value: String,
+        /// What would have been right.
+        allowed: String,
+    },
+    /// The setting is read when the broker starts.
+    #[error("{key} cannot be changed while the broker runs: set it in broker.conf and restart")]
+    NeedsRestart {
+        /// The key.
+        key: &'static str,
+    },
+}
+
+/// A type that a setting can have. The error says what is allowed.
+trait SettingValue: Sized {
+    fn from_text(text: &str) -> Result<Self, String>;
+    fn to_text(&self) -> String;
+}
+
+macro_rules! number_settings {
+    ($($type:ty),+) => {$(
+        impl SettingValue for $type {
+            fn from_text(text: &str) -> Result<Self, String> {
+                text.parse().map_err(|_| format!("a whole number from {} to {}", Self::MIN, Self::MAX))
+            }
+            fn to_text(&self) -> String {
+                self.to_string()
+            }
+        }
+    )+};
+}
+number_settings!(i32, u16, u64, usize);
+
+impl SettingValue for bool {
+    fn from_text(text: &str) -> Result<Self, String> {
+        text.parse().map_err(|_| "true or false".to_owned())
+    }
+    fn to_text(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl SettingValue for String {
+    fn from_text(text: &str) -> Result<Self, String> {
+        if text.is_empty() { Err("a text that is not empty".to_owned()) } else { Ok(text.to_owned()) }
+    }
+    fn to_text(&self) -> String {
+        self.clone()
+    }
+}
+
+impl SettingValue for IpAddr {
+    fn from_text(text: &str) -> Result<Self, String> {
+        text.parse().map_err(|_| "an IP address".to_owned())
+    }
+    fn to_text(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl SettingValue for std::path::PathBuf {
+    fn from_text(text: &str) -> Result<Self, String> {
+        if text.is_empty() { Err("a directory".to_owned()) } else { Ok(text.into()) }
+    }
+    fn to_text(&self) -> String {
+        self.display().to_string()
+    }
+}
+
+impl SettingValue for BrokerId {
+    fn from_text(text: &str) -> Result<Self, String> {
+        let id = text.parse().ok().filter(|id| *id >= 0);
+        id.map(BrokerId).ok_or_else(|| "0 for a master, a positive number for a slave".to_owned())
+    }
+    fn to_text(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl SettingValue for Vec<String> {
+    fn from_text(text: &str) -> Result<Self, String> {
+        let addrs: Self =
+            text.split([';', ',']).map(str::trim).filter(|addr| !addr.is_empty()).map(str::to_owned).collect();
+        let good = |addr: &String| {
+            addr.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+        };
+        if addrs.iter().all(good) { Ok(addrs) } else { Err("host:port, several separated by ;".to_owned()) }
+    }
+    fn to_text(&self) -> String {
+        self.join(";")
+    }
+}
+
+impl SettingValue for FlushDiskType {
+    fn from_text(text: &str) -> Result<Self, String> {
+        match text {
+            "SYNC_FLUSH" => Ok(Self::SyncFlush),
+            "ASYNC_FLUSH" => Ok(Self::AsyncFlush),
+            _ => Err("SYNC_FLUSH or ASYNC_FLUSH".to_owned()),
+        }
+    }
+    fn to_text(&self) -> String {
+        match self {
+            Self::SyncFlush => "SYNC_FLUSH",
+            Self::AsyncFlush => "ASYNC_FLUSH",
+        }
+        .to_owned()
+    }
+}
+
+impl SettingValue for DelayLevels {
+    fn from_text(text: &str) -> Result<Self, String> {
+        Self::parse(text).map_err(|_| "numbers with s, m, h or d, separated by spaces, such as 1s 5s 10s".to_owned())
+    }
+    fn to_text(&self) -> String {
+        self.to_string()
+    }
+}
+
+/// What a value must be beyond its type.
+#[derive(Clone, Copy)]
+enum Rule {
+    Any,
+    AtLeastOne,
+    Perm,
+    Percent,
+    Hour,
+}
+
+impl Rule {
+    fn check(self, text: &str) -> Result<(), &'static str> {
+        let number = text.parse::<i64>().unwrap_or(0);
+        match self {
+            Self::AtLeastOne if number < 1 => Err("a whole number above 0"),
+            Self::Perm if !(i32::try_from(number).is_ok_and(perm::is_valid) && number & 1 == 0) => {
+                Err("2 (write), 4 (read) or 6 (both)")
+            }
+            Self::Percent if !(1..=100).contains(&number) => Err("a percentage, 1 to 100"),
+            Self::Hour if !(0..=23).contains(&number) => Err("an hour of the day, 0 to 23"),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Whether a setting may change while the broker runs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum When {
+    Start,
+    Any,
+}
+
+struct Setting {
+    key: &'static str,
+    when: When,
+    rule: Rule,
+    get: fn(&BrokerConfig) -> String,
+    set: fn(&mut BrokerConfig, &str) -> Result<(), String>,
+}
+
+macro_rules! settings {
+    ($( $key:literal, $when:ident, $rule:ident => $($field:ident).+ ; )+) => {
+        &[$( Setting {
+            key: $key,
+            when: When::$when,
+            rule: Rule::$rule,
+            get: |config| SettingValue::to_text(&config.$($field).+),
+            set: |config, text| SettingValue::from_text(text).map(|value| config.$($field).+ = value),
+        } ),+]
+    };
+}
+
+/// Every setting, by the alphabet of its key.
+const SETTINGS: &[Setting] = settings! {
+    "accessMessageInMemoryMaxBytes", Start, Any => store.access_message_in_memory_max_bytes;
+    "autoCreateSubscriptionGroup", Any, Any => auto_create_subscription_group;
+    "autoCreateTopicEnable", Any, Any => auto_create_topic_enable;
+    "bindAddress", Start, Any => bind_address;
+    "brokerClusterName", Start, Any => broker_cluster_name;
+    "brokerFastFailureEnable", Any, Any => broker_fast_failure_enable;
+    "brokerIP1", Start, Any => broker_ip1;
+    "brokerId", Start, Any => broker_id;
+    "brokerName", Start, Any => broker_name;
+    "brokerPermission", Any, Perm => broker_permission;
+    "brokerTopicEnable", Start, Any => broker_topic_enable;
+    "channelExpiredTimeout", Any, AtLeastOne => channel_expired_timeout_ms;
+    "checkCRCOnRecover", Start, Any => store.check_crc_on_recover;
+    "cleanResourceInterval", Start, AtLeastOne => store.clean_resource_interval_ms;
+    "clusterTopicEnable", Start, Any => cluster_topic_enable;
+    "defaultTopicQueueNums", Start, AtLeastOne => default_topic_queue_nums;
+    "deleteWhen", Start, Hour => store.delete_when_hour;
+    "diskMaxUsedSpaceRatio", Start, Percent => store.disk_max_used_space_ratio_percent;
+    "diskSpaceCleanForciblyRatio", Start, Percent => store.disk_space_clean_forcibly_ratio_percent;
+    "diskSpaceWarningLevelRatio", Start, Percent => store.disk_space_warning_level_ratio_percent;
+    "fileReservedTime", Start, AtLeastOne => store.file_reserved_time_hours;
+    "flushCommitLogLeastPages", Start, Any => store.flush_commit_log_least_pages;
+    "flushCommitLogThoroughInterval", Start, AtLeastOne => store.flush_commit_log_thorough_interval_ms;
+    "flushCommitLogTimed", Start, Any => store.flush_commit_log_timed;
+    "flushConsumeQueueLeastPages", Start, Any => store.flush_consume_queue_least_pages;
+    "flushConsumeQueueThoroughInterval", Start, AtLeastOne => store.flush_consume_queue_thorough_interval_ms;
+    "flushConsumerOffsetInterval", Start, AtLeastOne => flush_consumer_offset_interval_ms;
+    "flushDelayOffsetInterval", Start, AtLeastOne => flush_delay_offset_interval_ms;
+    "flushDiskType", Start, Any => store.flush_disk_type;
+    "flushIntervalCommitLog", Start, AtLeastOne => store.flush_interval_commit_log_ms;
+    "flushIntervalConsumeQueue", Start, AtLeastOne => store.flush_interval_consume_queue_ms;
+    "listenPort", Start, Any => listen_port;
+    "longPollingEnable", Any, Any => long_polling_enable;
+    "mappedFileSizeCommitLog", Start, AtLeastOne => store.mapped_file_size_commit_log_bytes;
+    "mappedFileSizeConsumeQueue", Start, AtLeastOne => store.mapped_file_size_consume_queue_bytes;
+    "maxMessageSize", Start, AtLeastOne => store.max_message_size_bytes;
+    "maxPullNums", Any, AtLeastOne => max_pull_nums;
+    "maxTransferBytesOnMessageInDisk", Start, AtLeastOne => store.max_transfer_bytes_on_message_in_disk;
+    "maxTransferBytesOnMessageInMemory", Start, AtLeastOne => store.max_transfer_bytes_on_message_in_memory;
+    "maxTransferCountOnMessageInDisk", Start, AtLeastOne => store.max_transfer_count_on_message_in_disk;
+    "maxTransferCountOnMessageInMemory", Start, AtLeastOne => store.max_transfer_count_on_message_in_memory;
+    "messageDelayLevel", Start, Any => message_delay_level;
+    "namesrvAddr", Any, Any => namesrv_addr;
+    "notifyConsumerIdsChangedEnable", Any, Any => notify_consumer_ids_changed_enable;
+    "osPageCacheBusyTimeOutMills", Any, AtLeastOne => os_page_cache_busy_time_out_ms;
+    "regionId", Any, Any => region_id;
+    "registerBrokerTimeoutMills", Any, AtLeastOne => register_broker_timeout_ms;
+    "registerNameServerPeriod", Any, AtLeastOne => register_name_server_period_ms;
+    "sendThreadPoolQueueCapacity", Any, AtLeastOne => send_thread_pool_queue_capacity;
+    "serverChannelMaxIdleTimeMills", Start, AtLeastOne => server_channel_max_idle_time_ms;
+    "shortPollingTimeMills", Any, AtLeastOne => short_polling_time_ms;
+    "shutdownGraceMills", Any, Any => shutdown_grace_ms;
+    "slaveReadEnable", Any, Any => slave_read_enable;
+    "storePathRootDir", Start, Any => store.store_path_root_dir;
+    "syncFlushTimeout", Start, AtLeastOne => store.sync_flush_timeout_ms;
+    "tailCacheMaxBytes", Start, Any => store.tail_cache_max_bytes;
+    "traceOn", Any, Any => trace_on;
+    "traceTopicEnable", Start, Any => trace_topic_enable;
+    "waitTimeMillsInSendQueue", Any, AtLeastOne => wait_time_in_send_queue_ms;
+};
+
+/// RocketMQ's own spelling of some keys, beside the ones that newer versions write.
+const ALIASES: [(&str, &str); 2] = [
+    ("mapedFileSizeCommitLog", "mappedFileSizeCommitLog"),
+    ("mapedFileSizeConsumeQueue", "mappedFileSizeConsumeQueue"),
+];
+
+fn find(key: &str) -> Option<&'static Setting> {
+    let key = ALIASES.iter().find(|(alias, _)| *alias == key).map_or(key, |(_, name)| name);
+    SETTINGS.iter().find(|setting| setting.key == key)
+}
+
+fn change(config: &mut BrokerConfig, setting: &Setting, value: &str) -> Result<(), SettingError> {
+    let bad = |allowed: String| SettingError::BadValue { key: setting.key, value: value.to_owned(), allowed };
+    let value = value.trim();
+    setting.rule.check(value).map_err(|allowed| bad(allowed.to_owned()))?;
+    (setting.set)(config, value).map_err(bad)
+}
+
+/// Sets one setting before the broker starts.
+///
+/// # Errors
+/// The key is not known, or the value makes no sense.
+pub fn set(config: &mut BrokerConfig, key: &str, value: &str) -> Result<(), SettingError> {
+    let setting = find(key).ok_or_else(|| SettingError::UnknownKey { key: key.to_owned() })?;
+    change(config, setting, value)
+}
+
+/// Sets one setting of a running broker.
+///
+/// # Errors
+/// As [`set`], or the setting is read only when the broker starts.
+pub fn set_at_run_time(config: &mut BrokerConfig, key: &str, value: &str) -> Result<(), SettingError> {
+    let setting = find(key).ok_or_else(|| SettingError::UnknownKey { key: key.to_owned() })?;
+    if setting.when == When::Start {
+        return Err(SettingError::NeedsRestart { key: setting.key });
+    }
+    change(config, setting, value)
+}
+
+/// Every setting with its value.
+pub fn all(config: &BrokerConfig) -> impl Iterator<Item = (&'static str, String)> {
+    SETTINGS.iter().map(|setting| (setting.key, (setting.get)(config)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_setting_reads_what_it_shows() {
+        let config =
+            BrokerConfig { namesrv_addr: vec!["ns-1:9876".into(), "ns-2:9876".into()], ..BrokerConfig::new("b", "s") };
+        let mut again = BrokerConfig::new("other", "elsewhere");
+        for (key, value) in all(&config) {
+            set(&mut again, key, &value).unwrap();
+        }
+        assert!(all(&config).eq(all(&again)));
+        assert!(SETTINGS.is_sorted_by_key(|setting| setting.key));
+    }
+
+    #[test]
+    fn nonsense_is_refused_and_the_allowed_is_named() {
+        let mut config = BrokerConfig::new("b", "s");
+        for (key, value) in [
+            ("flushDiskType", "SOMETIMES"),
+            ("listenPort", "70000"),
+            ("brokerPermission", "9"),
+            ("deleteWhen", "24"),
+            ("namesrvAddr", "nowhere"),
+            ("messageDelayLevel", "1s 2x"),
+            ("brokerId", "-1"),
+        ] {
+            let error = set(&mut config, key, value).unwrap_err();
+            assert!(matches!(error, SettingError::BadValue { .. }), "{key}: {error}");
+        }
+        assert!(matches!(set(&mut config, "nonsense", "1"), Err(SettingError::UnknownKey { .. })));
+        assert!(matches!(set_at_run_time(&mut config, "listenPort", "1"), Err(SettingError::NeedsRestart { .. })));
+        set(&mut config, "mapedFileSizeCommitLog", "1048576").unwrap();
+        assert_eq!(config.store.mapped_file_size_commit_log_bytes, 1_048_576);
+    }
+}

@@ -1,0 +1,189 @@
+//! What each group has consumed of each queue (`ConsumerOffsetManager`): in memory, and as consumerOffset.json.
+//!
+//! Offsets are kept as they come, also backwards: the last writer wins, as with Apache's broker. Node's `ali-ons` commits
+//! -1 where it means 0; that is kept too, and read back as "nothing is stored".
+
+use std::collections::BTreeMap;
+
+use protocol::QueueOffset;
+use protocol::body::{ConsumerOffsetSerializeWrapper, TOPIC_GROUP_SEPARATOR};
+
+use super::queue_map::QueueMap;
+
+/// The offsets of all groups.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ConsumerOffsets {
+    groups: BTreeMap<String, QueueMap<i64>>,
+    changed: bool,
+}
+
+impl ConsumerOffsets {
+    /// What is stored for a queue, -1 included.
+    #[must_use]
+    pub fn get(&self, group: &str, topic: &str, queue_id: i32) -> Option<i64> {
+        self.groups.get(group)?.get(topic, queue_id).copied()
+    }
+
+    /// The offset to go on from; a stored -1 counts as none (`ConsumerOffsetManager.queryOffset`).
+    #[must_use]
+    pub fn committed(&self, group: &str, topic: &str, queue_id: i32) -> Option<i64> {
+        self.get(group, topic, queue_id).filter(|offset| *offset >= 0)
+    }
+
+    /// Stores an offset and returns the old one.
+    pub fn commit(&mut self, group: &str, topic: &str, queue_id: i32, offset: i64) -> Option<i64> {
+        if !self.groups.contains_key(group) {
+            self.groups.insert(group.to_owned(), QueueMap::default());
+        }
+        let queues = self.groups.get_mut(group).expect("the group is there: it was inserted above if it was missing");
+        let old = queues.insert(topic, queue_id, offset);
+        self.changed |= old != Some(offset);
+        old
+    }
+
+    /// Lowers every offset that lies beyond the end of its queue to that end; gives what was changed. For a broker that
+    /// has just recovered: such offsets are of messages that are no more.
+    pub fn clamp(&mut self, max_offset: impl Fn(&str, i32) -> i64) -> Vec<ClampedOffset> {
+        let mut clamped = Vec::new();
+        for (group, queues) in &self.groups {
+            for (topic, queue_id, &offset) in queues.iter() {
+                let max = max_offset(topic, queue_id);
+                if offset > max {
+                    let (group, topic) = (group.clone(), topic.to_owned());
+                    clamped.push(ClampedOffset { group, topic, queue_id, from: offset, to: max });
+                }
+            }
+        }
+        for offset in &clamped {
+            self.commit(&offset.group, &offset.topic, offset.queue_id, offset.to);
+        }
+        clamped
+    }
+
+    /// The queues of a topic that a group has offsets for.
+    #[must_use]
+    pub fn of_topic(&self, group: &str, topic: &str) -> Option<&BTreeMap<i32, i64>> {
+        self.groups.get(group)?.topic(topic)
+    }
+
+    /// The topics that a group has consumed.
+    pub fn topics_of(&self, group: &str) -> impl Iterator<Item = &str> {
+        self.groups.get(group).into_iter().flat_map(QueueMap::topics)
+    }
+
+    /// The groups that have consumed a topic.
+    pub fn groups_of(&self, topic: &str) -> impl Iterator<Item = &str> {
+        self.groups.iter().filter(move |(_, queues)| queues.topic(topic).is_some()).map(|(group, _)| group.as_str())
+    }
+
+    /// Forgets a topic in every group.
+    pub fn remove_topic(&mut self, topic: &str) {
+        for queues in self.groups.values_mut() {
+            self.changed |= queues.remove_topic(topic).is_some();
+        }
+        self.groups.retain(|_, queues| !queues.is_empty());
+    }
+
+    /// Forgets a group.
+    pub fn remove_group(&mut self, group: &str) {
+        self.changed |= self.groups.remove(group).is_some();
+    }
+
+    /// Whether something has changed since this was last asked.
+    pub fn take_changed(&mut self) -> bool {
+        std::mem::take(&mut self.changed)
+    }
+
+    /// Says that the last change has not reached the file after all.
+    pub fn mark_changed(&mut self) {
+        self.changed = true;
+    }
+
+    /// The file's content.
+    #[must_use]
+    pub fn to_file(&self) -> ConsumerOffsetSerializeWrapper {
+        let mut offset_table = BTreeMap::new();
+        for (group, queues) in &self.groups {
+            for topic in queues.topics() {
+                if let Some(offsets) = queues.topic(topic) {
+                    let offsets = offsets.iter().map(|(&queue_id, &offset)| (queue_id, QueueOffset(offset))).collect();
+                    offset_table.insert(format!("{topic}{TOPIC_GROUP_SEPARATOR}{group}"), offsets);
+                }
+            }
+        }
+        ConsumerOffsetSerializeWrapper { data_version: None, offset_table }
+    }
+
+    /// The offsets of a file. A key that is not `topic@group` is left out.
+    #[must_use]
+    pub fn from_file(file: &ConsumerOffsetSerializeWrapper) -> Self {
+        let mut offsets = Self::default();
+        for (key, queues) in &file.offset_table {
+            let Some((topic, group)) = key.split_once(TOPIC_GROUP_SEPARATOR) else {
+                tracing::warn!(key, "consumerOffset.json has a key that is not topic@group: left out");
+                continue;
+            };
+            for (&queue_id, &QueueOffset(offset)) in queues {
+                offsets.commit(group, topic, queue_id, offset);
+            }
+        }
+        offsets.changed = false;
+        offsets
+    }
+}
+
+/// An offset that lay beyond the end of its queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClampedOffset {
+    /// The consumer group.
+    pub group: String,
+    /// The topic.
+    pub topic: String,
+    /// The queue.
+    pub queue_id: i32,
+    /// What was stored.
+    pub from: i64,
+    /// What is stored now: one past the queue's last message.
+    pub to: i64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_that_apache_wrote_is_read_and_written_back() {
+        let text = r#"{"offsetTable":{"%RETRY%cg1@cg1":{"0":2},"TopicA@cg1":{"0":4,"1":4,"2":4,"3":4}}}"#;
+        let file: ConsumerOffsetSerializeWrapper = serde_json::from_str(text).unwrap();
+        let mut offsets = ConsumerOffsets::from_file(&file);
+        assert!(!offsets.take_changed());
+        assert_eq!(offsets.get("cg1", "TopicA", 3), Some(4));
+        assert_eq!(offsets.get("cg1", "TopicA", 4), None);
+        assert_eq!(serde_json::to_string(&offsets.to_file()).unwrap(), text);
+        assert_eq!(offsets.topics_of("cg1").collect::<Vec<_>>(), ["%RETRY%cg1", "TopicA"]);
+        assert_eq!(offsets.groups_of("TopicA").collect::<Vec<_>>(), ["cg1"]);
+    }
+
+    #[test]
+    fn minus_one_is_stored_but_counts_as_none() {
+        let mut offsets = ConsumerOffsets::default();
+        offsets.commit("g", "T", 0, -1);
+        assert_eq!(offsets.get("g", "T", 0), Some(-1));
+        assert_eq!(offsets.committed("g", "T", 0), None);
+        assert!(offsets.take_changed());
+        offsets.commit("g", "T", 0, -1);
+        assert!(!offsets.take_changed(), "the same again changes nothing");
+    }
+
+    #[test]
+    fn offsets_beyond_the_end_are_lowered() {
+        let mut offsets = ConsumerOffsets::default();
+        offsets.commit("cz1", "TopicZ", 0, 5);
+        offsets.commit("cz1", "TopicZ", 1, 2);
+        let clamped = offsets.clamp(|_, _| 3);
+        assert_eq!(clamped.len(), 1);
+        assert_eq!((clamped[0].from, clamped[0].to), (5, 3));
+        assert_eq!(offsets.committed("cz1", "TopicZ", 0), Some(3));
+        assert_eq!(offsets.committed("cz1", "TopicZ", 1), Some(2));
+    }
+}

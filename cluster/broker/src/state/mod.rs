@@ -1,0 +1,13 @@
+//! The broker's memory, as plain data and plain functions: no I/O, no clock, no locks. Times are passed in.
+
+pub mod clients;
+pub mod consumer_offsets;
+pub mod delay_level;
+pub mod pull_hold;
+pub mod queue_map;
+pub mod read_horizon;
+pub mod rebalance_lock;
+pub mod send_queue;
+pub mod stats;
+pub mod subscription_groups;
+pub mod topics;

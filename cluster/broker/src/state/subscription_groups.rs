@@ -1,0 +1,77 @@
+//! The consumer groups that a broker knows (`SubscriptionGroupManager`). Pure: who changes the table persists it.
+
+use protocol::body::{SubscriptionGroupConfig, SubscriptionGroupWrapper};
+
+/// `mqadmin`'s own consumer group (`MixAll.TOOLS_CONSUMER_GROUP`).
+pub const TOOLS_CONSUMER_GROUP: &str = "TOOLS_CONSUMER";
+/// What the names of the system's own groups begin with (`MixAll.CID_RMQ_SYS_PREFIX`).
+pub const SYSTEM_GROUP_PREFIX: &str = "CID_RMQ_SYS_";
+
+/// The groups that every broker knows.
+const SYSTEM_GROUPS: [&str; 7] = [
+    TOOLS_CONSUMER_GROUP,
+    "FILTERSRV_CONSUMER",
+    "SELF_TEST_C_GROUP",
+    "CID_ONS-HTTP-PROXY",
+    "CID_ONSAPI_PULL",
+    "CID_ONSAPI_PERMISSION",
+    "CID_ONSAPI_OWNER",
+];
+
+/// Whether a group is the system's own, so that its offsets are nobody's promise.
+#[must_use]
+pub fn is_system_group(group: &str) -> bool {
+    group == TOOLS_CONSUMER_GROUP || group.starts_with(SYSTEM_GROUP_PREFIX)
+}
+
+/// The table of groups.
+#[derive(Clone, Debug, Default)]
+pub struct SubscriptionGroups {
+    table: SubscriptionGroupWrapper,
+}
+
+impl SubscriptionGroups {
+    /// The groups that were stored, and the system's own.
+    #[must_use]
+    pub fn new(stored: SubscriptionGroupWrapper) -> Self {
+        let mut groups = Self { table: stored };
+        for name in SYSTEM_GROUPS {
+            let table = &mut groups.table.subscription_group_table;
+            table.entry(name.to_owned()).or_insert_with(|| SubscriptionGroupConfig::new(name));
+        }
+        groups
+    }
+
+    /// A group.
+    #[must_use]
+    pub fn get(&self, group: &str) -> Option<&SubscriptionGroupConfig> {
+        self.table.subscription_group_table.get(group)
+    }
+
+    /// Whether an unknown group may come into being by being used.
+    #[must_use]
+    pub fn may_create(group: &str, auto_create: bool) -> bool {
+        (auto_create || group.starts_with(SYSTEM_GROUP_PREFIX)) && protocol::topic::validate_group(group).is_ok()
+    }
+
+    /// Sets a group, new or changed.
+    pub fn put(&mut self, config: SubscriptionGroupConfig, now_ms: i64) {
+        self.table.subscription_group_table.insert(config.group_name.clone(), config);
+        self.table.data_version.next_version(now_ms);
+    }
+
+    /// Takes a group away; says whether it was there.
+    pub fn remove(&mut self, group: &str, now_ms: i64) -> bool {
+        let removed = self.table.subscription_group_table.remove(group).is_some();
+        if removed {
+            self.table.data_version.next_version(now_ms);
+        }
+        removed
+    }
+
+    /// All of them with their version, as they are stored and sent.
+    #[must_use]
+    pub const fn table(&self) -> &SubscriptionGroupWrapper {
+        &self.table
+    }
+}

@@ -1,0 +1,179 @@
+//! The topics of a broker (`TopicConfigManager`): which there are, how new ones come about, their version.
+//!
+//! Pure: who changes the table persists it and tells the name servers.
+
+use protocol::body::{TopicConfig, TopicConfigSerializeWrapper};
+use protocol::perm::{self, PERM_INHERIT, PERM_READ, PERM_WRITE};
+use protocol::topic;
+
+use crate::config::BrokerConfig;
+
+/// Queues of `BenchmarkTest`.
+const BENCHMARK_QUEUE_NUMS: i32 = 1024;
+/// Queues of the topic that has the cluster's name.
+const CLUSTER_TOPIC_QUEUE_NUMS: i32 = 16;
+
+/// The table of topics.
+#[derive(Clone, Debug, Default)]
+pub struct Topics {
+    table: TopicConfigSerializeWrapper,
+}
+
+impl Topics {
+    /// The topics that were stored, and the system's own that are missing. Says whether any was missing.
+    #[must_use]
+    pub fn new(stored: TopicConfigSerializeWrapper, config: &BrokerConfig, now_ms: i64) -> (Self, bool) {
+        let mut topics = Self { table: stored };
+        let mut added = false;
+        for system in system_topics(config) {
+            if topics.get(&system.topic_name).is_none() {
+                topics.table.topic_config_table.insert(system.topic_name.clone(), system);
+                added = true;
+            }
+        }
+        if added {
+            topics.table.data_version.next_version(now_ms);
+        }
+        (topics, added)
+    }
+
+    /// A topic.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&TopicConfig> {
+        self.table.topic_config_table.get(name)
+    }
+
+    /// All of them with their version, as they are stored and sent.
+    #[must_use]
+    pub const fn table(&self) -> &TopicConfigSerializeWrapper {
+        &self.table
+    }
+
+    /// Sets a topic, new or changed.
+    pub fn put(&mut self, config: TopicConfig, now_ms: i64) {
+        self.table.topic_config_table.insert(config.topic_name.clone(), config);
+        self.table.data_version.next_version(now_ms);
+    }
+
+    /// Takes a topic away; says whether it was there.
+    pub fn remove(&mut self, name: &str, now_ms: i64) -> bool {
+        let removed = self.table.topic_config_table.remove(name).is_some();
+        if removed {
+            self.table.data_version.next_version(now_ms);
+        }
+        removed
+    }
+
+    /// The configuration that a send to the unknown topic `name` would create (`createTopicInSendMessageMethod`): copied
+    /// from `default_topic`, if that hands itself on.
+    #[must_use]
+    pub fn inherited(
+        &self,
+        name: &str,
+        default_topic: &str,
+        wished_queue_nums: i32,
+        auto_create: bool,
+    ) -> Option<TopicConfig> {
+        let parent = self.get(default_topic)?;
+        if !perm::is_inherited(parent.perm) || (default_topic == topic::AUTO_CREATE_TOPIC_KEY && !auto_create) {
+            return None;
+        }
+        let queue_nums = wished_queue_nums.min(parent.write_queue_nums).max(0);
+        let mut config = TopicConfig::new(name, queue_nums, parent.perm & !PERM_INHERIT);
+        config.topic_filter_type = parent.topic_filter_type;
+        Some(config)
+    }
+
+    /// What the name servers are told: topics with no more permissions than the broker itself has.
+    #[must_use]
+    pub fn registered(&self, broker_permission: i32) -> TopicConfigSerializeWrapper {
+        let mut table = self.table.clone();
+        if !(perm::is_readable(broker_permission) && perm::is_writable(broker_permission)) {
+            for config in table.topic_config_table.values_mut() {
+                config.perm &= broker_permission | PERM_INHERIT;
+            }
+        }
+        table
+    }
+}
+
+/// The topics that every broker has.
+fn system_topics(config: &BrokerConfig) -> Vec<TopicConfig> {
+    let both = PERM_READ | PERM_WRITE;
+    let inherit = |enable: bool| if enable { PERM_INHERIT | both } else { PERM_INHERIT };
+    let mut topics = vec![
+        TopicConfig::new(topic::SELF_TEST_TOPIC, 1, both),
+        TopicConfig::new(topic::BENCHMARK_TOPIC, BENCHMARK_QUEUE_NUMS, both),
+        TopicConfig::new(&config.broker_cluster_name, CLUSTER_TOPIC_QUEUE_NUMS, inherit(config.cluster_topic_enable)),
+        TopicConfig::new(&config.broker_name, 1, inherit(config.broker_topic_enable)),
+        TopicConfig::new(topic::OFFSET_MOVED_EVENT, 1, both),
+        TopicConfig::new(topic::SCHEDULE_TOPIC, config.message_delay_level.max_level(), both),
+        TopicConfig::new(reply_topic(&config.broker_cluster_name), 1, both),
+    ];
+    if config.auto_create_topic_enable {
+        topics.push(TopicConfig::new(
+            topic::AUTO_CREATE_TOPIC_KEY,
+            config.default_topic_queue_nums,
+            PERM_INHERIT | both,
+        ));
+    }
+    if config.trace_topic_enable {
+        topics.push(TopicConfig::new(topic::TRACE_TOPIC, 1, both));
+    }
+    topics
+}
+
+/// The topic of a cluster's replies to request-reply messages (`MixAll.getReplyTopic`).
+fn reply_topic(cluster_name: &str) -> String {
+    format!("{cluster_name}_REPLY_TOPIC")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn topics() -> Topics {
+        Topics::new(TopicConfigSerializeWrapper::default(), &BrokerConfig::new("broker-a", "s"), 1).0
+    }
+
+    #[test]
+    fn a_fresh_broker_has_the_system_topics_that_apache_registers() {
+        let topics = topics();
+        for (name, queues, perm) in [
+            ("TBW102", 8, 7),
+            ("SELF_TEST_TOPIC", 1, 6),
+            ("BenchmarkTest", 1024, 6),
+            ("DefaultCluster", 16, 7),
+            ("broker-a", 1, 7),
+            ("OFFSET_MOVED_EVENT", 1, 6),
+            ("SCHEDULE_TOPIC_XXXX", 18, 6),
+            ("DefaultCluster_REPLY_TOPIC", 1, 6),
+        ] {
+            let config = topics.get(name).unwrap();
+            assert_eq!(
+                (config.read_queue_nums, config.write_queue_nums, config.perm),
+                (queues, queues, perm),
+                "{name}"
+            );
+        }
+        assert_eq!(topics.table().data_version.counter, 1);
+    }
+
+    #[test]
+    fn a_new_topic_takes_after_its_parent() {
+        let topics = topics();
+        let config = topics.inherited("TopicA", "TBW102", 4, true).unwrap();
+        assert_eq!((config.read_queue_nums, config.write_queue_nums, config.perm), (4, 4, 6));
+        assert_eq!(topics.inherited("TopicA", "TBW102", 64, true).unwrap().write_queue_nums, 8);
+        assert!(topics.inherited("TopicA", "TBW102", 4, false).is_none());
+        assert!(topics.inherited("TopicA", "SELF_TEST_TOPIC", 4, true).is_none());
+        assert!(topics.inherited("TopicA", "nothing", 4, true).is_none());
+    }
+
+    #[test]
+    fn a_broker_that_may_not_be_written_registers_topics_that_may_not_either() {
+        let read_only = topics().registered(PERM_READ);
+        assert_eq!(read_only.topic_config_table["SELF_TEST_TOPIC"].perm, PERM_READ);
+        assert_eq!(topics().registered(PERM_READ | PERM_WRITE), *topics().table());
+    }
+}
