@@ -1,0 +1,99 @@
+//! What an instance does every so often (`startScheduledTask`, `RebalanceService`): routes, heartbeats, offsets,
+//! rebalance. One task each, so that a name server which is away does not hold the heartbeats up, as it does in Java.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use sim::task::{self, JoinHandle};
+use sim::time;
+use tokio::sync::Notify;
+
+use super::ClientInstance;
+use crate::config::ClientConfig;
+use crate::error::ClientError;
+
+/// How often queues are shared out anew (`rocketmq.client.rebalance.waitInterval`).
+const REBALANCE_INTERVAL: Duration = Duration::from_secs(20);
+/// When the first heartbeat and the first storing of offsets come (`startScheduledTask`).
+const HEARTBEAT_DELAY: Duration = Duration::from_secs(1);
+
+/// Starts the tasks. They end when the instance is dropped.
+pub(super) fn spawn(
+    instance: &Weak<ClientInstance>,
+    config: &ClientConfig,
+    rebalance_wakeup: &Arc<Notify>,
+) -> Vec<JoinHandle<()>> {
+    let (poll, heartbeat, persist) =
+        (config.poll_name_server_interval, config.heartbeat_broker_interval, config.persist_consumer_offset_interval);
+    let routes = instance.clone();
+    let routes = task::spawn(async move {
+        loop {
+            time::sleep(poll).await;
+            let Some(instance) = routes.upgrade() else { return };
+            instance.update_all_routes().await;
+        }
+    });
+    let heartbeats = instance.clone();
+    let heartbeats = task::spawn(async move {
+        let mut pause = HEARTBEAT_DELAY.min(heartbeat);
+        loop {
+            time::sleep(pause).await;
+            pause = heartbeat;
+            let Some(instance) = heartbeats.upgrade() else { return };
+            instance.clean_offline_brokers();
+            instance.heartbeat_all().await;
+        }
+    });
+    let offsets = instance.clone();
+    let offsets = task::spawn(async move {
+        loop {
+            time::sleep(persist).await;
+            let Some(instance) = offsets.upgrade() else { return };
+            instance.persist_all_offsets().await;
+        }
+    });
+    let (rebalance, wakeup) = (instance.clone(), Arc::clone(rebalance_wakeup));
+    let rebalance = task::spawn(async move {
+        loop {
+            // An error means that nobody asked for a rebalance within the interval: then it is time for one.
+            let _ = time::timeout(REBALANCE_INTERVAL, wakeup.notified()).await;
+            let Some(instance) = rebalance.upgrade() else { return };
+            instance.rebalance_all().await;
+        }
+    });
+    vec![routes, heartbeats, offsets, rebalance]
+}
+
+impl ClientInstance {
+    /// Asks for the route of every topic that a member uses. Stops when the name servers do not answer.
+    async fn update_all_routes(&self) {
+        let (producers, consumers) = self.members();
+        let mut topics: Vec<String> = consumers.iter().flat_map(|consumer| consumer.subscribed_topics()).collect();
+        topics.extend(producers.iter().chain([&self.inner_producer]).flat_map(|producer| producer.publish_topics()));
+        topics.sort();
+        topics.dedup();
+        drop((producers, consumers));
+        for topic in topics {
+            match self.update_topic_route(&topic, self.config.mq_client_api_timeout).await {
+                Ok(_) => {}
+                Err(error @ ClientError::Remoting(_)) => {
+                    tracing::warn!(client = %self.client_id, %error, "no name server answers, the known routes stay");
+                    return;
+                }
+                Err(error) => tracing::warn!(client = %self.client_id, topic, %error, "the route was not updated"),
+            }
+        }
+    }
+
+    async fn persist_all_offsets(&self) {
+        for consumer in self.members().1 {
+            consumer.persist_offsets().await;
+        }
+    }
+
+    async fn rebalance_all(&self) {
+        for consumer in self.members().1 {
+            consumer.rebalance().await;
+        }
+    }
+}
