@@ -23,7 +23,7 @@ use crate::outgoing::Outgoing;
 /// Names a channel within the process: ids of one server or client are never used twice, and those of two servers of one
 /// process differ by their port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ChannelId(u64);
+pub struct ChannelId(pub u64);
 
 impl ChannelId {
     /// The `count`th channel of a server or client; `port` is the server's port, 0 for a client.

@@ -5,7 +5,7 @@
 pub fn run<F: Future<Output = ()> + Send + 'static>(test: fn() -> F) {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
-    runtime.block_on(async move { tokio::spawn(test()).await.expect("the test did not panic") });
+    runtime.block_on(async move { sim::task::spawn(test()).await.expect("the test did not panic") });
 }
 
 /// Runs `test` to its end; a panic in it fails the calling test.
