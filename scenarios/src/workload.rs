@@ -13,18 +13,15 @@ use client::{
     Admin, ClientConfig, ConsumeFromWhere, ConsumeStatus, Message, MessageExt, MessageQueue, Producer, ProducerConfig,
     PullConsumer, PullStatus, PushConfig, PushConsumer, QueueOffset, SendStatus,
 };
+use protocol::{BrokerId, body::TopicConfig, perm};
 use sim::{time, world::Key};
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 use tokio::sync::Notify;
 
 /// The consumer group.
 const GROUP: &str = "staticfire-consumers";
+/// The group by which the operator reads the queues back.
+const READERS: &str = "staticfire-operator";
 /// How long the operator waits between two attempts at something.
 const RETRY: Duration = Duration::from_millis(200);
 /// How often the operator tries to read a queue at the end before it counts as unreadable.
@@ -163,30 +160,43 @@ impl Operator {
 
     /// The operator's program: creates the topic, and reads it back at the end.
     pub async fn program(self, client: Client) {
-        let admin = loop {
-            match Admin::start(client.config()).await {
-                Ok(admin) => break admin,
-                Err(_) => time::sleep(RETRY).await,
-            }
+        let admin = match Admin::start(client.config()) {
+            Ok(admin) => admin,
+            Err(error) => return client.failed("the admin client does not start", &error),
         };
-        let (topic, queues) = (client.scenario.workload.topic.clone(), client.scenario.workload.queues);
-        let noted = AtomicBool::new(false);
-        while let Err(error) = admin.create_topic(&topic, i32::from(queues)).await {
-            if !noted.swap(true, Ordering::Relaxed) {
-                client.failed("the topic cannot be created at the first attempt", &error);
-            }
+        let workload = &client.scenario.workload;
+        let config =
+            TopicConfig::new(workload.topic.as_str(), i32::from(workload.queues), perm::PERM_READ | perm::PERM_WRITE);
+        while create_topic(&admin, &config).await.is_err() {
+            // The brokers have not registered yet; the producers will say if it stays like this.
             time::sleep(RETRY).await;
         }
         self.read.notified().await;
-        read_back(&client, &topic).await;
+        read_back(&client, &admin, &workload.topic).await;
         self.done.notify_one();
     }
 }
 
+/// Creates the topic on every master that the name servers know.
+async fn create_topic(admin: &Admin, config: &TopicConfig) -> Result<(), client::ClientError> {
+    let cluster = admin.examine_cluster_info().await?;
+    let mut masters = Vec::new();
+    for broker in cluster.broker_addr_table.values() {
+        masters.extend(broker.broker_addrs.get(&BrokerId::MASTER).cloned());
+    }
+    if masters.is_empty() {
+        return Err(client::ClientError::NoRoute { topic: config.topic_name.clone() });
+    }
+    for address in &masters {
+        admin.create_topic(address, config).await?;
+    }
+    Ok(())
+}
+
 /// Reads all queues of the topic, and what the group has committed in each.
-async fn read_back(client: &Client, topic: &str) {
+async fn read_back(client: &Client, admin: &Admin, topic: &str) {
     let recorder = &client.recorder;
-    let started = PullConsumer::builder(GROUP).client_config(client.config()).start().await;
+    let started = PullConsumer::builder(READERS).client_config(client.config()).start().await;
     let consumer = match started {
         Ok(consumer) => consumer,
         Err(error) => return client.failed("the reader does not start", &error),
@@ -210,7 +220,7 @@ async fn read_back(client: &Client, topic: &str) {
         let mut why = String::new();
         let mut is_read = false;
         for _ in 0..READ_ATTEMPTS {
-            match read_queue(&consumer, &queue).await {
+            match read_queue(admin, &consumer, &queue).await {
                 Ok(events) => {
                     for read in events {
                         recorder.push(|_| read.into_event(&name));
@@ -252,18 +262,22 @@ impl Read {
     }
 }
 
-async fn read_queue(consumer: &PullConsumer, queue: &MessageQueue) -> Result<Vec<Read>, client::ClientError> {
-    let min = consumer.min_offset(queue).await?;
-    let max = consumer.max_offset(queue).await?;
-    let committed = consumer.fetch_consume_offset(queue).await?;
+async fn read_queue(
+    admin: &Admin,
+    consumer: &PullConsumer,
+    queue: &MessageQueue,
+) -> Result<Vec<Read>, client::ClientError> {
+    let min = admin.min_offset(queue).await?;
+    let max = admin.max_offset(queue).await?;
+    let committed = admin.consumer_offset(GROUP, queue).await?;
     let mut read = vec![Read::Offsets { min: min.0, max: max.0, committed: committed.map(|offset| offset.0) }];
     let mut next = min;
     while next < max {
         let pulled = consumer.pull(queue, "*", next, 32).await?;
         // An answer that does not move on would be asked for for ever.
         let moves_on = pulled.next_begin_offset > next;
-        if pulled.status == PullStatus::Found {
-            read.extend(pulled.messages.into_iter().map(Read::Message));
+        if pulled.pull_status == PullStatus::Found {
+            read.extend(pulled.msg_found_list.into_iter().map(Read::Message));
         }
         next = if moves_on { pulled.next_begin_offset } else { QueueOffset(next.0 + 1) };
     }

@@ -1,0 +1,54 @@
+//! What a standard trial costs: CPU seconds, and simulated seconds per CPU second, under load and idle.
+//!
+//! `cargo bench -p scenarios --bench standard_trial`. CPU time of the whole process (user and system), because other work
+//! on the machine disturbs it least; the median over the seeds is the figure.
+#![cfg(not(feature = "real"))]
+
+use faults::FaultKind;
+use rustix::time::{ClockId, clock_gettime};
+use scenarios::{
+    catalogue,
+    run::{RunOptions, run},
+    spec::{Flush, Mode, Scenario},
+};
+
+const SEEDS: std::ops::Range<u64> = 1..12;
+
+fn main() {
+    let standard = catalogue::standard(Mode::SingleMaster);
+    let mut idle = standard.clone();
+    idle.workload.messages_per_second = 0;
+    println!("{:<44} {:>12} {:>12} {:>22}", "single-master", "CPU ms", "min … max", "simulated s per CPU s");
+    for (name, scenario, flush, fault) in [
+        ("300 msg/s, async flush, no fault", &standard, Flush::Async, FaultKind::None),
+        ("300 msg/s, async flush, power loss", &standard, Flush::Async, FaultKind::PowerLoss),
+        ("300 msg/s, sync flush, no fault", &standard, Flush::Sync, FaultKind::None),
+        ("idle, async flush", &idle, Flush::Async, FaultKind::None),
+    ] {
+        let mut scenario: Scenario = scenario.clone();
+        (scenario.flush, scenario.fault) = (flush, fault);
+        let mut trials = SEEDS.map(|seed| trial(&scenario, seed)).collect::<Vec<_>>();
+        trials.sort_by(|one, another| one.0.total_cmp(&another.0));
+        let (cpu_s, simulated_s) = trials[trials.len() / 2];
+        let (least_s, most_s) = (trials[0].0, trials[trials.len() - 1].0);
+        println!(
+            "{name:<44} {:>12.0} {:>5.0} … {:<4.0} {:>22.0}",
+            cpu_s * 1e3,
+            least_s * 1e3,
+            most_s * 1e3,
+            simulated_s / cpu_s
+        );
+    }
+}
+
+/// One trial: its CPU seconds and its simulated seconds.
+fn trial(scenario: &Scenario, seed: u64) -> (f64, f64) {
+    let before_s = cpu_s();
+    let outcome = run(scenario, &RunOptions { seed, keep_trace: false }).expect("nothing panics");
+    (cpu_s() - before_s, outcome.record.sim_seconds)
+}
+
+fn cpu_s() -> f64 {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
+}

@@ -1,0 +1,211 @@
+//! The command as a user types it: exit statuses, the one JSON object, and what wrong input gets.
+#![cfg(not(feature = "real"))]
+
+use serde_json::Value;
+use std::{
+    path::Path,
+    process::{Command, Output},
+};
+
+fn staticfire(dir: &Path, words: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_staticfire")).args(words).current_dir(dir).output().expect("the command starts")
+}
+
+fn dir() -> tempfile::TempDir {
+    tempfile::tempdir().expect("a temporary directory")
+}
+
+fn json(output: &Output) -> Value {
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
+}
+
+/// A short run, for tests of the command rather than of the cluster.
+const SHORT: [&str; 10] = [
+    "--set",
+    "schedule.load_to_ms=14000",
+    "--set",
+    "schedule.heal_ms=12000",
+    "--set",
+    "schedule.fault_from_ms=6000",
+    "--set",
+    "schedule.fault_to_ms=7000",
+    "--set",
+    "workload.messages_per_second=200",
+];
+
+fn with_short<'a>(words: &[&'a str]) -> Vec<&'a str> {
+    [words, &SHORT].concat()
+}
+
+#[test]
+fn wrong_input_gets_one_line_that_names_it_and_what_is_allowed() {
+    let dir = dir();
+    std::fs::write(dir.path().join("bad.toml"), "name = [").expect("a file");
+    std::fs::write(
+        dir.path().join("plan.toml"),
+        "[[events]]\nat_ms = 1\naction = { kind = \"crash\", host = \"x\", crash = \"melt\" }",
+    )
+    .expect("a file");
+    std::fs::write(dir.path().join("history.jsonl"), "{\"event\":\"nonsense\"}\n").expect("a file");
+    let long_name = format!("{}.toml", "x".repeat(300));
+    let cases: &[(&[&str], &[&str])] = &[
+        (&["run", "single-mater"], &["`single-mater`", "single-master"]),
+        (&["run", "single-master", "--mode", "3m"], &["3m", "single-master"]),
+        (&["run", "single-master", "--fault", "fire"], &["fire", "power-loss"]),
+        (&["run", "single-master", "--flush", "later"], &["later", "async", "sync"]),
+        (&["run", "single-master", "--seed", "-1"], &["-1"]),
+        (&["run", "single-master", "--set", "nonsense"], &["nonsense", "key=value"]),
+        (&["run", "single-master", "--set", "workload.rate=3"], &["rate", "messages_per_second"]),
+        (&["run", "single-master", "--set", "schedule.heal_ms=1"], &["schedule.heal_ms"]),
+        (&["run", "single-master", "--out", "/proc/none/such"], &["/proc/none/such", "--out"]),
+        (&["run", "single-master", "--plan", "plan.toml"], &["plan.toml", "melt", "power-loss"]),
+        (&["run", "single-master", "--log", "broker=shout"], &["broker=shout"]),
+        (&["run", "bad.toml"], &["bad.toml", "line 1"]),
+        (&["run", "missing.toml"], &["missing.toml"]),
+        (&["run", &long_name], &["cannot read"]),
+        (&["sweep", "--seeds", "5..1"], &["5..1", "1..51"]),
+        (&["sweep", "--seeds", "1..3", "--faults", "none,fire"], &["fire"]),
+        (&["sweep", "--seeds", "1..3", "--shard", "3/2"], &["3/2"]),
+        (&["sweep"], &["--seeds"]),
+        (&["replay", "missing.json"], &["missing.json"]),
+        (&["replay", "bad.toml"], &["bad.toml", "not the record of a run"]),
+        (&["check", "history.jsonl", "--promise", "single-master/sync/none"], &["history.jsonl", "line 1"]),
+        (&["check", "history.jsonl", "--promise", "single-master"], &["MODE/FLUSH/FAULT"]),
+        (&["explode"], &["explode"]),
+        (&[], &["Usage"]),
+    ];
+    for (words, named) in cases {
+        let output = staticfire(dir.path(), words);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{words:?}: {stderr}");
+        assert!(output.stdout.is_empty(), "{words:?} prints {:?}", String::from_utf8_lossy(&output.stdout));
+        for name in *named {
+            assert!(stderr.contains(name), "{words:?} does not name {name}: {stderr}");
+        }
+        assert!(!stderr.contains("panicked"), "{words:?}: {stderr}");
+    }
+}
+
+#[test]
+fn run_leaves_a_record_that_replays() {
+    let dir = dir();
+    let words = with_short(&[
+        "run",
+        "single-master",
+        "--fault",
+        "power-loss",
+        "--seed",
+        "4",
+        "--out",
+        "here",
+        "--trace",
+        "--json",
+    ]);
+    let output = staticfire(dir.path(), &words);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let record = json(&output);
+    for field in [
+        "scenario",
+        "mode",
+        "flush",
+        "fault",
+        "seed",
+        "trace_hash",
+        "sim_seconds",
+        "wall_ms",
+        "sent",
+        "acked",
+        "unknown",
+        "failed",
+        "delivered",
+        "lost",
+        "lost_ids",
+        "duplicates",
+        "phantoms",
+        "order_violations",
+        "oldest_lost_ms",
+        "unavailable_ms",
+        "promise",
+        "verdict",
+    ] {
+        assert!(!record[field].is_null(), "{field} is missing");
+    }
+    assert_eq!(record["lost"].as_u64(), record["lost_ids"].as_array().map(|ids| ids.len() as u64));
+    for file in ["run.json", "history.jsonl", "trace.jsonl"] {
+        assert!(dir.path().join("here").join(file).metadata().is_ok_and(|file| file.len() > 1_000), "{file}");
+    }
+    let replayed = staticfire(dir.path(), &["replay", "here/run.json", "--json"]);
+    assert_eq!(replayed.status.code(), Some(0), "{replayed:?}");
+    assert_eq!(json(&replayed)["same"], true);
+
+    // The oracles alone come to the same counts from the history file.
+    let checked = staticfire(
+        dir.path(),
+        &["check", "here/history.jsonl", "--promise", "single-master/async/power-loss", "--json"],
+    );
+    assert_eq!(checked.status.code(), Some(0), "{checked:?}");
+    for field in ["sent", "acked", "lost", "duplicates", "oldest_lost_ms", "verdict"] {
+        assert_eq!(json(&checked)[field], record[field], "{field}");
+    }
+    // And a promise that this history did not keep is broken by it, if anything was lost.
+    if record["lost"] != 0 {
+        let strict =
+            staticfire(dir.path(), &["check", "here/history.jsonl", "--promise", "single-master/sync/power-loss"]);
+        assert_eq!(strict.status.code(), Some(10), "{strict:?}");
+    }
+}
+
+#[test]
+fn a_record_with_another_hash_is_another_run() {
+    let dir = dir();
+    let output = staticfire(dir.path(), &with_short(&["run", "single-master", "--out", "."]));
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let path = dir.path().join("run.json");
+    let mut record: Value = serde_json::from_str(&std::fs::read_to_string(&path).expect("written")).expect("JSON");
+    record["trace_hash"] = "0123456789abcdef".into();
+    std::fs::write(&path, record.to_string()).expect("a file");
+    let replayed = staticfire(dir.path(), &["replay", "run.json"]);
+    assert_eq!(replayed.status.code(), Some(12), "{replayed:?}");
+}
+
+#[test]
+fn a_plan_of_ones_own_is_carried_out() {
+    let dir = dir();
+    let plan = "[[events]]\nat_ms = 6500\naction = { kind = \"crash\", host = \"broker-a\", crash = \"process-kill\", boot_after_ms = 900 }\n";
+    std::fs::write(dir.path().join("plan.toml"), plan).expect("a file");
+    let output = staticfire(dir.path(), &with_short(&["run", "single-master", "--plan", "plan.toml", "--json"]));
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let record = json(&output);
+    assert_eq!(record["fault"], "plan");
+    assert!(record["timeline"].to_string().contains("process killed"));
+}
+
+#[test]
+fn sweep_prints_a_table_and_writes_every_record() {
+    let dir = dir();
+    let words =
+        with_short(&["sweep", "--flush", "async,sync", "--faults", "power-loss", "--seeds", "1..4", "--out", "s"]);
+    let output = staticfire(dir.path(), &words);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("power-loss") && text.contains("held") && text.contains("6 trials"), "{text}");
+    let records = std::fs::read_to_string(dir.path().join("s/records.jsonl")).expect("written");
+    assert_eq!(records.lines().count(), 6);
+    let shard = with_short(&[
+        "sweep", "--flush", "sync", "--faults", "none", "--seeds", "1..4", "--shard", "2/3", "--out", "t", "--json",
+    ]);
+    assert_eq!(json(&staticfire(dir.path(), &shard))["trials"], 1);
+}
+
+#[test]
+fn list_names_everything() {
+    let dir = dir();
+    let text = staticfire(dir.path(), &["list"]);
+    let listed = json(&staticfire(dir.path(), &["list", "--json"]));
+    for kind in ["modes", "faults", "scenarios", "oracles"] {
+        for entry in listed[kind].as_array().expect("a list") {
+            let name = entry["name"].as_str().expect("a name");
+            assert!(String::from_utf8_lossy(&text.stdout).contains(name), "{name}");
+        }
+    }
+}
