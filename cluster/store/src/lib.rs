@@ -1,1 +1,55 @@
-//! store
+//! The message store of a broker: CommitLog, ConsumeQueues, checkpoint and configuration files, byte-compatible with the
+//! store directory of Apache RocketMQ 4.9, and written for the crash.
+//!
+//! ```text
+//! put ─► appender ─► commitlog/            one writer, one write for all pending puts
+//!            │           │
+//!            │           └─► flush         written → flushed: fdatasync, by timer or for its waiters
+//!            ▼                 │
+//!        dispatcher ◄──────────┘           releases what consumers may see: written (async) or flushed (sync)
+//!            │
+//!            └─► consumequeue/ ─► get      units in memory first, flushed by timer, rebuilt from the log
+//! ```
+//!
+//! | room | is |
+//! |---|---|
+//! | [`store`], [`put`], [`get`], [`lookup`] | what a broker calls |
+//! | [`appender`], [`flush`], [`dispatch`], [`retention`] | the tasks behind it |
+//! | [`commit_log`], [`consume_queue`], [`segment`], [`segment_dir`] | the two series of files |
+//! | [`recovery`], [`checkpoint`], [`lock_file`] | what a crash leaves, and how it is made whole |
+//! | [`config_file`], [`durable`] | topics.json and its siblings; durable changes of the directory tree |
+//!
+//! Left out so far: the index files (kept untouched), replication, DLedger, 5.x's BatchConsumeQueue and timers.
+
+mod appender;
+mod checkpoint;
+mod commit_log;
+mod config;
+mod config_file;
+mod consume_queue;
+mod dispatch;
+mod durable;
+mod error;
+mod flush;
+mod get;
+mod lock_file;
+mod lookup;
+mod put;
+mod recovery;
+mod retention;
+mod segment;
+mod segment_dir;
+mod state;
+mod store;
+mod watermark;
+
+pub use config::{FlushDiskType, StoreConfig};
+pub use config_file::ConfigFile;
+pub use consume_queue::ConsumeQueueUnit;
+pub use dispatch::{DeliverTimestamp, DispatchRequest, MessageArrivingListener};
+pub use error::StoreError;
+pub use get::{GetMessageResult, GetMessageStatus};
+pub use lookup::{BoundaryType, QueueBounds};
+pub use put::{Appended, PutMessageResult, PutMessageStatus};
+pub use recovery::RecoveryReport;
+pub use store::MessageStore;

@@ -1,0 +1,266 @@
+//! The one writer of the CommitLog.
+//!
+//! Puts are queued; the appender takes all that are pending, gives each its queue offset, physical offset and store
+//! timestamp, encodes them into one buffer and writes that with one write: whoever waits while a write is under way is
+//! written by the next. The buffer then serves the pulls at the tail. A put is never split over two files: a file's rest that
+//! cannot hold it is left blank. The next file is made while the present one is being filled.
+//!
+//! A write that fails leaves unknown bytes at the log's end, so the store takes no more writes after it; recovery at the
+//! next start finds out what is there.
+
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use protocol::{
+    PhysicalOffset,
+    message::{BLANK_RECORD_BYTES, MessageToStore, blank_record},
+};
+use sim::{
+    task::{self, JoinHandle},
+    time::wall_clock_ms,
+};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{
+    commit_log::Written,
+    config::FlushDiskType,
+    dispatch::{DispatchRequest, Pending, has_queue_offset, record_tags_code},
+    error::StoreError,
+    put::{Place, PutMessageStatus, PutReply, PutRequest},
+    segment::Segment,
+    store::Shared,
+};
+
+/// Where one write ends and the next begins, if so much is pending.
+const GROUP_MAX_BYTES: usize = 1 << 20;
+/// The most puts taken up at once.
+const GROUP_MAX_PUTS: usize = 1024;
+
+pub(crate) struct Appender {
+    shared: Arc<Shared>,
+    requests: mpsc::UnboundedReceiver<PutRequest>,
+    /// The file being filled; absent in an empty store.
+    segment: Option<Arc<Segment>>,
+    /// The file after it, being made.
+    next_segment: Option<NextSegment>,
+    written: Written,
+    group: Group,
+}
+
+/// What is encoded and not yet written.
+#[derive(Default)]
+struct Group {
+    buffer: BytesMut,
+    pending: Vec<Pending>,
+    replies: Vec<(oneshot::Sender<PutReply>, Place, bool)>,
+}
+
+struct NextSegment {
+    start: u64,
+    task: JoinHandle<Result<Segment, StoreError>>,
+}
+
+impl Drop for NextSegment {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Appender {
+    pub(crate) fn new(shared: Arc<Shared>, requests: mpsc::UnboundedReceiver<PutRequest>) -> Appender {
+        let written = shared.log.written();
+        let segment = shared.log.segments().pop();
+        Appender { shared, requests, segment, next_segment: None, written, group: Group::default() }
+    }
+
+    /// Serves puts until the store is closed and all that came before are answered.
+    pub(crate) async fn run(mut self) {
+        let mut requests = Vec::new();
+        while self.requests.recv_many(&mut requests, GROUP_MAX_PUTS).await > 0 {
+            for request in requests.drain(..) {
+                self.take(request).await;
+            }
+            self.write_group().await;
+        }
+    }
+
+    async fn take(&mut self, request: PutRequest) {
+        if let Some(why) = self.shared.state.failure() {
+            // An error means that nobody waits for the answer any more; so in all replies.
+            let _ = request.reply.send(PutReply::Refused(PutMessageStatus::ServiceNotAvailable, why));
+            return;
+        }
+        if !self.group.buffer.is_empty() && self.group.buffer.len() + request.bytes > GROUP_MAX_BYTES {
+            self.write_group().await;
+        }
+        if !self.has_room(request.bytes)
+            && let Err(error) = self.roll_over().await
+        {
+            tracing::error!(%error, "the next CommitLog file cannot be made");
+            let refused = PutReply::Refused(PutMessageStatus::CreateMappedFileFailed, error.to_string().into());
+            let _ = request.reply.send(refused);
+            return;
+        }
+        self.encode(request);
+    }
+
+    /// Where the next record goes.
+    fn position(&self) -> PhysicalOffset {
+        self.written.offset + self.group.buffer.len() as i64
+    }
+
+    fn has_room(&self, bytes: usize) -> bool {
+        let end = self.position().0.cast_unsigned() + (bytes + BLANK_RECORD_BYTES) as u64;
+        self.segment.as_ref().is_some_and(|segment| end <= segment.end())
+    }
+
+    fn encode(&mut self, request: PutRequest) {
+        let messages = request.messages.as_slice();
+        let Some(first) = messages.first() else { return };
+        // Store timestamps never run backwards in the log, whatever the wall clock does: lookups by time rely on it.
+        let store_timestamp_ms = self.written.store_timestamp_ms.max(wall_clock_ms());
+        let in_queue = has_queue_offset(first.sys_flag);
+        let queue = self.shared.queues.find_or_create(&first.topic, first.queue_id);
+        let queue_offset = if in_queue { queue.assign(messages.len() as i64) } else { 0.into() };
+        let physical_offset = self.position();
+        self.group.buffer.reserve(request.bytes);
+        let mut lengths = Vec::new();
+        for (message, number) in messages.iter().zip(0..) {
+            let at = self.position();
+            let own_queue_offset = if in_queue { queue_offset + number } else { queue_offset };
+            let length = message
+                .encode_into(&mut self.group.buffer, own_queue_offset, at, store_timestamp_ms)
+                .expect("the message was checked before it was queued");
+            if messages.len() > 1 {
+                lengths.push(length as u32);
+            }
+            if in_queue {
+                self.group.pending.push(Pending {
+                    request: DispatchRequest {
+                        topic: Arc::clone(queue.topic()),
+                        queue_id: message.queue_id,
+                        queue_offset: own_queue_offset,
+                        physical_offset: at,
+                        size_bytes: length as i32,
+                        tags_code: self.tags_code(message, store_timestamp_ms),
+                        store_timestamp_ms,
+                        sys_flag: message.sys_flag,
+                    },
+                    queue: Arc::clone(&queue),
+                });
+            }
+        }
+        self.written.store_timestamp_ms = store_timestamp_ms;
+        let store_host = first.store_host;
+        let place =
+            Place { physical_offset, queue_offset, store_timestamp_ms, lengths, bytes: request.bytes, store_host };
+        self.group.replies.push((request.reply, place, request.wait));
+    }
+
+    fn tags_code(&self, message: &MessageToStore, store_timestamp_ms: i64) -> i64 {
+        let properties = message.properties.as_bytes();
+        record_tags_code(&message.topic, properties, store_timestamp_ms, &self.shared.deliver_timestamp)
+    }
+
+    /// Writes what is encoded, makes it readable, and answers.
+    async fn write_group(&mut self) {
+        if self.group.buffer.is_empty() {
+            return;
+        }
+        let Group { buffer, pending, replies } = std::mem::take(&mut self.group);
+        let start = self.written.offset;
+        let segment = self.segment.as_ref().expect("records are encoded for a file");
+        let result = segment.write(&buffer, start.0.cast_unsigned() - segment.start()).await;
+        if let Err(error) = result {
+            self.shared.fail(&error);
+            let why: Arc<str> = error.to_string().into();
+            for (reply, ..) in replies {
+                let _ = reply.send(PutReply::Refused(PutMessageStatus::UnknownError, Arc::clone(&why)));
+            }
+            return;
+        }
+        let block = buffer.freeze();
+        self.written.offset += block.len() as i64;
+        let log = &self.shared.log;
+        log.publish(start, block, self.written);
+        self.shared.dispatcher.enqueue(pending.into_iter());
+        let is_sync = self.shared.config.flush_disk_type == FlushDiskType::SyncFlush;
+        if !is_sync {
+            self.shared.dispatcher.release(self.written.offset);
+        }
+        for (reply, place, wait) in replies {
+            let end = place.physical_offset + place.bytes as i64;
+            let flushed = (is_sync && wait).then(|| log.flushed.wait_for(end));
+            let _ = reply.send(PutReply::Appended { place, flushed });
+        }
+        self.shared.flush_wanted.notify_one();
+        self.make_next_segment();
+    }
+
+    /// Leaves the rest of the present file blank and goes on in the next.
+    async fn roll_over(&mut self) -> Result<(), StoreError> {
+        let start = match &self.segment {
+            Some(segment) => {
+                let end = segment.end();
+                let blank_bytes = end - self.position().0.cast_unsigned();
+                if blank_bytes > 0 {
+                    let blank = usize::try_from(blank_bytes).expect("a file is smaller than 2 GiB");
+                    self.group.buffer.extend_from_slice(&blank_record(blank));
+                    self.write_group().await;
+                    if let Some(why) = self.shared.state.failure() {
+                        let source = std::io::Error::other(why.to_string());
+                        return Err(StoreError::Io {
+                            action: "end",
+                            path: self.shared.log.directory().clone(),
+                            source,
+                        });
+                    }
+                    self.written.offset = PhysicalOffset(end.cast_signed());
+                    self.shared.log.publish(self.written.offset, bytes::Bytes::new(), self.written);
+                    if self.shared.config.flush_disk_type == FlushDiskType::AsyncFlush {
+                        self.shared.dispatcher.release(self.written.offset);
+                    }
+                }
+                end
+            }
+            None => self.shared.log.min_offset().0.cast_unsigned(),
+        };
+        let segment = match self.next_segment.take() {
+            Some(mut next) if next.start == start => match (&mut next.task).await {
+                Ok(made) => made,
+                // The task was cancelled: only by this process's end.
+                Err(_) => self.create_segment(start).await,
+            },
+            _ => self.create_segment(start).await,
+        };
+        let segment = match segment {
+            Ok(segment) => segment,
+            // It was made ahead of time; there may be room by now.
+            Err(error) => {
+                tracing::warn!(%error, "making the next CommitLog file again");
+                self.create_segment(start).await?
+            }
+        };
+        let segment = Arc::new(segment);
+        self.shared.log.push_segment(Arc::clone(&segment));
+        self.segment = Some(segment);
+        Ok(())
+    }
+
+    async fn create_segment(&self, start: u64) -> Result<Segment, StoreError> {
+        Segment::create(self.shared.log.directory(), start, self.shared.log.segment_bytes()).await
+    }
+
+    /// Begins to make the next file, unless that is under way (`AllocateMappedFileService`).
+    fn make_next_segment(&mut self) {
+        let Some(segment) = &self.segment else { return };
+        let start = segment.end();
+        if self.next_segment.as_ref().is_some_and(|next| next.start == start) {
+            return;
+        }
+        let directory = self.shared.log.directory().clone();
+        let size_bytes = self.shared.log.segment_bytes();
+        let task = task::spawn(async move { Segment::create(&directory, start, size_bytes).await });
+        self.next_segment = Some(NextSegment { start, task });
+    }
+}

@@ -1,0 +1,210 @@
+//! The CommitLog: one endless file of all topics' records, cut into files of one size (Apache's `CommitLog`).
+//!
+//! This is the part that readers and flushers share: the files, the recent records in memory, and how far the log is
+//! written and flushed. Only the [appender](crate::appender) writes. A file holds whole records and ends with a blank.
+
+mod tail;
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc, Mutex, PoisonError, RwLock,
+        atomic::{AtomicI64, Ordering},
+    },
+};
+
+use bytes::Bytes;
+use protocol::{
+    PhysicalOffset,
+    message::{RECORD_BYTES_MIN, parse_record, store_timestamp_position},
+};
+
+use crate::{
+    config::StoreConfig,
+    error::{StoreError, lock},
+    segment::Segment,
+    watermark::Watermark,
+};
+use tail::TailCache;
+
+/// The bytes of a record up to and with STORETIMESTAMP after an IPv6 address.
+const STORE_TIMESTAMP_END_MAX: usize = 76;
+
+#[derive(Debug)]
+pub(crate) struct CommitLog {
+    directory: PathBuf,
+    segment_bytes: u64,
+    /// In order, without gaps.
+    segments: RwLock<Vec<Arc<Segment>>>,
+    tail: Mutex<TailCache>,
+    written: Mutex<Written>,
+    /// A copy of the position in `written`, to be read without the lock.
+    written_offset: AtomicI64,
+    pub(crate) flushed: Watermark,
+    /// STORETIMESTAMP of the last flushed record.
+    flushed_timestamp_ms: AtomicI64,
+}
+
+/// How far the log is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Written {
+    /// The end of the last record (or blank).
+    pub offset: PhysicalOffset,
+    /// STORETIMESTAMP of the last record.
+    pub store_timestamp_ms: i64,
+}
+
+impl CommitLog {
+    /// A log of these files, all written and flushed up to `written`.
+    pub(crate) fn new(config: &StoreConfig, segments: Vec<Arc<Segment>>, written: Written) -> CommitLog {
+        CommitLog {
+            directory: config.commit_log_dir(),
+            segment_bytes: config.mapped_file_size_commit_log_bytes,
+            segments: RwLock::new(segments),
+            tail: Mutex::new(TailCache::new(config.tail_cache_max_bytes)),
+            written: Mutex::new(written),
+            written_offset: AtomicI64::new(written.offset.0),
+            flushed: Watermark::new(written.offset),
+            flushed_timestamp_ms: AtomicI64::new(written.store_timestamp_ms),
+        }
+    }
+
+    pub(crate) fn directory(&self) -> &PathBuf {
+        &self.directory
+    }
+
+    pub(crate) fn segment_bytes(&self) -> u64 {
+        self.segment_bytes
+    }
+
+    fn with_segments<R>(&self, read: impl FnOnce(&[Arc<Segment>]) -> R) -> R {
+        read(&self.segments.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The files, in order.
+    pub(crate) fn segments(&self) -> Vec<Arc<Segment>> {
+        self.with_segments(<[Arc<Segment>]>::to_vec)
+    }
+
+    pub(crate) fn push_segment(&self, segment: Arc<Segment>) {
+        self.segments.write().unwrap_or_else(PoisonError::into_inner).push(segment);
+    }
+
+    /// Forgets the first file; it must not be the last.
+    pub(crate) fn forget_first_segment(&self) {
+        self.segments.write().unwrap_or_else(PoisonError::into_inner).remove(0);
+    }
+
+    pub(crate) fn segment_at(&self, offset: PhysicalOffset) -> Option<Arc<Segment>> {
+        self.with_segments(|segments| find_segment(segments, offset).cloned())
+    }
+
+    /// The offset of the first byte that is still there.
+    pub(crate) fn min_offset(&self) -> PhysicalOffset {
+        self.with_segments(|segments| PhysicalOffset(segments.first().map_or(0, |first| first.start().cast_signed())))
+    }
+
+    /// The offset where the file after the one of `offset` begins (`rollNextFile`).
+    pub(crate) fn next_segment_start(&self, offset: PhysicalOffset) -> PhysicalOffset {
+        let segment_bytes = self.segment_bytes.cast_signed();
+        PhysicalOffset(offset.0 + segment_bytes - offset.0 % segment_bytes)
+    }
+
+    pub(crate) fn written(&self) -> Written {
+        *lock(&self.written)
+    }
+
+    pub(crate) fn written_offset(&self) -> PhysicalOffset {
+        PhysicalOffset(self.written_offset.load(Ordering::Acquire))
+    }
+
+    /// Publishes what the appender has written: `block`, which begins at `start`, and the new end.
+    pub(crate) fn publish(&self, start: PhysicalOffset, block: Bytes, written: Written) {
+        if !block.is_empty() {
+            lock(&self.tail).push(start.0, block);
+        }
+        *lock(&self.written) = written;
+        self.written_offset.store(written.offset.0, Ordering::Release);
+    }
+
+    pub(crate) fn flushed_timestamp_ms(&self) -> i64 {
+        self.flushed_timestamp_ms.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn note_flushed_timestamp(&self, store_timestamp_ms: i64) {
+        self.flushed_timestamp_ms.fetch_max(store_timestamp_ms, Ordering::AcqRel);
+    }
+
+    /// The record of `length` bytes at `offset`, from memory, or from the file and then verified.
+    ///
+    /// `None` when it is not there any more, or is damaged: damage is logged and never given out.
+    pub(crate) async fn record(&self, offset: PhysicalOffset, length: usize) -> Result<Option<Bytes>, StoreError> {
+        if let Some(record) = lock(&self.tail).get(offset.0, length) {
+            return Ok(Some(record));
+        }
+        let Some(segment) = self.segment_at(offset) else { return Ok(None) };
+        let position = offset.0.cast_unsigned() - segment.start();
+        if length < RECORD_BYTES_MIN || offset.0.cast_unsigned() + length as u64 > segment.end() {
+            return Ok(None);
+        }
+        let bytes = segment.read(position, length).await?;
+        match verify(&bytes, offset) {
+            Ok(()) => Ok(Some(bytes)),
+            Err(why) => {
+                tracing::error!(file = %segment.path().display(), position, %why, "damaged record in the CommitLog is not served");
+                Ok(None)
+            }
+        }
+    }
+
+    /// The record at `offset`, whose length is read from it.
+    pub(crate) async fn record_at(&self, offset: PhysicalOffset) -> Result<Option<Bytes>, StoreError> {
+        let Some(head) = self.head(offset, 4).await? else { return Ok(None) };
+        let length = head.first_chunk().map_or(0, |length| i32::from_be_bytes(*length));
+        match usize::try_from(length) {
+            Ok(length) if length >= RECORD_BYTES_MIN => self.record(offset, length).await,
+            _ => Ok(None),
+        }
+    }
+
+    /// STORETIMESTAMP of the record at `offset`; `None` when it is not there any more.
+    pub(crate) async fn store_timestamp_ms(&self, offset: PhysicalOffset) -> Result<Option<i64>, StoreError> {
+        let Some(head) = self.head(offset, STORE_TIMESTAMP_END_MAX).await? else { return Ok(None) };
+        let at = store_timestamp_position(&head);
+        Ok(head.get(at..at + 8).and_then(|bytes| bytes.try_into().ok()).map(i64::from_be_bytes))
+    }
+
+    /// The first bytes of the record at `offset`.
+    async fn head(&self, offset: PhysicalOffset, length: usize) -> Result<Option<Bytes>, StoreError> {
+        if offset < self.min_offset() || offset + length as i64 > self.written_offset() {
+            return Ok(None);
+        }
+        if let Some(head) = lock(&self.tail).get(offset.0, length) {
+            return Ok(Some(head));
+        }
+        let Some(segment) = self.segment_at(offset) else { return Ok(None) };
+        if offset.0.cast_unsigned() + length as u64 > segment.end() {
+            return Ok(None);
+        }
+        segment.read(offset.0.cast_unsigned() - segment.start(), length).await.map(Some)
+    }
+}
+
+/// The file of a series without gaps that holds `offset`.
+pub(crate) fn find_segment(segments: &[Arc<Segment>], offset: PhysicalOffset) -> Option<&Arc<Segment>> {
+    let offset = u64::try_from(offset.0).ok()?;
+    let after = segments.partition_point(|segment| segment.start() <= offset);
+    segments.get(after.checked_sub(1)?).filter(|segment| offset < segment.end())
+}
+
+/// Whether these bytes are the record that was written at `offset`.
+pub(crate) fn verify(bytes: &[u8], offset: PhysicalOffset) -> Result<(), String> {
+    let record = parse_record(bytes).map_err(|error| error.to_string())?;
+    if record.total_bytes != bytes.len() {
+        return Err(format!("its length is {} instead of {}", record.total_bytes, bytes.len()));
+    }
+    if record.physical_offset != offset {
+        return Err(format!("it says that its physical offset is {}", record.physical_offset));
+    }
+    record.check_crc().map_err(|error| error.to_string())
+}

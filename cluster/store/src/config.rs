@@ -1,0 +1,168 @@
+//! The settings of a store: RocketMQ's `MessageStoreConfig` (4.9.8), with its names (units last) and its defaults.
+//!
+//! Sizes and times are settings so that a simulation may roll over often. Left out: what concerns memory mapping, the
+//! transient store pool, DLedger and the index file.
+
+use std::{path::PathBuf, time::Duration};
+
+use crate::{consume_queue::UNIT_BYTES, error::StoreError};
+
+/// When an acknowledgement may be given (`flushDiskType`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FlushDiskType {
+    /// `SYNC_FLUSH`: after the record is on the drive.
+    SyncFlush,
+    /// `ASYNC_FLUSH`: after the record is in the page cache; it reaches the drive later.
+    AsyncFlush,
+}
+
+/// The settings of a store.
+#[derive(Clone, Debug)]
+pub struct StoreConfig {
+    /// `storePathRootDir`: the store directory.
+    pub store_path_root_dir: PathBuf,
+    /// `mappedFileSizeCommitLog`: the size of a CommitLog file.
+    pub mapped_file_size_commit_log_bytes: u64,
+    /// `mappedFileSizeConsumeQueue`: the size of a ConsumeQueue file, a multiple of 20.
+    pub mapped_file_size_consume_queue_bytes: u64,
+    /// `flushDiskType`.
+    pub flush_disk_type: FlushDiskType,
+    /// `flushIntervalCommitLog`: how often the CommitLog is flushed under ASYNC_FLUSH.
+    pub flush_interval_commit_log_ms: u64,
+    /// `flushCommitLogTimed`: sleep for the interval whatever happens; otherwise a put ends the sleep early.
+    pub flush_commit_log_timed: bool,
+    /// `flushCommitLogLeastPages`: fewer dirty pages than this wait for the thorough flush.
+    pub flush_commit_log_least_pages: u64,
+    /// `flushCommitLogThoroughInterval`: how often everything is flushed, however little it is.
+    pub flush_commit_log_thorough_interval_ms: u64,
+    /// `flushIntervalConsumeQueue`.
+    pub flush_interval_consume_queue_ms: u64,
+    /// `flushConsumeQueueLeastPages`.
+    pub flush_consume_queue_least_pages: u64,
+    /// `flushConsumeQueueThoroughInterval`.
+    pub flush_consume_queue_thorough_interval_ms: u64,
+    /// `syncFlushTimeout`: how long a SYNC_FLUSH put waits before it answers FLUSH_DISK_TIMEOUT.
+    pub sync_flush_timeout_ms: u64,
+    /// `maxMessageSize`: of a body; a record may have 64 KiB more for its topic and properties.
+    pub max_message_size_bytes: usize,
+    /// `fileReservedTime`: files older than this are deleted.
+    pub file_reserved_time_hours: u64,
+    /// `deleteWhen`: the hour (0 to 23, UTC) in which old files are deleted.
+    pub delete_when_hour: u64,
+    /// `diskMaxUsedSpaceRatio`: a fuller disk has old files deleted at any hour.
+    pub disk_max_used_space_ratio_percent: u64,
+    /// `rocketmq.broker.diskSpaceCleanForciblyRatio`: a fuller disk has files deleted however young they are.
+    pub disk_space_clean_forcibly_ratio_percent: u64,
+    /// `rocketmq.broker.diskSpaceWarningLevelRatio`: a fuller disk refuses writes.
+    pub disk_space_warning_level_ratio_percent: u64,
+    /// `cleanResourceInterval`: how often the disk is looked at and old files are deleted.
+    pub clean_resource_interval_ms: u64,
+    /// `deleteFileBatchMax` (a constant in `MappedFileQueue`): the most CommitLog files deleted at once.
+    pub delete_file_batch_max: usize,
+    /// `maxTransferBytesOnMessageInMemory`: where a pull of young messages is cut.
+    pub max_transfer_bytes_on_message_in_memory: usize,
+    /// `maxTransferCountOnMessageInMemory`.
+    pub max_transfer_count_on_message_in_memory: usize,
+    /// `maxTransferBytesOnMessageInDisk`: where a pull of old messages is cut.
+    pub max_transfer_bytes_on_message_in_disk: usize,
+    /// `maxTransferCountOnMessageInDisk`.
+    pub max_transfer_count_on_message_in_disk: usize,
+    /// How far behind the end of the log a message counts as "in memory". Apache takes 40 % of the machine's RAM
+    /// (`accessMessageInMemoryMaxRatio`); here it is said in bytes.
+    pub access_message_in_memory_max_bytes: u64,
+    /// The most bytes of recent records kept in this process's memory for pulls at the tail (ours: Apache maps its files).
+    pub tail_cache_max_bytes: usize,
+    /// `checkCRCOnRecover`: recompute the bodies' checksums when the store is opened.
+    pub check_crc_on_recover: bool,
+}
+
+impl StoreConfig {
+    /// RocketMQ's defaults for a store in this directory.
+    pub fn new(store_path_root_dir: impl Into<PathBuf>) -> StoreConfig {
+        StoreConfig {
+            store_path_root_dir: store_path_root_dir.into(),
+            mapped_file_size_commit_log_bytes: 1 << 30,
+            mapped_file_size_consume_queue_bytes: 300_000 * UNIT_BYTES as u64,
+            flush_disk_type: FlushDiskType::AsyncFlush,
+            flush_interval_commit_log_ms: 500,
+            flush_commit_log_timed: true,
+            flush_commit_log_least_pages: 4,
+            flush_commit_log_thorough_interval_ms: 10_000,
+            flush_interval_consume_queue_ms: 1_000,
+            flush_consume_queue_least_pages: 2,
+            flush_consume_queue_thorough_interval_ms: 60_000,
+            sync_flush_timeout_ms: 5_000,
+            max_message_size_bytes: 4 << 20,
+            file_reserved_time_hours: 72,
+            delete_when_hour: 4,
+            disk_max_used_space_ratio_percent: 75,
+            disk_space_clean_forcibly_ratio_percent: 85,
+            disk_space_warning_level_ratio_percent: 90,
+            clean_resource_interval_ms: 10_000,
+            delete_file_batch_max: 10,
+            max_transfer_bytes_on_message_in_memory: 256 << 10,
+            max_transfer_count_on_message_in_memory: 32,
+            max_transfer_bytes_on_message_in_disk: 64 << 10,
+            max_transfer_count_on_message_in_disk: 8,
+            access_message_in_memory_max_bytes: 1 << 30,
+            tail_cache_max_bytes: 16 << 20,
+            check_crc_on_recover: true,
+        }
+    }
+
+    /// The directory of the CommitLog.
+    pub fn commit_log_dir(&self) -> PathBuf {
+        self.store_path_root_dir.join("commitlog")
+    }
+
+    /// The directory of the ConsumeQueues.
+    pub fn consume_queue_dir(&self) -> PathBuf {
+        self.store_path_root_dir.join("consumequeue")
+    }
+
+    /// The directory of `topics.json` and its siblings.
+    pub fn config_dir(&self) -> PathBuf {
+        self.store_path_root_dir.join("config")
+    }
+
+    pub(crate) fn sync_flush_timeout(&self) -> Duration {
+        Duration::from_millis(self.sync_flush_timeout_ms)
+    }
+
+    /// Refuses what cannot work.
+    pub(crate) fn check(&self) -> Result<(), StoreError> {
+        let unit_bytes = UNIT_BYTES as u64;
+        if self.mapped_file_size_commit_log_bytes < 4096 || self.mapped_file_size_commit_log_bytes > i32::MAX as u64 {
+            return Err(StoreError::Setting {
+                setting: "mappedFileSizeCommitLog",
+                value: self.mapped_file_size_commit_log_bytes,
+                why: "a CommitLog file has 4096 to 2147483647 bytes",
+            });
+        }
+        let queue_bytes = self.mapped_file_size_consume_queue_bytes;
+        if queue_bytes < unit_bytes || !queue_bytes.is_multiple_of(unit_bytes) || queue_bytes > i32::MAX as u64 {
+            return Err(StoreError::Setting {
+                setting: "mappedFileSizeConsumeQueue",
+                value: queue_bytes,
+                why: "a ConsumeQueue file has a multiple of 20 bytes, at most 2147483647",
+            });
+        }
+        if self.delete_when_hour > 23 {
+            return Err(StoreError::Setting {
+                setting: "deleteWhen",
+                value: self.delete_when_hour,
+                why: "it is an hour of the day, 0 to 23",
+            });
+        }
+        for (setting, value) in [
+            ("flushIntervalCommitLog", self.flush_interval_commit_log_ms),
+            ("flushIntervalConsumeQueue", self.flush_interval_consume_queue_ms),
+            ("cleanResourceInterval", self.clean_resource_interval_ms),
+        ] {
+            if value == 0 {
+                return Err(StoreError::Setting { setting, value, why: "an interval is at least 1 ms" });
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,80 @@
+//! The JSON files of `config/`: topics.json, consumerOffset.json, subscriptionGroup.json, delayOffset.json.
+//!
+//! Apache 4.9 overwrites them in place without a sync, which a crash turns into an empty file. Here the new content is
+//! written beside, synced, and renamed, and the old one is kept as `.bak` (RocketMQ's name), so that one of the two is
+//! whole at every moment. What is read may come from Apache: fastjson's dialect, with its unquoted keys.
+
+use std::path::{Path, PathBuf};
+
+use protocol::fastjson;
+use serde::{Serialize, de::DeserializeOwned};
+use sim::disk;
+
+use crate::{
+    durable,
+    error::{StoreError, io_error},
+};
+
+/// One configuration file and its backup.
+#[derive(Clone, Debug)]
+pub struct ConfigFile {
+    path: PathBuf,
+    backup: PathBuf,
+}
+
+impl ConfigFile {
+    /// The file at `path`, for example `{storePathRootDir}/config/topics.json`; it need not exist.
+    pub fn new(path: impl Into<PathBuf>) -> ConfigFile {
+        let path = path.into();
+        ConfigFile { backup: durable::with_suffix(&path, ".bak"), path }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its content, or that of its backup when it is missing, empty or unparsable; `None` when neither exists.
+    ///
+    /// # Errors
+    /// [`StoreError::ConfigFile`] when something is there and none of it can be understood: to go on with empty tables
+    /// would be to forget all topics or offsets.
+    pub async fn load<T: DeserializeOwned>(&self) -> Result<Option<T>, StoreError> {
+        let mut why = None;
+        for path in [&self.path, &self.backup] {
+            if !disk::exists(path).await.map_err(io_error("look for", path))? {
+                continue;
+            }
+            let bytes = disk::read(path).await.map_err(io_error("read", path))?;
+            // Zeros are what a power loss leaves of an overwritten file.
+            if bytes.iter().all(|byte| *byte == 0 || byte.is_ascii_whitespace()) {
+                tracing::warn!(path = %path.display(), "configuration file is empty");
+                why.get_or_insert_with(|| "it is empty".to_owned());
+                continue;
+            }
+            match serde_json::from_slice(&fastjson::relax(&bytes)) {
+                Ok(value) => return Ok(Some(value)),
+                Err(error) => {
+                    tracing::warn!(path = %path.display(), %error, "configuration file is unreadable");
+                    why = Some(error.to_string());
+                }
+            }
+        }
+        match why {
+            // A file that was never given content tells nothing: the same as none.
+            Some(why) if why != "it is empty" => Err(StoreError::ConfigFile { path: self.path.clone(), why }),
+            _ => Ok(None),
+        }
+    }
+
+    /// Replaces its content, durably; the previous content becomes the backup.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`]; the old content is then still there, in the file or in its backup.
+    pub async fn store<T: Serialize + Sync>(&self, value: &T) -> Result<(), StoreError> {
+        let bytes = serde_json::to_vec_pretty(value)
+            .map_err(|error| StoreError::ConfigFile { path: self.path.clone(), why: error.to_string() })?;
+        durable::create_dir(durable::parent_of(&self.path)).await?;
+        durable::replace_file(&self.path, &bytes, Some(&self.backup)).await
+    }
+}

@@ -1,0 +1,143 @@
+//! All ConsumeQueues of a store, by topic and queue id.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use protocol::PhysicalOffset;
+use sim::disk;
+
+use super::ConsumeQueue;
+use crate::{
+    config::StoreConfig,
+    error::{StoreError, io_error},
+    segment_dir::{self, SegmentListing},
+};
+
+type Queues = BTreeMap<Arc<str>, BTreeMap<i32, Arc<ConsumeQueue>>>;
+
+#[derive(Debug)]
+pub(crate) struct ConsumeQueueTable {
+    config: StoreConfig,
+    queues: RwLock<Queues>,
+}
+
+/// A queue's directory as it was found.
+#[derive(Debug)]
+pub(crate) struct FoundQueue {
+    pub topic: Arc<str>,
+    pub queue_id: i32,
+    pub files: SegmentListing,
+}
+
+/// What lies in `consumequeue/`, checked: `{topic}/{queueId}/{files of one size}`.
+pub(crate) async fn found_on_disk(config: &StoreConfig) -> Result<Vec<FoundQueue>, StoreError> {
+    let root = config.consume_queue_dir();
+    let mut found = Vec::new();
+    if !disk::exists(&root).await.map_err(io_error("look for", &root))? {
+        return Ok(found);
+    }
+    for topic in disk::read_dir(&root).await.map_err(io_error("list", &root))? {
+        let topic_dir = root.join(&topic.name);
+        if !topic.is_dir {
+            return Err(StoreError::ForeignFile { path: topic_dir, why: "a file among the directories of topics" });
+        }
+        let name: Arc<str> = topic.name.into();
+        for queue in disk::read_dir(&topic_dir).await.map_err(io_error("list", &topic_dir))? {
+            let queue_dir = topic_dir.join(&queue.name);
+            let queue_id = match queue.name.parse::<i32>() {
+                Ok(queue_id) if queue.is_dir && queue_id >= 0 && queue_id.to_string() == queue.name => queue_id,
+                _ => {
+                    let why = "neither a queue's directory nor named by a queue id";
+                    return Err(StoreError::ForeignFile { path: queue_dir, why });
+                }
+            };
+            let size_bytes = config.mapped_file_size_consume_queue_bytes;
+            let files = segment_dir::list(&queue_dir, size_bytes, "mappedFileSizeConsumeQueue").await?;
+            found.push(FoundQueue { topic: Arc::clone(&name), queue_id, files });
+        }
+    }
+    Ok(found)
+}
+
+impl ConsumeQueueTable {
+    pub(crate) fn new(config: &StoreConfig) -> ConsumeQueueTable {
+        ConsumeQueueTable { config: config.clone(), queues: RwLock::default() }
+    }
+
+    fn with<R>(&self, read: impl FnOnce(&Queues) -> R) -> R {
+        read(&self.queues.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn find(&self, topic: &str, queue_id: i32) -> Option<Arc<ConsumeQueue>> {
+        self.with(|queues| queues.get(topic)?.get(&queue_id).cloned())
+    }
+
+    pub(crate) fn find_or_create(&self, topic: &str, queue_id: i32) -> Arc<ConsumeQueue> {
+        if let Some(queue) = self.find(topic, queue_id) {
+            return queue;
+        }
+        let mut queues = self.queues.write().unwrap_or_else(PoisonError::into_inner);
+        let name = queues.get_key_value(topic).map_or_else(|| topic.into(), |(name, _)| Arc::clone(name));
+        let of_topic = queues.entry(Arc::clone(&name)).or_default();
+        let queue =
+            of_topic.entry(queue_id).or_insert_with(|| Arc::new(ConsumeQueue::new(&self.config, name, queue_id)));
+        Arc::clone(queue)
+    }
+
+    /// All queues, by topic and queue id.
+    pub(crate) fn all(&self) -> Vec<Arc<ConsumeQueue>> {
+        self.with(|queues| queues.values().flat_map(BTreeMap::values).cloned().collect())
+    }
+
+    /// The names of all topics.
+    pub(crate) fn topics(&self) -> Vec<Arc<str>> {
+        self.with(|queues| queues.keys().cloned().collect())
+    }
+
+    /// The queues of a topic, by queue id.
+    pub(crate) fn of_topic(&self, topic: &str) -> Vec<Arc<ConsumeQueue>> {
+        self.with(|queues| queues.get(topic).map(|queues| queues.values().cloned().collect()).unwrap_or_default())
+    }
+
+    /// Forgets a topic; returns its queues.
+    pub(crate) fn remove_topic(&self, topic: &str) -> Vec<Arc<ConsumeQueue>> {
+        let removed = self.queues.write().unwrap_or_else(PoisonError::into_inner).remove(topic);
+        removed.map(|queues| queues.into_values().collect()).unwrap_or_default()
+    }
+
+    /// Forgets everything.
+    pub(crate) fn clear(&self) {
+        self.queues.write().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    pub(crate) fn dirty_bytes(&self) -> u64 {
+        self.with(|queues| queues.values().flat_map(BTreeMap::values).map(|queue| queue.dirty_bytes()).sum())
+    }
+
+    /// Flushes the queues with at least so many unflushed bytes. A queue that cannot be flushed does not keep the others
+    /// from it; the first error is returned.
+    pub(crate) async fn flush(&self, least_bytes: u64) -> Result<(), StoreError> {
+        let mut result = Ok(());
+        for queue in self.all() {
+            if queue.dirty_bytes() >= least_bytes.max(1) {
+                result = result.and(queue.flush().await);
+            }
+        }
+        result
+    }
+
+    /// STORETIMESTAMP of the first message whose unit is not on the drive.
+    pub(crate) fn dirty_since_ms(&self) -> Option<i64> {
+        self.with(|queues| queues.values().flat_map(BTreeMap::values).filter_map(|queue| queue.dirty_since_ms()).min())
+    }
+
+    /// Moves the beginning of every queue to what the log still has, without removing files.
+    pub(crate) async fn correct_min_offsets(&self, log_min: PhysicalOffset) -> Result<(), StoreError> {
+        for queue in self.all() {
+            queue.correct_min_offset(log_min).await?;
+        }
+        Ok(())
+    }
+}

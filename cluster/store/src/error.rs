@@ -1,0 +1,115 @@
+//! What can go wrong with a store directory: the place, what happened, and what can be done about it.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use protocol::PhysicalOffset;
+
+/// Why a store does not open, or has stopped taking writes.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The operating system refused an operation.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What was being done, as a verb.
+        action: &'static str,
+        /// To which file or directory.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// Another process has the store open.
+    #[error(
+        "{} is locked by another process: one broker per store directory; stop the other broker, or give this one its own \
+         storePathRootDir",
+        path.display()
+    )]
+    Locked {
+        /// The lock file.
+        path: PathBuf,
+    },
+    /// Something lies in the store directory that no broker puts there. Nothing was changed.
+    #[error("{} does not belong to a store: {why}; move it out of the store directory and start again", path.display())]
+    ForeignFile {
+        /// The file or directory.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// A file has a size that neither the settings nor a crash explain. Nothing was changed.
+    #[error(
+        "{} has {length_bytes} bytes instead of {expected_bytes}: it was truncated or copied in part, or {setting} is not what \
+         it was when the file was written; set it right or restore the file from a backup or a replica",
+        path.display()
+    )]
+    WrongLength {
+        /// The file.
+        path: PathBuf,
+        /// The bytes that it has.
+        length_bytes: u64,
+        /// The bytes that it should have.
+        expected_bytes: u64,
+        /// The setting that gives the expected size.
+        setting: &'static str,
+    },
+    /// A file in the middle of a series is absent. Nothing was changed.
+    #[error(
+        "{} is missing between files that are present: restore it from a backup or a replica, or move the files before it \
+         away",
+        path.display()
+    )]
+    MissingFile {
+        /// The file that should be there.
+        path: PathBuf,
+    },
+    /// A record that had been made durable is damaged while later ones are whole. Nothing was changed.
+    #[error(
+        "the CommitLog is damaged in {} at byte {file_offset} (physical offset {physical_offset}): {why}, although it had been \
+         flushed and the record at physical offset {next_valid_offset} after it is whole; restore the file from a replica or a \
+         backup, or, to give up everything from there on, move this and all later files away",
+        path.display()
+    )]
+    DamagedLog {
+        /// The file of the CommitLog.
+        path: PathBuf,
+        /// The byte within the file.
+        file_offset: u64,
+        /// The same place in the log.
+        physical_offset: PhysicalOffset,
+        /// What is wrong with the record.
+        why: String,
+        /// The next whole record.
+        next_valid_offset: PhysicalOffset,
+    },
+    /// A configuration file and its backup are unreadable.
+    #[error("neither {} nor its .bak can be read: {why}; repair one of them or remove both", path.display())]
+    ConfigFile {
+        /// The configuration file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A setting that cannot work.
+    #[error("{setting} = {value} cannot work: {why}")]
+    Setting {
+        /// Its name in RocketMQ's configuration.
+        setting: &'static str,
+        /// The value given.
+        value: u64,
+        /// What is allowed.
+        why: &'static str,
+    },
+}
+
+/// Turns an error of the operating system into one that names the file.
+pub(crate) fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
+    let path = path.to_path_buf();
+    move |source| StoreError::Io { action, path, source }
+}
+
+/// Locks a mutex whose holders never leave it half-changed.
+pub(crate) fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}

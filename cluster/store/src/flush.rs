@@ -1,0 +1,151 @@
+//! When written bytes reach the drive: the CommitLog, the ConsumeQueues, the checkpoint.
+//!
+//! ASYNC_FLUSH follows `FlushRealTimeService`: every 500 ms if at least 4 pages are dirty, everything every 10 s. SYNC_FLUSH
+//! follows the waiters (`GroupCommitService`): one `fdatasync` for all that were written before it began. ConsumeQueues
+//! are flushed every second if they have 2 dirty pages, all of them every 60 s, and then the checkpoint is written: it
+//! claims only what these syncs have made true.
+//!
+//! A sync that fails tells nothing of what was lost, and a second try would succeed without the lost pages. So the first
+//! failure is the last: nothing is acknowledged any more, no write is taken, and the next start looks at what is there.
+
+use std::{sync::Arc, time::Duration};
+
+use protocol::PhysicalOffset;
+use sim::time::{Instant, sleep};
+
+use crate::{checkpoint::Checkpoint, config::FlushDiskType, error::StoreError, store::Shared};
+
+/// `MappedFile.OS_PAGE_SIZE`.
+const PAGE_BYTES: u64 = 4096;
+
+impl Shared {
+    /// Stops taking writes, for good, and tells everyone who waits for a flush.
+    pub(crate) fn fail(&self, error: &StoreError) {
+        let why: Arc<str> =
+            format!("{error}; the store takes no more writes until it is opened again on a healthy drive").into();
+        self.state.fail(Arc::clone(&why));
+        self.log.flushed.fail(why);
+    }
+
+    /// Brings to the drive all that is written now.
+    pub(crate) async fn flush_log(&self) -> Result<(), StoreError> {
+        let _flushing = self.flushing.lock().await;
+        if self.state.failure().is_some() {
+            return Ok(());
+        }
+        let written = self.log.written();
+        loop {
+            let flushed = self.log.flushed.get();
+            if flushed >= written.offset {
+                break;
+            }
+            let Some(segment) = self.log.segment_at(flushed) else { break };
+            if let Err(error) = segment.sync_data().await {
+                self.fail(&error);
+                return Err(error);
+            }
+            let end = PhysicalOffset(segment.end().cast_signed());
+            let reached = written.offset.min(end);
+            if reached == written.offset {
+                self.log.note_flushed_timestamp(written.store_timestamp_ms);
+            }
+            if self.config.flush_disk_type == FlushDiskType::SyncFlush {
+                // Visible before acknowledged: a producer that reads its own message finds it.
+                self.dispatcher.release(reached);
+            }
+            self.log.flushed.advance(reached);
+        }
+        Ok(())
+    }
+
+    /// Whether enough is dirty for a flush (`MappedFile.isAbleToFlush`).
+    fn is_able_to_flush(&self, least_pages: u64) -> bool {
+        let flushed = self.log.flushed.get().0.cast_unsigned();
+        let written = self.log.written_offset().0.cast_unsigned();
+        let rolled_over = written / self.log.segment_bytes() > flushed / self.log.segment_bytes();
+        written > flushed && (rolled_over || written / PAGE_BYTES - flushed / PAGE_BYTES >= least_pages)
+    }
+
+    /// The flush task of the CommitLog.
+    pub(crate) async fn run_log_flush(self: Arc<Self>) {
+        match self.config.flush_disk_type {
+            FlushDiskType::SyncFlush => self.run_sync_flush().await,
+            FlushDiskType::AsyncFlush => self.run_async_flush().await,
+        }
+    }
+
+    async fn run_sync_flush(&self) {
+        loop {
+            self.flush_wanted.notified().await;
+            // Without a waiter (WAIT=false) the flush is due all the same: what is not flushed is not visible.
+            // The error has been told to everyone by `fail`.
+            let _ = self.flush_log().await;
+        }
+    }
+
+    async fn run_async_flush(&self) {
+        let interval = Duration::from_millis(self.config.flush_interval_commit_log_ms);
+        let thorough_interval = Duration::from_millis(self.config.flush_commit_log_thorough_interval_ms);
+        let mut last_thorough = Instant::now();
+        loop {
+            if self.config.flush_commit_log_timed {
+                sleep(interval).await;
+            } else {
+                // Elapsed is the ordinary case.
+                let _ = sim::time::timeout(interval, self.flush_wanted.notified()).await;
+            }
+            let thorough = last_thorough.elapsed() >= thorough_interval;
+            if thorough {
+                last_thorough = Instant::now();
+            }
+            let least_pages = if thorough { 0 } else { self.config.flush_commit_log_least_pages };
+            if self.is_able_to_flush(least_pages) {
+                // The error has been told to everyone by `fail`.
+                let _ = self.flush_log().await;
+            }
+        }
+    }
+
+    /// The flush task of the ConsumeQueues (`FlushConsumeQueueService`).
+    pub(crate) async fn run_queue_flush(self: Arc<Self>) {
+        let interval = Duration::from_millis(self.config.flush_interval_consume_queue_ms);
+        let thorough_interval = Duration::from_millis(self.config.flush_consume_queue_thorough_interval_ms);
+        let mut last_thorough = Instant::now();
+        loop {
+            sleep(interval).await;
+            let thorough = last_thorough.elapsed() >= thorough_interval;
+            let least_pages = if thorough { 0 } else { self.config.flush_consume_queue_least_pages };
+            if let Err(error) = self.queues.flush(least_pages * PAGE_BYTES).await {
+                // Nothing is lost: the units stay in memory and the log has them too.
+                tracing::error!(%error, "a ConsumeQueue cannot be flushed; trying again");
+            }
+            if thorough {
+                last_thorough = Instant::now();
+                if let Err(error) = self.store_checkpoint().await {
+                    tracing::error!(%error, "the checkpoint cannot be written; the next recovery will take longer");
+                }
+            }
+        }
+    }
+
+    /// Writes the checkpoint, if it has more to claim than the last one.
+    pub(crate) async fn store_checkpoint(&self) -> Result<(), StoreError> {
+        let mut last = self.checkpoint.lock().await;
+        // This order: what is dispatched after the first line shows as dirty in the second.
+        let dispatched_ms = self.dispatcher.dispatched_timestamp_ms();
+        let logics_ms = self.queues.dirty_since_ms().map_or(dispatched_ms, |dirty_ms| dispatched_ms.min(dirty_ms - 1));
+        let flushed_ms = self.log.flushed_timestamp_ms();
+        let flushed_offset = self.log.flushed.get();
+        let checkpoint = Checkpoint {
+            physic_msg_timestamp_ms: flushed_ms,
+            logics_msg_timestamp_ms: logics_ms.max(0),
+            master_flushed_offset: flushed_offset.0,
+            ..*last
+        };
+        if checkpoint != *last {
+            checkpoint.store(&self.checkpoint_path()).await?;
+            *last = checkpoint;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,387 @@
+//! Opening a store: what a crash has left, made whole again or refused.
+//!
+//! 1. Look at everything and change nothing: lock, listings of both directories, abort file, checkpoint.
+//! 2. Find where to begin. After a clean shutdown: at the last record that the ConsumeQueues know. After a crash: at the last
+//!    CommitLog file that is older than what the checkpoint claims for log and queues, or at the log's first file.
+//! 3. Load the ConsumeQueues up to there and walk the log from there, dispatching every record again. If a queue turns out to
+//!    lack units before that, the checkpoint claimed too much: begin again from the log's first file.
+//! 4. Judge the end: zeros are the end; a bad record is a torn tail, unless it lies below what is known to have been flushed
+//!    and a whole record follows: that is damage, and the store does not open.
+//! 5. Only then change the disk: erase what was cut off, so that it can never come back (apache/rocketmq#10666), remove the
+//!    files after it, and sync all that a kill may have left in the page cache, before anything is served or appended.
+
+mod scan;
+
+use std::{path::PathBuf, sync::Arc};
+
+use protocol::{
+    PhysicalOffset,
+    message::{RecordView, parse_record},
+};
+use sim::disk::File;
+
+use crate::{
+    checkpoint::Checkpoint,
+    commit_log::{CommitLog, Written, find_segment},
+    config::StoreConfig,
+    consume_queue::{ConsumeQueueTable, Redispatched, found_on_disk},
+    dispatch::{DeliverTimestamp, has_queue_offset, unit_of},
+    durable,
+    error::StoreError,
+    lock_file,
+    segment::{Segment, segment_name},
+    segment_dir::{self, SegmentListing},
+};
+use scan::{LogScanner, Stop, next_valid_record};
+
+/// How far before the checkpoint's times recovery begins (`StoreCheckpoint.getMinTimestamp`: 3 s).
+const CHECKPOINT_MARGIN_MS: i64 = 3_000;
+/// So many bytes of units are gathered in memory before they are written, when much has to be dispatched again.
+const REDISPATCH_FLUSH_BYTES: u64 = 32 << 20;
+
+/// An opened store, not yet serving.
+#[derive(Debug)]
+pub(crate) struct Recovered {
+    pub log: CommitLog,
+    pub queues: ConsumeQueueTable,
+    pub checkpoint: Checkpoint,
+    pub lock: File,
+    pub report: RecoveryReport,
+}
+
+/// What was found when the store was opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecoveryReport {
+    /// The last broker did not close the store.
+    pub abnormal: bool,
+    /// Where the log ends now.
+    pub end_offset: PhysicalOffset,
+    /// Where the walk through the log began.
+    pub scanned_from: PhysicalOffset,
+    /// How many records it met.
+    pub scanned_records: u64,
+    /// How many of them were put into their ConsumeQueues again.
+    pub redispatched: u64,
+    /// Why the log was cut at its end, if a torn record was there.
+    pub torn_tail: Option<String>,
+    /// The drive had promised to keep the log up to here, and has not.
+    pub flushed_but_lost_until: Option<PhysicalOffset>,
+}
+
+struct Recovery<'a> {
+    config: &'a StoreConfig,
+    deliver_timestamp: &'a DeliverTimestamp,
+    checkpoint: Checkpoint,
+    abnormal: bool,
+    log: CommitLog,
+    segments: Vec<Arc<Segment>>,
+    queues: ConsumeQueueTable,
+}
+
+/// Where the log ends, and what the walk met.
+struct Walk {
+    end: u64,
+    stop: Stop,
+    last_store_timestamp_ms: Option<i64>,
+    records: u64,
+    redispatched: u64,
+    /// A queue lacks units before the walk's beginning.
+    gap: bool,
+}
+
+pub(crate) fn checkpoint_path(config: &StoreConfig) -> PathBuf {
+    config.store_path_root_dir.join("checkpoint")
+}
+
+pub(crate) fn abort_path(config: &StoreConfig) -> PathBuf {
+    config.store_path_root_dir.join("abort")
+}
+
+/// Opens the store of `config`.
+pub(crate) async fn recover(
+    config: &StoreConfig,
+    deliver_timestamp: &DeliverTimestamp,
+) -> Result<Recovered, StoreError> {
+    config.check()?;
+    let lock_path = config.store_path_root_dir.join("lock");
+    let lock = lock_file::acquire(&lock_path, false).await?;
+    let segment_bytes = config.mapped_file_size_commit_log_bytes;
+    let listing = segment_dir::list(&config.commit_log_dir(), segment_bytes, "mappedFileSizeCommitLog").await?;
+    found_on_disk(config).await?;
+    let abnormal = lock_file::abort_exists(&abort_path(config)).await?;
+    let checkpoint = Checkpoint::load(&checkpoint_path(config)).await?;
+    let mut segments = Vec::with_capacity(listing.starts.len());
+    for start in &listing.starts {
+        segments.push(Arc::new(Segment::open(&config.commit_log_dir(), *start, segment_bytes).await?));
+    }
+    let log_end = segments.last().map_or(0, |last| last.end());
+    let all = Written { offset: PhysicalOffset(log_end.cast_signed()), store_timestamp_ms: 0 };
+    let recovery = Recovery {
+        log: CommitLog::new(config, segments.clone(), all),
+        queues: ConsumeQueueTable::new(config),
+        config,
+        deliver_timestamp,
+        checkpoint,
+        abnormal,
+        segments,
+    };
+    recovery.run(&listing, lock).await
+}
+
+impl Recovery<'_> {
+    async fn run(self, listing: &SegmentListing, lock: Option<File>) -> Result<Recovered, StoreError> {
+        let log_min = self.segments.first().map_or(0, |first| first.start());
+        let (mut from, mut dispatch_from) =
+            if self.abnormal { self.start_after_crash().await? } else { self.start_after_shutdown().await? };
+        let mut walk = self.walk(from, dispatch_from).await?;
+        if walk.gap && from > log_min {
+            tracing::warn!("a ConsumeQueue lacks units that the checkpoint claims: dispatching the whole log again");
+            (from, dispatch_from) = (log_min, log_min);
+            self.load_queues(from).await?;
+            walk = self.walk(from, dispatch_from).await?;
+        }
+        self.judge(&walk).await?;
+
+        // From here on the disk is changed.
+        self.lower_claims(&walk).await?;
+        durable::create_dir(&self.config.commit_log_dir()).await?;
+        durable::create_dir(&self.config.consume_queue_dir()).await?;
+        let lock = match lock {
+            Some(lock) => lock,
+            None => self.create_lock().await?,
+        };
+        lock_file::create_abort(&abort_path(self.config)).await?;
+        let flushed_but_lost_until = (self.checkpoint.master_flushed_offset.cast_unsigned() > walk.end)
+            .then_some(PhysicalOffset(self.checkpoint.master_flushed_offset));
+        let kept = self.cut(&walk, from, listing).await?;
+        for queue in self.queues.all() {
+            queue.finish_repair().await?;
+        }
+        let written = Written {
+            offset: PhysicalOffset(walk.end.cast_signed()),
+            store_timestamp_ms: walk.last_store_timestamp_ms.unwrap_or(0),
+        };
+        let log = CommitLog::new(self.config, kept, written);
+        self.queues.correct_min_offsets(log.min_offset()).await?;
+        let report = RecoveryReport {
+            abnormal: self.abnormal,
+            end_offset: written.offset,
+            scanned_from: PhysicalOffset(from.cast_signed()),
+            scanned_records: walk.records,
+            redispatched: walk.redispatched,
+            torn_tail: match walk.stop {
+                Stop::Bad(why) => Some(why),
+                Stop::Files | Stop::Zeros => None,
+            },
+            flushed_but_lost_until,
+        };
+        tracing::info!(?report, "store recovered");
+        Ok(Recovered { log, queues: self.queues, checkpoint: self.checkpoint, lock, report })
+    }
+
+    async fn create_lock(&self) -> Result<File, StoreError> {
+        let path = self.config.store_path_root_dir.join("lock");
+        // With `create` the file is always there.
+        match lock_file::acquire(&path, true).await? {
+            Some(lock) => Ok(lock),
+            None => Err(StoreError::Locked { path }),
+        }
+    }
+
+    /// Loads the queues up to the records that end at `limit`.
+    async fn load_queues(&self, limit: u64) -> Result<(), StoreError> {
+        self.queues.clear();
+        for found in found_on_disk(self.config).await? {
+            let queue = self.queues.find_or_create(&found.topic, found.queue_id);
+            let limit = PhysicalOffset(i64::try_from(limit).unwrap_or(i64::MAX));
+            queue.load(&found.files, limit, self.abnormal, &self.log).await?;
+        }
+        Ok(())
+    }
+
+    /// Begins with the last record that the queues know: they were flushed. Where to walk from, where to dispatch from.
+    async fn start_after_shutdown(&self) -> Result<(u64, u64), StoreError> {
+        let log_min = self.segments.first().map_or(0, |first| first.start());
+        let log_end = self.segments.last().map_or(0, |last| last.end());
+        self.load_queues(log_end).await?;
+        let mut last = None;
+        for queue in self.queues.all() {
+            let unit = queue.unit(queue.max_offset() - 1).await?;
+            last = last.max(unit.filter(|unit| !unit.is_blank()).map(|unit| (unit.physical_offset, unit.record_end())));
+        }
+        match last {
+            // Loading has confirmed the last unit of every queue in the log, unless its record is expired.
+            Some((offset, end)) if offset.0.cast_unsigned() >= log_min => {
+                Ok((offset.0.cast_unsigned(), end.0.cast_unsigned()))
+            }
+            _ => {
+                self.load_queues(log_min).await?;
+                Ok((log_min, log_min))
+            }
+        }
+    }
+
+    /// Begins with the last file whose first record is older than the checkpoint's claims for the log and for the queues.
+    async fn start_after_crash(&self) -> Result<(u64, u64), StoreError> {
+        let Checkpoint { physic_msg_timestamp_ms, logics_msg_timestamp_ms, .. } = self.checkpoint;
+        let claimed_ms = physic_msg_timestamp_ms.min(logics_msg_timestamp_ms) - CHECKPOINT_MARGIN_MS;
+        let mut from = self.segments.first().map_or(0, |first| first.start());
+        for segment in self.segments.iter().rev() {
+            let stored_ms = self.first_store_timestamp_ms(segment).await?;
+            if stored_ms.is_some_and(|stored_ms| stored_ms <= claimed_ms) {
+                from = segment.start();
+                break;
+            }
+        }
+        self.load_queues(from).await?;
+        let has_units = self.queues.all().iter().any(|queue| queue.max_offset().0 > 0);
+        if !has_units {
+            // No queue at all: they were removed to have them rebuilt.
+            from = self.segments.first().map_or(0, |first| first.start());
+        }
+        Ok((from, from))
+    }
+
+    async fn first_store_timestamp_ms(&self, segment: &Segment) -> Result<Option<i64>, StoreError> {
+        let start = PhysicalOffset(segment.start().cast_signed());
+        let Some(record) = self.log.record_at(start).await? else { return Ok(None) };
+        Ok(parse_record(&record).ok().map(|record| record.store_timestamp_ms))
+    }
+
+    /// Walks the log from `from` on and dispatches the records from `dispatch_from` on.
+    async fn walk(&self, from: u64, dispatch_from: u64) -> Result<Walk, StoreError> {
+        let mut scanner = LogScanner::new(&self.segments, from, self.config.check_crc_on_recover);
+        let log_min = self.segments.first().map_or(0, |first| first.start());
+        let is_whole_log = from == log_min;
+        let (mut records, mut redispatched, mut gap) = (0, 0, false);
+        let mut visit = |record: &RecordView<'_>| {
+            records += 1;
+            let is_known = record.physical_offset.0.cast_unsigned() < dispatch_from;
+            if is_known || !has_queue_offset(record.sys_flag) {
+                return;
+            }
+            match self.redispatch(record, is_whole_log) {
+                Redispatched::Appended => redispatched += 1,
+                Redispatched::Known => {
+                    tracing::warn!(
+                        topic = record.topic,
+                        queue_id = record.queue_id,
+                        queue_offset = record.queue_offset.0,
+                        physical_offset = record.physical_offset.0,
+                        "a second record with a queue offset that is taken: left out of the queue"
+                    );
+                }
+                Redispatched::Gap => gap = true,
+            }
+        };
+        let mut claims_queues = self.checkpoint.logics_msg_timestamp_ms > 0;
+        while scanner.next_stretch(&mut visit).await? {
+            if self.queues.dirty_bytes() > REDISPATCH_FLUSH_BYTES {
+                if std::mem::take(&mut claims_queues) {
+                    // The queues are erased and rebuilt in parts from here on.
+                    let claims_nothing = Checkpoint { logics_msg_timestamp_ms: 0, ..self.checkpoint };
+                    claims_nothing.store(&checkpoint_path(self.config)).await?;
+                }
+                self.queues.flush(0).await?;
+            }
+        }
+        let end = scanner.offset();
+        let last_store_timestamp_ms = scanner.last_store_timestamp_ms;
+        let stop = scanner.stop.unwrap_or(Stop::Files);
+        Ok(Walk { end, stop, last_store_timestamp_ms, records, redispatched, gap })
+    }
+
+    fn redispatch(&self, record: &RecordView<'_>, is_whole_log: bool) -> Redispatched {
+        let queue = self.queues.find_or_create(record.topic, record.queue_id);
+        let unit = unit_of(record, self.deliver_timestamp);
+        let result = queue.redispatch(record.queue_offset, unit, record.store_timestamp_ms);
+        if result == Redispatched::Gap && is_whole_log {
+            // What is between is nowhere: the queue can only begin anew.
+            queue.restart_at(record.queue_offset);
+            return queue.redispatch(record.queue_offset, unit, record.store_timestamp_ms);
+        }
+        result
+    }
+
+    /// Refuses a log that ends where flushed records should be, while later ones are whole.
+    async fn judge(&self, walk: &Walk) -> Result<(), StoreError> {
+        let flushed = self.checkpoint.master_flushed_offset.cast_unsigned();
+        if !self.abnormal && walk.stop != Stop::Files && walk.end == flushed {
+            return Ok(());
+        }
+        let flushed_ms = self.checkpoint.physic_msg_timestamp_ms;
+        // Strictly older: of the records of one millisecond a part may have been flushed.
+        let is_flushed = |record: &RecordView<'_>| {
+            record.physical_offset.0.cast_unsigned() < flushed || record.store_timestamp_ms < flushed_ms
+        };
+        let next = next_valid_record(&self.segments, walk.end, u64::MAX, is_flushed).await?;
+        let end = PhysicalOffset(walk.end.cast_signed());
+        match (next, find_segment(&self.segments, end)) {
+            (Some(next_valid_offset), Some(segment)) => Err(StoreError::DamagedLog {
+                path: segment.path().to_path_buf(),
+                file_offset: walk.end - segment.start(),
+                physical_offset: end,
+                why: match &walk.stop {
+                    Stop::Bad(why) => why.clone(),
+                    Stop::Zeros | Stop::Files => "nothing is there".to_owned(),
+                },
+                next_valid_offset,
+            }),
+            _ => {
+                if walk.end < flushed {
+                    tracing::error!(end = walk.end, flushed, "the drive has lost records that had been flushed");
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Takes back what the checkpoint claims of units that are about to be erased and of records that are gone: if power
+    /// fails before they are on the drive again, the next recovery must not believe in them.
+    async fn lower_claims(&self, walk: &Walk) -> Result<(), StoreError> {
+        let known = self.checkpoint;
+        let queues_ms = self.queues.dirty_since_ms().map_or(i64::MAX, |dirty_ms| dirty_ms - 1);
+        let log_ms = walk.last_store_timestamp_ms.unwrap_or(0);
+        let lowered = Checkpoint {
+            physic_msg_timestamp_ms: known.physic_msg_timestamp_ms.min(log_ms),
+            logics_msg_timestamp_ms: known.logics_msg_timestamp_ms.min(queues_ms).min(log_ms),
+            master_flushed_offset: known.master_flushed_offset.min(walk.end.cast_signed()),
+            ..known
+        };
+        if lowered == known { Ok(()) } else { lowered.store(&checkpoint_path(self.config)).await }
+    }
+
+    /// Makes the log end at the walk's end on the drive too; the files that stay.
+    async fn cut(&self, walk: &Walk, from: u64, listing: &SegmentListing) -> Result<Vec<Arc<Segment>>, StoreError> {
+        let directory = self.config.commit_log_dir();
+        if let Some(start) = listing.unfinished {
+            durable::remove_file(&directory.join(segment_name(start))).await?;
+        }
+        let mut kept = self.segments.clone();
+        // The last one first: a power loss on the way leaves no gap.
+        while let Some(last) = kept.last()
+            && last.start() > walk.end
+        {
+            last.remove().await?;
+            kept.pop();
+        }
+        if let Some(last) = kept.last()
+            && walk.end < last.end()
+        {
+            let is_known_clean = !self.abnormal
+                && walk.stop == Stop::Zeros
+                && self.checkpoint.master_flushed_offset.cast_unsigned() == walk.end;
+            if !is_known_clean {
+                last.erase_from(walk.end - last.start()).await?;
+            }
+        }
+        if self.abnormal || matches!(walk.stop, Stop::Bad(_)) {
+            // A kill leaves what was not flushed in the page cache, with the sizes and names that it was not given time for.
+            for segment in kept.iter().filter(|segment| segment.end() > from) {
+                segment.sync_all().await?;
+            }
+            durable::sync_dir(&directory).await?;
+        }
+        Ok(kept)
+    }
+}

@@ -1,0 +1,220 @@
+//! Walking through the records of the log, and telling where they end and why.
+//!
+//! A record counts when its lengths fit, its PHYSICALOFFSET is the place where it lies, and its body has its CRC. Apache
+//! does not look at the PHYSICALOFFSET, and so takes up a record that the drive put elsewhere.
+
+use std::sync::Arc;
+
+use protocol::{
+    PhysicalOffset,
+    message::{MAGIC_V1, MAGIC_V2, RecordError, RecordView, parse_record},
+};
+
+use crate::{
+    error::StoreError,
+    segment::{SCAN_CHUNK_BYTES, Segment},
+};
+
+/// Why the walk ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Stop {
+    /// After the last file.
+    Files,
+    /// Nothing was ever written here.
+    Zeros,
+    /// What is here is no whole record.
+    Bad(String),
+}
+
+/// A walk through the log.
+pub(super) struct LogScanner<'a> {
+    segments: &'a [Arc<Segment>],
+    number: usize,
+    /// The bytes of the file from `buffer_at` on.
+    buffer: Vec<u8>,
+    buffer_at: u64,
+    /// The byte of the file where the next record begins.
+    position: u64,
+    check_crc: bool,
+    pub stop: Option<Stop>,
+    /// STORETIMESTAMP of the last record.
+    pub last_store_timestamp_ms: Option<i64>,
+}
+
+/// What is at a place of the file.
+enum At {
+    Record(usize),
+    NextFile,
+    NeedMore(usize),
+    Stop(Stop),
+}
+
+impl<'a> LogScanner<'a> {
+    /// A walk from `from` on, which must be where a record begins.
+    pub(super) fn new(segments: &'a [Arc<Segment>], from: u64, check_crc: bool) -> LogScanner<'a> {
+        let number = segments.iter().position(|segment| from < segment.end()).unwrap_or(segments.len());
+        let position = segments.get(number).map_or(0, |segment| from.saturating_sub(segment.start()));
+        LogScanner {
+            segments,
+            number,
+            buffer: Vec::new(),
+            buffer_at: position,
+            position,
+            check_crc,
+            stop: (number == segments.len()).then_some(Stop::Files),
+            last_store_timestamp_ms: None,
+        }
+    }
+
+    /// Where the walk has come to.
+    pub(super) fn offset(&self) -> u64 {
+        match self.segments.get(self.number) {
+            Some(segment) => segment.start() + self.position,
+            None => self.segments.last().map_or(0, |last| last.end()),
+        }
+    }
+
+    /// Visits the records of the next stretch; whether there may be more.
+    pub(super) async fn next_stretch(&mut self, visit: &mut impl FnMut(&RecordView<'_>)) -> Result<bool, StoreError> {
+        if self.stop.is_some() {
+            return Ok(false);
+        }
+        let mut need = 8;
+        loop {
+            let segment = &self.segments[self.number];
+            let consumed = (self.position - self.buffer_at) as usize;
+            self.buffer.drain(..consumed);
+            self.buffer_at = self.position;
+            let have = self.buffer.len();
+            self.buffer.resize(have + SCAN_CHUNK_BYTES.max(need), 0);
+            let read = segment.read_into(&mut self.buffer[have..], self.buffer_at + have as u64).await?;
+            self.buffer.truncate(have + read);
+            match self.visit_buffer(visit) {
+                At::NeedMore(more) if need < more => need = more,
+                At::NeedMore(_) => return Ok(true),
+                At::Record(_) => unreachable!("records are visited until something else comes"),
+                At::NextFile => {
+                    self.number += 1;
+                    (self.position, self.buffer_at) = (0, 0);
+                    self.buffer.clear();
+                    if self.number == self.segments.len() {
+                        self.stop = Some(Stop::Files);
+                    }
+                    return Ok(self.stop.is_none());
+                }
+                At::Stop(stop) => {
+                    self.stop = Some(stop);
+                    return Ok(false);
+                }
+            }
+        }
+    }
+
+    /// Visits the whole records in the buffer.
+    fn visit_buffer(&mut self, visit: &mut impl FnMut(&RecordView<'_>)) -> At {
+        let segment = &self.segments[self.number];
+        let in_file = (segment.end() - segment.start() - self.buffer_at) as usize;
+        loop {
+            let consumed = (self.position - self.buffer_at) as usize;
+            let rest = &self.buffer[consumed..];
+            let at = look(rest, in_file - consumed, segment.start() + self.position, self.check_crc, |record| {
+                self.last_store_timestamp_ms = Some(record.store_timestamp_ms);
+                visit(record);
+            });
+            match at {
+                At::Record(length) => self.position += length as u64,
+                other => return other,
+            }
+        }
+    }
+}
+
+/// What is at the start of `rest`, which lies at `offset` and has `in_file` bytes to the end of its file.
+fn look(rest: &[u8], in_file: usize, offset: u64, check_crc: bool, visit: impl FnOnce(&RecordView<'_>)) -> At {
+    if in_file == 0 {
+        return At::NextFile;
+    }
+    let bad = |why: String| At::Stop(Stop::Bad(why));
+    if rest.len() < 8 && rest.len() < in_file {
+        return At::NeedMore(8);
+    }
+    match parse_record(rest) {
+        Ok(record) if record.physical_offset.0.cast_unsigned() != offset => {
+            bad(format!("a record that belongs at physical offset {}", record.physical_offset))
+        }
+        Ok(record) if record.queue_id < 0 || record.queue_offset.0 < 0 => {
+            bad(format!("a record of queue {}, offset {}", record.queue_id, record.queue_offset))
+        }
+        Ok(record) => match if check_crc { record.check_crc() } else { Ok(()) } {
+            Ok(()) => {
+                visit(&record);
+                At::Record(record.total_bytes)
+            }
+            Err(error) => bad(error.to_string()),
+        },
+        Err(RecordError::Zeros) => At::Stop(Stop::Zeros),
+        Err(RecordError::Blank { blank_bytes }) if blank_bytes == in_file => At::NextFile,
+        Err(RecordError::Blank { blank_bytes }) => {
+            bad(format!("a blank of {blank_bytes} bytes where {in_file} are left"))
+        }
+        Err(RecordError::Truncated { need_bytes, .. }) if need_bytes <= in_file => At::NeedMore(need_bytes),
+        Err(RecordError::Truncated { need_bytes, .. }) => {
+            bad(format!("a record of {need_bytes} bytes where {in_file} are left"))
+        }
+        Err(error) => bad(error.to_string()),
+    }
+}
+
+/// The first whole record after `from` that satisfies `is_wanted`, found by its magic at any byte.
+pub(super) async fn next_valid_record(
+    segments: &[Arc<Segment>],
+    from: u64,
+    until: u64,
+    is_wanted: impl Fn(&RecordView<'_>) -> bool,
+) -> Result<Option<PhysicalOffset>, StoreError> {
+    for segment in segments.iter().filter(|segment| from < segment.end() && segment.start() < until) {
+        let begin = from.saturating_sub(segment.start());
+        let content_end = segment.content_end(begin).await?;
+        let mut at = begin;
+        let mut buffer = vec![0; SCAN_CHUNK_BYTES];
+        while at < content_end && segment.start() + at < until {
+            let length = segment.read_into(&mut buffer, at).await?;
+            for magic_at in 4..length.saturating_sub(3) {
+                let magic = u32::from_be_bytes([
+                    buffer[magic_at],
+                    buffer[magic_at + 1],
+                    buffer[magic_at + 2],
+                    buffer[magic_at + 3],
+                ]);
+                if magic != MAGIC_V1 && magic != MAGIC_V2 {
+                    continue;
+                }
+                let start = at + magic_at as u64 - 4;
+                let offset = segment.start() + start;
+                if offset > from && offset < until && is_valid_at(segment, start, &is_wanted).await? {
+                    return Ok(Some(PhysicalOffset(offset.cast_signed())));
+                }
+            }
+            // The magic of a record that begins in the last 7 bytes is found in the next chunk.
+            at += (length as u64).saturating_sub(7).max(1);
+        }
+    }
+    Ok(None)
+}
+
+async fn is_valid_at(
+    segment: &Segment,
+    position: u64,
+    is_wanted: impl Fn(&RecordView<'_>) -> bool,
+) -> Result<bool, StoreError> {
+    let head = segment.read(position, 4).await?;
+    let length = head.first_chunk().map_or(0, |length| i32::from_be_bytes(*length));
+    let Ok(length) = usize::try_from(length) else { return Ok(false) };
+    if segment.start() + position + length as u64 > segment.end() {
+        return Ok(false);
+    }
+    let bytes = segment.read(position, length).await?;
+    let offset = PhysicalOffset((segment.start() + position).cast_signed());
+    let is_whole = crate::commit_log::verify(&bytes, offset).is_ok();
+    Ok(is_whole && parse_record(&bytes).is_ok_and(|record| is_wanted(&record)))
+}

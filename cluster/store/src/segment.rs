@@ -1,0 +1,164 @@
+//! One file of a series: a CommitLog file or a ConsumeQueue file (Apache's `MappedFile`).
+//!
+//! It has its full size from the beginning, zero-filled, and is durable, with its name, before anything is put in it: a
+//! later `fdatasync` then has only content to write. Apache maps these files; here they are written and read with offsets.
+
+use std::path::{Path, PathBuf};
+
+use bytes::{Bytes, BytesMut};
+use sim::disk::{self, File, OpenOptions};
+
+use crate::{
+    durable,
+    error::{StoreError, io_error},
+};
+
+/// How much is read at once when a file is looked through.
+pub(crate) const SCAN_CHUNK_BYTES: usize = 256 << 10;
+
+/// The name of the file that begins at this offset of its series.
+pub(crate) fn segment_name(start: u64) -> String {
+    format!("{start:020}")
+}
+
+/// One file of a series.
+#[derive(Debug)]
+pub(crate) struct Segment {
+    path: PathBuf,
+    file: File,
+    /// The offset of its first byte in the series.
+    start: u64,
+    size_bytes: u64,
+}
+
+impl Segment {
+    /// Creates the file with its full size, durably. The directory must exist durably.
+    pub(crate) async fn create(directory: &Path, start: u64, size_bytes: u64) -> Result<Segment, StoreError> {
+        let path = directory.join(segment_name(start));
+        let mut options = OpenOptions::new();
+        // What a failed creation may have left is no content.
+        options.read(true).write(true).create(true).truncate(true);
+        let file = options.open(&path).await.map_err(io_error("create", &path))?;
+        file.preallocate(size_bytes).await.map_err(io_error("preallocate", &path))?;
+        file.sync_all().await.map_err(io_error("sync", &path))?;
+        durable::sync_dir(directory).await?;
+        Ok(Segment { path, file, start, size_bytes })
+    }
+
+    /// Opens an existing file whose size has been checked.
+    pub(crate) async fn open(directory: &Path, start: u64, size_bytes: u64) -> Result<Segment, StoreError> {
+        let path = directory.join(segment_name(start));
+        let mut options = OpenOptions::new();
+        options.read(true).write(true);
+        let file = options.open(&path).await.map_err(io_error("open", &path))?;
+        Ok(Segment { path, file, start, size_bytes })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn start(&self) -> u64 {
+        self.start
+    }
+
+    /// The offset in the series just after its last byte.
+    pub(crate) fn end(&self) -> u64 {
+        self.start + self.size_bytes
+    }
+
+    /// Reads `length` bytes at `position` of the file.
+    pub(crate) async fn read(&self, position: u64, length: usize) -> Result<Bytes, StoreError> {
+        let mut buffer = BytesMut::zeroed(length);
+        self.file.read_exact_at(&mut buffer, position).await.map_err(io_error("read", &self.path))?;
+        Ok(buffer.freeze())
+    }
+
+    /// Reads as much of `buffer` as the file still has at `position`; returns how much that is.
+    pub(crate) async fn read_into(&self, buffer: &mut [u8], position: u64) -> Result<usize, StoreError> {
+        let length = usize::try_from(self.size_bytes.saturating_sub(position)).unwrap_or(usize::MAX).min(buffer.len());
+        let filled = &mut buffer[..length];
+        self.file.read_exact_at(filled, position).await.map_err(io_error("read", &self.path))?;
+        Ok(length)
+    }
+
+    pub(crate) async fn write(&self, bytes: &[u8], position: u64) -> Result<(), StoreError> {
+        debug_assert!(position + bytes.len() as u64 <= self.size_bytes, "a write stays within its file");
+        self.file.write_all_at(bytes, position).await.map_err(io_error("write", &self.path))
+    }
+
+    pub(crate) async fn sync_data(&self) -> Result<(), StoreError> {
+        self.file.sync_data().await.map_err(io_error("sync", &self.path))
+    }
+
+    /// Content, size and metadata.
+    pub(crate) async fn sync_all(&self) -> Result<(), StoreError> {
+        self.file.sync_all().await.map_err(io_error("sync", &self.path))
+    }
+
+    /// The position just after the last byte that is not zero, looking from `position` on; `position` if there is none.
+    pub(crate) async fn content_end(&self, position: u64) -> Result<u64, StoreError> {
+        let mut buffer = vec![0; SCAN_CHUNK_BYTES];
+        let mut end = position;
+        let mut at = position;
+        while at < self.size_bytes {
+            let length = self.read_into(&mut buffer, at).await?;
+            if let Some(last) = last_non_zero(&buffer[..length]) {
+                end = at + last as u64 + 1;
+            }
+            at += length as u64;
+        }
+        Ok(end)
+    }
+
+    /// Overwrites everything from `position` on with zeros, so that nothing of it can come back. Not yet synced.
+    /// Returns whether there was anything.
+    pub(crate) async fn erase_from(&self, position: u64) -> Result<bool, StoreError> {
+        let end = self.content_end(position).await?;
+        let zeros = vec![0; SCAN_CHUNK_BYTES];
+        let mut at = position;
+        while at < end {
+            let length = usize::try_from(end - at).unwrap_or(usize::MAX).min(zeros.len());
+            self.write(&zeros[..length], at).await?;
+            at += length as u64;
+        }
+        Ok(end > position)
+    }
+
+    /// The last modification by the file system's clock, in milliseconds since 1970.
+    pub(crate) async fn modified_ms(&self) -> Result<i64, StoreError> {
+        Ok(disk::metadata(&self.path).await.map_err(io_error("look at", &self.path))?.modified_ms)
+    }
+
+    /// Removes the file, durably. Readers that hold it can go on reading.
+    pub(crate) async fn remove(&self) -> Result<(), StoreError> {
+        durable::remove_file(&self.path).await
+    }
+}
+
+fn last_non_zero(bytes: &[u8]) -> Option<usize> {
+    // Eight bytes at a time: nearly all of what is looked through is zeros.
+    let tail = bytes.len() - bytes.len() % 8;
+    if let Some(last) = bytes[tail..].iter().rposition(|byte| *byte != 0) {
+        return Some(tail + last);
+    }
+    let word = bytes[..tail].chunks_exact(8).rposition(|word| word != [0; 8])?;
+    bytes[..word * 8 + 8].iter().rposition(|byte| *byte != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::last_non_zero;
+
+    #[test]
+    fn the_last_byte_that_is_not_zero_is_found() {
+        for length in 0..40 {
+            let mut bytes = vec![0; length];
+            assert_eq!(last_non_zero(&bytes), None);
+            for at in 0..length {
+                bytes[at] = 1;
+                assert_eq!(last_non_zero(&bytes), Some(at));
+            }
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! What lies in a directory of segments, checked before anything is touched (Apache's `MappedFileQueue.load`).
+//!
+//! The files of a series are named `%020d` after their first offset, have one size, and follow one another without a gap.
+//! Only a crash of ours may leave an exception: the last file shorter than it should be and without content, because a
+//! file is made, sized and synced before it is written. Everything else is somebody's mistake, and is reported.
+
+use std::path::Path;
+
+use sim::disk;
+
+use crate::{
+    error::{StoreError, io_error},
+    segment::{Segment, segment_name},
+};
+
+/// The files found, in order.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct SegmentListing {
+    /// The first offsets of the complete files.
+    pub starts: Vec<u64>,
+    /// The first offset of a last file whose creation was cut short by a crash.
+    pub unfinished: Option<u64>,
+}
+
+/// Lists the files of a series. `setting` is the name of the setting that gives `size_bytes`.
+pub(crate) async fn list(
+    directory: &Path,
+    size_bytes: u64,
+    setting: &'static str,
+) -> Result<SegmentListing, StoreError> {
+    let mut listing = SegmentListing::default();
+    if !disk::exists(directory).await.map_err(io_error("look for", directory))? {
+        return Ok(listing);
+    }
+    let entries = disk::read_dir(directory).await.map_err(io_error("list", directory))?;
+    let count = entries.len();
+    for (number, entry) in entries.into_iter().enumerate() {
+        let path = directory.join(&entry.name);
+        let foreign = |why| StoreError::ForeignFile { path: path.clone(), why };
+        if entry.is_dir {
+            return Err(foreign("a directory among the files of a log"));
+        }
+        let start = match entry.name.parse::<u64>() {
+            Ok(start) if entry.name.len() == 20 && entry.name.bytes().all(|byte| byte.is_ascii_digit()) => start,
+            _ => return Err(foreign("its name is not the 20 digits of an offset")),
+        };
+        if start % size_bytes != 0 || i64::try_from(start).is_err() {
+            return Err(foreign("its name is not a multiple of the configured file size"));
+        }
+        if let Some(previous) = listing.starts.last()
+            && previous + size_bytes != start
+        {
+            return Err(StoreError::MissingFile { path: directory.join(segment_name(previous + size_bytes)) });
+        }
+        let length_bytes = disk::metadata(&path).await.map_err(io_error("look at", &path))?.len;
+        if length_bytes == size_bytes {
+            listing.starts.push(start);
+        } else if number + 1 == count && length_bytes < size_bytes && is_zero(directory, start, length_bytes).await? {
+            listing.unfinished = Some(start);
+        } else {
+            return Err(StoreError::WrongLength { path, length_bytes, expected_bytes: size_bytes, setting });
+        }
+    }
+    Ok(listing)
+}
+
+async fn is_zero(directory: &Path, start: u64, length_bytes: u64) -> Result<bool, StoreError> {
+    Ok(Segment::open(directory, start, length_bytes).await?.content_end(0).await? == 0)
+}

@@ -1,0 +1,290 @@
+//! The store as its owner sees it: open, put, shut down (`DefaultMessageStore`). Reading is in [`crate::get`] and
+//! [`crate::lookup`].
+//!
+//! Four tasks work for it: the appender, the flush of the log, the flush of the queues, and retention. To drop the store
+//! without [`MessageStore::shutdown`] is to crash: the tasks end where they are, and the next open recovers.
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex},
+};
+
+use protocol::{
+    message::MessageToStore,
+    properties::{find_property, property},
+};
+use sim::{
+    disk,
+    task::{self, JoinHandle},
+    time::timeout,
+};
+use tokio::sync::{Notify, mpsc, oneshot};
+
+use crate::{
+    appender::Appender,
+    checkpoint::Checkpoint,
+    commit_log::CommitLog,
+    config::StoreConfig,
+    consume_queue::ConsumeQueueTable,
+    dispatch::{DeliverTimestamp, Dispatcher, MessageArrivingListener},
+    durable,
+    error::{StoreError, io_error, lock},
+    put::{self, Messages, PutMessageResult, PutMessageStatus, PutReply, PutRequest},
+    recovery::{self, Recovered, RecoveryReport},
+    state::StoreState,
+};
+
+/// What the tasks of a store share.
+pub(crate) struct Shared {
+    pub config: StoreConfig,
+    pub log: CommitLog,
+    pub queues: ConsumeQueueTable,
+    pub dispatcher: Dispatcher,
+    pub state: StoreState,
+    pub deliver_timestamp: DeliverTimestamp,
+    /// The appender has written something.
+    pub flush_wanted: Notify,
+    /// Held while the log is flushed.
+    pub flushing: tokio::sync::Mutex<()>,
+    /// What the checkpoint file says.
+    pub checkpoint: tokio::sync::Mutex<Checkpoint>,
+    /// Holds the lock of the store directory until the store is shut down.
+    lock_file: Mutex<Option<disk::File>>,
+}
+
+impl Shared {
+    pub(crate) fn checkpoint_path(&self) -> PathBuf {
+        recovery::checkpoint_path(&self.config)
+    }
+
+    /// How far behind the log's end a message counts as being in memory.
+    pub(crate) fn in_memory_bytes(&self) -> i64 {
+        i64::try_from(self.config.access_message_in_memory_max_bytes).unwrap_or(i64::MAX)
+    }
+}
+
+/// An open store.
+pub struct MessageStore {
+    shared: Arc<Shared>,
+    requests: Mutex<Option<mpsc::UnboundedSender<PutRequest>>>,
+    tasks: Mutex<Tasks>,
+    report: RecoveryReport,
+}
+
+#[derive(Default)]
+struct Tasks {
+    appender: Option<JoinHandle<()>>,
+    others: Vec<JoinHandle<()>>,
+}
+
+impl Drop for Tasks {
+    fn drop(&mut self) {
+        self.appender.iter().chain(&self.others).for_each(JoinHandle::abort);
+    }
+}
+
+impl MessageStore {
+    /// Opens the store in `config.store_path_root_dir`, which is made if need be, and recovers what a crash has left.
+    ///
+    /// `deliver_timestamp` says when a message of a delay level that is stored at a time is due; it must be the same as when
+    /// the records were written.
+    ///
+    /// # Errors
+    /// A directory that is locked, has foreign or truncated files, or a log that is damaged where it had been flushed:
+    /// nothing has been changed then, and the error says what to do. Or the drive fails.
+    pub async fn open(config: StoreConfig, deliver_timestamp: DeliverTimestamp) -> Result<MessageStore, StoreError> {
+        let Recovered { log, queues, checkpoint, lock: lock_file, report } =
+            recovery::recover(&config, &deliver_timestamp).await?;
+        let written = log.written();
+        let shared = Arc::new(Shared {
+            dispatcher: Dispatcher::new(written.offset, written.store_timestamp_ms),
+            config,
+            log,
+            queues,
+            state: StoreState::default(),
+            deliver_timestamp,
+            flush_wanted: Notify::new(),
+            flushing: tokio::sync::Mutex::default(),
+            checkpoint: tokio::sync::Mutex::new(checkpoint),
+            lock_file: Mutex::new(Some(lock_file)),
+        });
+        shared.store_checkpoint().await?;
+        let (requests, receiver) = mpsc::unbounded_channel();
+        let tasks = Tasks {
+            appender: Some(task::spawn(Appender::new(Arc::clone(&shared), receiver).run())),
+            others: vec![
+                task::spawn(Arc::clone(&shared).run_log_flush()),
+                task::spawn(Arc::clone(&shared).run_queue_flush()),
+                task::spawn(Arc::clone(&shared).run_retention()),
+            ],
+        };
+        Ok(MessageStore { shared, requests: Mutex::new(Some(requests)), tasks: Mutex::new(tasks), report })
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    /// The settings.
+    pub fn config(&self) -> &StoreConfig {
+        &self.shared.config
+    }
+
+    /// What was found when the store was opened.
+    pub fn recovery_report(&self) -> &RecoveryReport {
+        &self.report
+    }
+
+    /// Why the store takes no writes at the moment, if it takes none.
+    pub fn refusal(&self) -> Option<Arc<str>> {
+        self.shared.state.refusal()
+    }
+
+    /// Registers what is called after each message that has become visible.
+    pub fn add_message_arriving_listener(&self, listener: MessageArrivingListener) {
+        self.shared.dispatcher.add_listener(listener);
+    }
+
+    /// Stores a message. Its property `WAIT=false` (`waitStoreMsgOK`) asks not to wait for the flush.
+    ///
+    /// Messages are stored in the order in which this function is *called*; the future only waits for the answer, and
+    /// dropping it does not take the message back.
+    pub fn put(&self, message: MessageToStore) -> impl Future<Output = PutMessageResult> + Send + use<> {
+        let wait = waits(&message);
+        self.put_waiting(message, wait)
+    }
+
+    /// As [`MessageStore::put`], for a caller that has taken the `WAIT` property out of the message already.
+    pub fn put_waiting(
+        &self,
+        message: MessageToStore,
+        wait: bool,
+    ) -> impl Future<Output = PutMessageResult> + Send + use<> {
+        self.submit(Messages::One(Box::new(message)), wait)
+    }
+
+    /// Stores messages of one queue next to one another: all of them, or none.
+    pub fn put_batch(&self, messages: Vec<MessageToStore>) -> impl Future<Output = PutMessageResult> + Send + use<> {
+        let wait = messages.iter().any(waits);
+        self.submit(Messages::Batch(messages), wait)
+    }
+
+    fn submit(&self, messages: Messages, wait: bool) -> impl Future<Output = PutMessageResult> + Send + use<> {
+        let submitted = self.enqueue(messages, wait);
+        let sync_flush_timeout = self.shared.config.sync_flush_timeout();
+        async move {
+            let unavailable = |why: &str| PutMessageResult::refused(PutMessageStatus::ServiceNotAvailable, why);
+            let (place, flushed) = match submitted {
+                Err(refused) => return refused,
+                Ok(reply) => match reply.await {
+                    Ok(PutReply::Appended { place, flushed }) => (place, flushed),
+                    Ok(PutReply::Refused(status, why)) => return PutMessageResult::refused(status, why),
+                    Err(_) => return unavailable("the store was closed"),
+                },
+            };
+            let appended = Some(place.into_appended());
+            let Some(flushed) = flushed else {
+                return PutMessageResult { status: PutMessageStatus::PutOk, appended, remark: None };
+            };
+            let (status, remark) = match timeout(sync_flush_timeout, flushed).await {
+                Ok(Ok(Ok(()))) => (PutMessageStatus::PutOk, None),
+                Ok(Ok(Err(why))) => (PutMessageStatus::UnknownError, Some(why)),
+                Ok(Err(_)) => (PutMessageStatus::UnknownError, Some("the store was closed before the flush".into())),
+                Err(_) => (PutMessageStatus::FlushDiskTimeout, None),
+            };
+            PutMessageResult { status, appended, remark }
+        }
+    }
+
+    fn enqueue(&self, messages: Messages, wait: bool) -> Result<oneshot::Receiver<PutReply>, PutMessageResult> {
+        let bytes = put::check(&self.shared.config, messages.as_slice())?;
+        let unavailable = |why: Arc<str>| PutMessageResult::refused(PutMessageStatus::ServiceNotAvailable, why);
+        if let Some(why) = self.shared.state.refusal() {
+            return Err(unavailable(why));
+        }
+        let (reply, receiver) = oneshot::channel();
+        let request = PutRequest { messages, bytes, wait, reply };
+        match lock(&self.requests).as_ref().map(|requests| requests.send(request)) {
+            Some(Ok(())) => Ok(receiver),
+            _ => Err(unavailable("the store is shutting down".into())),
+        }
+    }
+
+    /// Brings to the drive all that is written now, whatever the timers say.
+    ///
+    /// # Errors
+    /// The drive fails; the store then takes no more writes.
+    pub async fn flush(&self) -> Result<(), StoreError> {
+        self.shared.flush_log().await?;
+        self.shared.queues.flush(0).await?;
+        self.shared.store_checkpoint().await
+    }
+
+    /// Looks at the disk's room and deletes what is due now, as the retention task does every 10 s; how many CommitLog
+    /// files were deleted.
+    ///
+    /// # Errors
+    /// The drive fails.
+    pub async fn clean_expired(&self) -> Result<usize, StoreError> {
+        self.shared.clean().await
+    }
+
+    /// Removes the queues of all topics that `retain` does not want (`cleanUnusedTopic`); the records go with their files.
+    /// Returns the topics removed.
+    ///
+    /// # Errors
+    /// The drive fails.
+    pub async fn clean_unused_topics(&self, retain: impl Fn(&str) -> bool) -> Result<Vec<Arc<str>>, StoreError> {
+        let mut removed = Vec::new();
+        for topic in self.shared.queues.topics() {
+            if retain(&topic) {
+                continue;
+            }
+            for queue in self.shared.queues.remove_topic(&topic) {
+                queue.destroy().await?;
+            }
+            let directory = self.shared.config.consume_queue_dir().join(&*topic);
+            if disk::exists(&directory).await.map_err(io_error("look for", &directory))? {
+                disk::remove_dir_all(&directory).await.map_err(io_error("remove", &directory))?;
+                durable::sync_dir(&self.shared.config.consume_queue_dir()).await?;
+            }
+            removed.push(topic);
+        }
+        Ok(removed)
+    }
+
+    /// Closes the store in good order: answers the puts that have come, brings everything to the drive, and says so by
+    /// removing the abort file. Puts that come later are refused. A second call does nothing.
+    ///
+    /// # Errors
+    /// The drive fails, now or before: the abort file then stays, and the next start recovers.
+    pub async fn shutdown(&self) -> Result<(), StoreError> {
+        if self.shared.state.is_closing() {
+            return Ok(());
+        }
+        self.shared.state.close();
+        drop(lock(&self.requests).take());
+        let appender = lock(&self.tasks).appender.take();
+        if let Some(appender) = appender {
+            // An error means that the appender panicked; what it had written is flushed all the same.
+            let _ = appender.await;
+        }
+        let flushed = self.flush().await;
+        for task in lock(&self.tasks).others.drain(..) {
+            task.abort();
+        }
+        flushed?;
+        let root = &self.shared.config.store_path_root_dir;
+        if let Some(why) = self.shared.state.failure() {
+            let source = std::io::Error::other(why.to_string());
+            return Err(StoreError::Io { action: "close", path: root.clone(), source });
+        }
+        durable::remove_file(&recovery::abort_path(&self.shared.config)).await?;
+        drop(lock(&self.shared.lock_file).take());
+        Ok(())
+    }
+}
+
+fn waits(message: &MessageToStore) -> bool {
+    find_property(message.properties.as_bytes(), property::WAIT) != Some("false")
+}

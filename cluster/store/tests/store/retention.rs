@@ -1,0 +1,129 @@
+//! Deleting what is old, and what a full disk does.
+
+use std::time::Duration;
+
+use protocol::QueueOffset;
+use sim::{
+    disk,
+    time::sleep,
+    world::{Crash, DiskSpec},
+};
+use store::{GetMessageStatus, PutMessageStatus, StoreConfig};
+
+use crate::{
+    machine::{on_machine, on_machine_with},
+    support::{all_bodies, get, message, open, put, small_config},
+};
+
+async fn fill(store: &store::MessageStore, count: usize) {
+    for number in 0..count {
+        put(store, "TopicA", 0, format!("{number}-{}", "x".repeat(400))).await;
+    }
+}
+
+#[test]
+fn old_files_go_at_their_hour_and_the_queues_follow() {
+    on_machine(1, |machine| async move {
+        let config = StoreConfig { file_reserved_time_hours: 1, ..small_config() };
+        let here = config.clone();
+        let (min_offset, bodies) = machine
+            .run(move || async move {
+                let store = open(&here).await;
+                fill(&store, 40).await;
+                put(&store, "TopicOld", 0, "alone").await;
+                sleep(Duration::from_secs(3 * 3600 + 1800)).await;
+                assert_eq!(store.min_physical_offset().0, 0, "it is half past three");
+                put(&store, "TopicA", 0, "young").await;
+                sleep(Duration::from_secs(1800 + 60)).await;
+                let min = store.min_physical_offset();
+                assert!(min.0 > 0, "it is four o'clock");
+                assert_eq!(min.0, store.max_physical_offset().0 / 4096 * 4096, "the last file stays");
+                let min_offset = store.min_offset_in_queue("TopicA", 0);
+                assert!(min_offset.0 > 30);
+                let early = get(&store, "TopicA", 0, 3).await;
+                assert_eq!((early.status, early.next_begin_offset), (GetMessageStatus::OffsetTooSmall, min_offset));
+                assert_eq!(store.max_offset_in_queue("TopicA", 0), QueueOffset(41));
+                let first = disk::read_dir("/store/consumequeue/TopicA/0").await.unwrap().swap_remove(0);
+                assert_eq!(first.name, format!("{:020}", min_offset.0 / 8 * 160));
+                let bodies = all_bodies(&store, "TopicA", 0).await;
+                (min_offset, bodies)
+            })
+            .await;
+        machine.crash(Crash::Power);
+        machine
+            .run(move || async move {
+                let store = open(&config).await;
+                assert_eq!(store.min_offset_in_queue("TopicA", 0), min_offset);
+                let after = all_bodies(&store, "TopicA", 0).await;
+                assert_eq!(after, bodies[..after.len()]);
+                store.shutdown().await.unwrap();
+                // A rebuild cannot know what the queue had before.
+                disk::remove_dir_all("/store/consumequeue").await.unwrap();
+                let store = open(&config).await;
+                assert_eq!(store.min_offset_in_queue("TopicA", 0), min_offset);
+                assert_eq!(all_bodies(&store, "TopicA", 0).await, after);
+                store.shutdown().await.unwrap();
+                let store = open(&config).await;
+                assert_eq!(store.min_offset_in_queue("TopicA", 0), min_offset);
+                assert_eq!(all_bodies(&store, "TopicA", 0).await, after);
+            })
+            .await;
+    });
+}
+
+#[test]
+fn a_full_disk_deletes_at_any_hour_and_then_refuses() {
+    let disk = DiskSpec { capacity_bytes: 256 << 10, ..DiskSpec::default() };
+    on_machine_with(1, disk, |machine| async move {
+        machine
+            .run(|| async {
+                let store = open(&small_config()).await;
+                fill(&store, 60).await;
+                store.flush().await.unwrap();
+                sleep(Duration::from_secs(11)).await;
+                assert_eq!(store.min_physical_offset().0, 0, "there is room");
+                let ballast = disk::OpenOptions::new().write(true).create(true).open("/ballast").await.unwrap();
+                let ballast_2 = disk::OpenOptions::new().write(true).create(true).open("/ballast2").await.unwrap();
+                let room = disk::usage("/").await.unwrap().available_bytes;
+                ballast.preallocate(room - (34 << 10)).await.unwrap();
+                sleep(Duration::from_secs(11)).await;
+                assert!(store.min_physical_offset().0 > 0, "beyond 85 % young files go too");
+                put(&store, "TopicA", 0, "still taken").await;
+                let room = disk::usage("/").await.unwrap().available_bytes;
+                ballast_2.preallocate(room - (8 << 10)).await.unwrap();
+                sleep(Duration::from_secs(11)).await;
+                let refused = store.put(message("TopicA", 0, "too much")).await;
+                assert_eq!(refused.status, PutMessageStatus::ServiceNotAvailable, "{refused:?}");
+                assert!(refused.remark.unwrap().contains("disk is full"));
+                ballast_2.set_len(0).await.unwrap();
+                sleep(Duration::from_secs(11)).await;
+                put(&store, "TopicA", 0, "taken again").await;
+            })
+            .await;
+    });
+}
+
+#[test]
+fn no_room_for_the_next_file_fails_the_put_only() {
+    let disk = DiskSpec { capacity_bytes: 64 << 10, ..DiskSpec::default() };
+    on_machine_with(1, disk, |machine| async move {
+        machine
+            .run(|| async {
+                let store = open(&small_config()).await;
+                put(&store, "TopicA", 0, "first").await;
+                let ballast = disk::OpenOptions::new().write(true).create(true).open("/ballast").await.unwrap();
+                let room = disk::usage("/").await.unwrap().available_bytes;
+                ballast.preallocate(room / 4096 * 4096).await.unwrap();
+                let mut results = Vec::new();
+                for _ in 0..4 {
+                    results.push(store.put(message("TopicA", 0, vec![b'x'; 3000])).await.status);
+                }
+                assert_eq!(results.last(), Some(&PutMessageStatus::CreateMappedFileFailed), "{results:?}");
+                let stored = results.iter().filter(|status| **status == PutMessageStatus::PutOk).count() as i64;
+                ballast.set_len(0).await.unwrap();
+                assert_eq!(put(&store, "TopicA", 0, "there is room").await.queue_offset, QueueOffset(1 + stored));
+                assert_eq!(all_bodies(&store, "TopicA", 0).await.len() as i64, 2 + stored);
+            })
+            .await;
+    });
+}
