@@ -37,6 +37,50 @@ impl Default for NamesrvConfig {
     }
 }
 
+impl NamesrvConfig {
+    /// The names of the settings that are read at the start only; [`Settings::NAMES`] are the others.
+    pub const START_NAMES: [&str; 5] =
+        ["listenPort", "bindAddress", "kvConfigPath", "configStorePath", "serverChannelMaxIdleTimeSeconds"];
+
+    /// Sets one setting by its name in a property file.
+    ///
+    /// # Errors
+    /// There is no such setting, or it cannot have this value. Nothing has changed then.
+    pub fn set(&mut self, key: &str, value: &str) -> Result<(), SettingError> {
+        let invalid = |allowed| SettingError::Invalid { key: key.to_owned(), value: value.to_owned(), allowed };
+        match key {
+            "listenPort" => self.listen.set_port(value.parse().map_err(|_| invalid("a port from 0 to 65535"))?),
+            "bindAddress" => self.listen.set_ip(value.parse().map_err(|_| invalid("an IP address of this host"))?),
+            "kvConfigPath" => self.kv_config_path = path(value).ok_or_else(|| invalid("a path"))?,
+            "configStorePath" => self.config_store_path = Some(path(value).ok_or_else(|| invalid("a path"))?),
+            "serverChannelMaxIdleTimeSeconds" => match value.parse() {
+                Ok(seconds @ 1..=86_400) => self.server.channel_idle_max = Duration::from_secs(seconds),
+                _ => return Err(invalid("seconds from 1 to 86400")),
+            },
+            _ => return self.settings.set(key, value),
+        }
+        Ok(())
+    }
+
+    /// All settings as a property file, with `settings` as those that may have changed since the start.
+    #[must_use]
+    pub fn properties(&self, settings: &Settings) -> String {
+        let mut pairs = vec![
+            ("listenPort", self.listen.port().to_string()),
+            ("bindAddress", self.listen.ip().to_string()),
+            ("kvConfigPath", self.kv_config_path.display().to_string()),
+        ];
+        pairs.extend(self.config_store_path.iter().map(|path| ("configStorePath", path.display().to_string())));
+        pairs.push(("serverChannelMaxIdleTimeSeconds", self.server.channel_idle_max.as_secs().to_string()));
+        pairs.extend(settings.properties());
+        pairs.into_iter().map(|(key, value)| format!("{key}={value}\n")).collect()
+    }
+}
+
+fn path(value: &str) -> Option<PathBuf> {
+    (!value.is_empty()).then(|| PathBuf::from(value))
+}
+
 /// What UPDATE_NAMESRV_CONFIG may change while the name server runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -177,6 +221,18 @@ mod tests {
         }
         assert_eq!(read, changed);
         assert!(matches!(changed.set("listenPort", "1"), Err(SettingError::Unknown { .. })));
+        let mut config = NamesrvConfig { config_store_path: Some("a".into()), ..NamesrvConfig::default() };
+        config.listen.set_port(1);
+        config.server.channel_idle_max = Duration::from_secs(3);
+        let mut read_config = NamesrvConfig::default();
+        for line in config.properties(&changed).lines() {
+            let (key, value) = line.split_once('=').expect("a pair");
+            read_config.set(key, value).expect("it was written by itself");
+        }
+        assert_eq!(read_config, NamesrvConfig { settings: changed, ..config });
+        for (key, value) in [("listenPort", "70000"), ("bindAddress", "here"), ("kvConfigPath", "")] {
+            assert!(matches!(read_config.set(key, value), Err(SettingError::Invalid { .. })));
+        }
         for value in ["0", "-1", "soon", "3600001"] {
             assert!(matches!(changed.set("scanNotActiveBrokerInterval", value), Err(SettingError::Invalid { .. })));
         }

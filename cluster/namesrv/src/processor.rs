@@ -1,7 +1,6 @@
 //! The requests that a name server answers (`DefaultRequestProcessor`, `ClientRequestProcessor`).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -102,7 +101,9 @@ impl RequestHandler for Processor {
                 }
                 Err(error) => Err(error),
             },
-            request_code::GET_NAMESRV_CONFIG => Ok(success().with_body(self.properties(&lock(&self.0.settings)))),
+            request_code::GET_NAMESRV_CONFIG => {
+                Ok(success().with_body(self.0.config.properties(&lock(&self.0.settings))))
+            }
             request_code::UPDATE_NAMESRV_CONFIG => return self.update_config(&request),
             code => Ok(request_code_not_supported(code)),
         };
@@ -396,7 +397,7 @@ impl Processor {
         Reply::later(async move {
             let _writing = processor.0.writing.lock().await;
             if let Some(path) = &processor.0.config.config_store_path
-                && let Err(error) = replace_file(path, processor.properties(&settings).as_bytes()).await
+                && let Err(error) = replace_file(path, processor.0.config.properties(&settings).as_bytes()).await
             {
                 tracing::error!(%error, "the settings were not changed");
                 return Some(system_error(error));
@@ -405,19 +406,5 @@ impl Processor {
             tracing::info!(?settings, "settings changed");
             Some(success())
         })
-    }
-
-    /// All settings, as a property file has them.
-    fn properties(&self, settings: &Settings) -> String {
-        let config = &self.0.config;
-        let mut text =
-            format!("listenPort={}\nkvConfigPath={}\n", config.listen.port(), config.kv_config_path.display());
-        if let Some(path) = &config.config_store_path {
-            let _ = writeln!(text, "configStorePath={}", path.display());
-        }
-        for (key, value) in settings.properties() {
-            let _ = writeln!(text, "{key}={value}");
-        }
-        text
     }
 }

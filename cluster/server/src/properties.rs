@@ -1,0 +1,272 @@
+//! Property files, as Java reads them (`java.util.Properties.load`): the form of `namesrv.conf` and `broker.conf`.
+//!
+//! Understood are comments (`#`, `!`), the separators `=`, `:` and blanks, lines that go on after a backslash, and the
+//! escapes `\t \n \r \f \uXXXX`. Other than Java, files are UTF-8, and blanks at the end of a value are dropped, which
+//! nobody means.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// The settings of one file, in its order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Properties {
+    path: PathBuf,
+    settings: Vec<Setting>,
+}
+
+/// One setting.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setting {
+    /// The line that it begins on, from 1.
+    pub line: usize,
+    /// Its name.
+    pub key: String,
+    /// Its value.
+    pub value: String,
+}
+
+/// Why a setting is not taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// There is no setting of this name: the user is warned.
+    Unknown,
+    /// It cannot have this value; says what is allowed.
+    Invalid {
+        /// What would be right.
+        allowed: String,
+    },
+}
+
+/// Why a property file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum PropertiesError {
+    /// It cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// It is no text.
+    #[error("{} is not UTF-8: save it as UTF-8, or write other characters as \\uXXXX", path.display())]
+    NotText {
+        /// The file.
+        path: PathBuf,
+    },
+    /// An escape is malformed.
+    #[error("{}:{line}: \\u must be followed by four hexadecimal digits", path.display())]
+    BadEscape {
+        /// The file.
+        path: PathBuf,
+        /// The line.
+        line: usize,
+    },
+    /// A value makes no sense.
+    #[error("{}:{line}: {key} = {value} is refused: {allowed}", path.display())]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// The line.
+        line: usize,
+        /// The setting.
+        key: String,
+        /// Its value.
+        value: String,
+        /// What would be right.
+        allowed: String,
+    },
+}
+
+impl Properties {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// It cannot be read, or is no property file.
+    pub async fn load(path: &Path) -> Result<Self, PropertiesError> {
+        let bytes =
+            sim::disk::read(path).await.map_err(|source| PropertiesError::Read { path: path.to_owned(), source })?;
+        let text = String::from_utf8(bytes).map_err(|_| PropertiesError::NotText { path: path.to_owned() })?;
+        Self::parse(path, &text)
+    }
+
+    /// Reads a text; `path` is only what errors call it.
+    ///
+    /// # Errors
+    /// [`PropertiesError::BadEscape`].
+    pub fn parse(path: &Path, text: &str) -> Result<Self, PropertiesError> {
+        let mut settings = Vec::new();
+        let mut lines = text.lines().enumerate();
+        while let Some((index, line)) = lines.next() {
+            let mut line = line.trim_start().to_owned();
+            if line.is_empty() || line.starts_with(['#', '!']) {
+                continue;
+            }
+            // An odd number of backslashes at the end: the line goes on.
+            while line.bytes().rev().take_while(|byte| *byte == b'\\').count() % 2 == 1 {
+                line.pop();
+                match lines.next() {
+                    Some((_, more)) => line.push_str(more.trim_start()),
+                    None => break,
+                }
+            }
+            let number = index + 1;
+            let (key, value) = split(&line);
+            let unescape = |text: &str| {
+                unescaped(text).ok_or_else(|| PropertiesError::BadEscape { path: path.to_owned(), line: number })
+            };
+            settings.push(Setting { line: number, key: unescape(key)?, value: unescape(value.trim_end())? });
+        }
+        Ok(Self { path: path.to_owned(), settings })
+    }
+
+    /// All settings, in their order.
+    #[must_use]
+    pub fn settings(&self) -> &[Setting] {
+        &self.settings
+    }
+
+    /// The value of a setting; the last one counts.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&str> {
+        self.settings.iter().rev().find(|setting| setting.key == key).map(|setting| setting.value.as_str())
+    }
+
+    /// The error that this setting cannot have its value: for what only shows when all settings are known.
+    #[must_use]
+    pub fn refuse(&self, key: &str, allowed: impl Into<String>) -> Option<PropertiesError> {
+        let setting = self.settings.iter().rev().find(|setting| setting.key == key)?;
+        Some(self.invalid(setting, allowed.into()))
+    }
+
+    /// Gives each setting to `set`. Unknown ones are warned about; the first that is invalid is the error.
+    ///
+    /// # Errors
+    /// [`PropertiesError::Invalid`], which names file, line, key, value and what is allowed.
+    pub fn apply(&self, mut set: impl FnMut(&str, &str) -> Result<(), Refusal>) -> Result<(), PropertiesError> {
+        for setting in &self.settings {
+            match set(&setting.key, &setting.value) {
+                Ok(()) => {}
+                Err(Refusal::Unknown) => tracing::warn!(
+                    "{}:{}: there is no setting {}; it is ignored",
+                    self.path.display(),
+                    setting.line,
+                    setting.key
+                ),
+                Err(Refusal::Invalid { allowed }) => return Err(self.invalid(setting, allowed)),
+            }
+        }
+        Ok(())
+    }
+
+    fn invalid(&self, setting: &Setting, allowed: String) -> PropertiesError {
+        PropertiesError::Invalid {
+            path: self.path.clone(),
+            line: setting.line,
+            key: setting.key.clone(),
+            value: setting.value.clone(),
+            allowed,
+        }
+    }
+}
+
+/// Key and value of a line: parted by the first `=`, `:` or blank that has no backslash before it.
+fn split(line: &str) -> (&str, &str) {
+    let mut escaped = false;
+    let end = line.find(|character: char| {
+        let ends = !escaped && (matches!(character, '=' | ':') || character.is_whitespace());
+        escaped = character == '\\' && !escaped;
+        ends
+    });
+    let Some(end) = end else { return (line, "") };
+    let (key, rest) = line.split_at(end);
+    let rest = rest.trim_start();
+    (key, rest.strip_prefix(['=', ':']).unwrap_or(rest).trim_start())
+}
+
+fn unescaped(text: &str) -> Option<String> {
+    if !text.contains('\\') {
+        return Some(text.to_owned());
+    }
+    // UTF-16, because a character beyond the first plane is written as two escapes.
+    let mut units = Vec::with_capacity(text.len());
+    let mut characters = text.chars();
+    let push = |units: &mut Vec<u16>, character: char| units.extend_from_slice(character.encode_utf16(&mut [0; 2]));
+    while let Some(character) = characters.next() {
+        if character != '\\' {
+            push(&mut units, character);
+            continue;
+        }
+        match characters.next() {
+            Some('u') => {
+                let digits =
+                    characters.as_str().get(..4).filter(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()))?;
+                units.push(u16::from_str_radix(digits, 16).ok()?);
+                characters = characters.as_str()[4..].chars();
+            }
+            Some('t') => push(&mut units, '\t'),
+            Some('n') => push(&mut units, '\n'),
+            Some('r') => push(&mut units, '\r'),
+            Some('f') => push(&mut units, '\u{c}'),
+            Some(other) => push(&mut units, other),
+            None => {}
+        }
+    }
+    Some(String::from_utf16_lossy(&units))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Properties, PropertiesError> {
+        Properties::parse(Path::new("broker.conf"), text)
+    }
+
+    #[test]
+    fn a_file_is_read_as_java_reads_it() {
+        let text = "# comment\n! comment\n\n brokerName = broker-a  \nlistenPort:10911\nflag\n\
+                    path /data/store\nnamesrvAddr=a:9876;\\\n    b:9876\r\nodd\\ key=tab\\there\\u00e9\\\\\nempty=\n\
+                    emoji=\\uD83D\\uDE00\nlast=\\";
+        let properties = parse(text).expect("it is well-formed");
+        let pairs: Vec<_> = properties.settings().iter().map(|s| (s.line, s.key.as_str(), s.value.as_str())).collect();
+        let expected = [
+            (4, "brokerName", "broker-a"),
+            (5, "listenPort", "10911"),
+            (6, "flag", ""),
+            (7, "path", "/data/store"),
+            (8, "namesrvAddr", "a:9876;b:9876"),
+            (10, "odd key", "tab\thereé\\"),
+            (11, "empty", ""),
+            (12, "emoji", "😀"),
+            (13, "last", ""),
+        ];
+        assert_eq!(pairs, expected);
+    }
+
+    #[test]
+    fn the_last_value_counts_and_a_bad_one_is_named_with_its_place() {
+        let properties = parse("a=1\n# b\nb=x\na=2\n").expect("it is well-formed");
+        assert_eq!((properties.get("a"), properties.get("c")), (Some("2"), None));
+        let mut seen = Vec::new();
+        let applied = properties.apply(|key, value| {
+            seen.push(format!("{key}={value}"));
+            match key {
+                "b" => Err(Refusal::Invalid { allowed: "a number".to_owned() }),
+                _ => Err(Refusal::Unknown),
+            }
+        });
+        assert_eq!(seen, ["a=1", "b=x"]);
+        assert_eq!(applied.expect_err("b is no number").to_string(), "broker.conf:3: b = x is refused: a number");
+        let later = properties.refuse("a", "less than b").expect("it is there");
+        assert_eq!(later.to_string(), "broker.conf:4: a = 2 is refused: less than b");
+    }
+
+    #[test]
+    fn a_malformed_escape_is_refused() {
+        for text in ["a=\\u12", "a=\\u12g4", "\\u=1", "ok=1\na=\\uéé"] {
+            let error = parse(text).expect_err("it is malformed");
+            assert!(matches!(error, PropertiesError::BadEscape { .. }), "{error}");
+        }
+    }
+}
