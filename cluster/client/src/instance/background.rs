@@ -17,6 +17,9 @@ const REBALANCE_INTERVAL: Duration = Duration::from_secs(20);
 /// When the first heartbeat and the first storing of offsets come (`startScheduledTask`).
 const HEARTBEAT_DELAY: Duration = Duration::from_secs(1);
 
+/// When a route that was not there is asked for again, at first.
+const MISSING_ROUTE_DELAY: Duration = Duration::from_secs(1);
+
 /// Starts the tasks. They end when the instance is dropped.
 pub(super) fn spawn(
     instance: &Weak<ClientInstance>,
@@ -25,14 +28,7 @@ pub(super) fn spawn(
 ) -> Vec<JoinHandle<()>> {
     let (poll, heartbeat, persist) =
         (config.poll_name_server_interval, config.heartbeat_broker_interval, config.persist_consumer_offset_interval);
-    let routes = instance.clone();
-    let routes = task::spawn(async move {
-        loop {
-            time::sleep(poll).await;
-            let Some(instance) = routes.upgrade() else { return };
-            instance.update_all_routes().await;
-        }
-    });
+    let routes = task::spawn(update_routes(instance.clone(), poll));
     let heartbeats = instance.clone();
     let heartbeats = task::spawn(async move {
         let mut pause = HEARTBEAT_DELAY.min(heartbeat);
@@ -64,15 +60,47 @@ pub(super) fn spawn(
     vec![routes, heartbeats, offsets, rebalance]
 }
 
+/// Asks for all routes at each interval; in between, at growing distances, for those of topics that have none yet: a
+/// consumer need not wait half a minute for a topic that was created a second after it started, or for its own retry topic.
+async fn update_routes(instance: Weak<ClientInstance>, poll: Duration) {
+    let (mut until_all, mut until_missing) = (poll, Some(MISSING_ROUTE_DELAY));
+    let mut distance = MISSING_ROUTE_DELAY;
+    loop {
+        let pause = until_missing.unwrap_or(until_all).min(until_all);
+        time::sleep(pause).await;
+        let Some(instance) = instance.upgrade() else { return };
+        until_all -= pause;
+        if until_all.is_zero() {
+            until_all = poll;
+            instance.update_topics(instance.used_topics()).await;
+        } else {
+            instance.update_topics(instance.topics_without_route()).await;
+        }
+        let missing = !instance.topics_without_route().is_empty();
+        distance = if missing { (distance * 2).min(poll) } else { MISSING_ROUTE_DELAY };
+        until_missing = missing.then_some(distance);
+    }
+}
+
 impl ClientInstance {
-    /// Asks for the route of every topic that a member uses. Stops when the name servers do not answer.
-    async fn update_all_routes(&self) {
+    /// The topics that members use, sorted.
+    fn used_topics(&self) -> Vec<String> {
         let (producers, consumers) = self.members();
         let mut topics: Vec<String> = consumers.iter().flat_map(|consumer| consumer.subscribed_topics()).collect();
         topics.extend(producers.iter().chain([&self.inner_producer]).flat_map(|producer| producer.publish_topics()));
         topics.sort();
         topics.dedup();
-        drop((producers, consumers));
+        topics
+    }
+
+    fn topics_without_route(&self) -> Vec<String> {
+        let mut topics = self.used_topics();
+        topics.retain(|topic| self.route(topic).is_none());
+        topics
+    }
+
+    /// Asks for the routes of these topics. Stops when the name servers do not answer.
+    async fn update_topics(&self, topics: Vec<String>) {
         for topic in topics {
             match self.update_topic_route(&topic, self.config.mq_client_api_timeout).await {
                 Ok(_) => {}

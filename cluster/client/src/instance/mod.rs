@@ -224,15 +224,22 @@ impl ClientInstance {
         addrs.get(pick).cloned().ok_or_else(|| ClientError::NoRoute { topic: topic.to_owned() })
     }
 
-    /// The ids of a consumer group's members, sorted. A broker that knows the group but not us hears of us at once.
+    /// The ids of a consumer group's members, sorted. A broker that does not know us as one hears of us at once and is
+    /// asked again: to Java's clients it looks for up to 30 s as if their queues belonged to the others.
     pub(crate) async fn consumer_ids(&self, topic: &str, group: &str) -> Result<Vec<String>, ClientError> {
         let addr = self.any_addr_of(topic).await?;
-        let mut ids = self.api.consumer_ids(&addr, group).await?;
-        ids.sort();
-        ids.dedup();
-        if ids.binary_search_by(|id| id.as_str().cmp(&self.client_id)).is_err() {
-            self.heartbeat_soon(&addr).await;
+        match self.api.consumer_ids(&addr, group).await {
+            Ok(ids) if ids.contains(&self.client_id) => return Ok(sorted(ids)),
+            Ok(_) | Err(ClientError::Response { .. }) => {}
+            Err(error) => return Err(error),
         }
-        Ok(ids)
+        self.heartbeat_soon(&addr).await;
+        self.api.consumer_ids(&addr, group).await.map(sorted)
     }
+}
+
+fn sorted(mut ids: Vec<String>) -> Vec<String> {
+    ids.sort();
+    ids.dedup();
+    ids
 }

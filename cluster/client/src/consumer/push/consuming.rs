@@ -2,7 +2,8 @@
 //!
 //! Instead of threads there are workers: tasks that take requests from one queue. One worker serves many requests as long
 //! as the listener does not wait; when it waits, another worker goes on, up to the limit. So a quick listener costs no task
-//! per message, and a slow one is called as often at a time as the limit says.
+//! per message, and a slow one is called as often at a time as the limit says. A message whose listener panics stays held
+//! until the time for consuming it is over, and is then handed back.
 
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
@@ -55,12 +56,31 @@ impl Executor {
     }
 }
 
-/// Counts a worker, even one that ends by a panic of the listener.
-struct Worker(Arc<PushCore>);
+/// A worker that is counted, until it finds nothing to do, or ends by a panic of the listener.
+struct Worker {
+    core: Arc<PushCore>,
+    counted: bool,
+}
+
+impl Worker {
+    /// The next request; without one the worker counts no more. Both happen under one lock, so that a request which comes
+    /// just then finds either this worker or room for another one.
+    fn next(&mut self) -> Option<ConsumeRequest> {
+        let mut executor = self.core.executor.lock();
+        let request = executor.waiting.pop_front();
+        if request.is_none() {
+            executor.workers -= 1;
+            self.counted = false;
+        }
+        request
+    }
+}
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        self.0.executor.lock().workers -= 1;
+        if self.counted {
+            self.core.executor.lock().workers -= 1;
+        }
     }
 }
 
@@ -87,7 +107,7 @@ impl PushCore {
             return;
         }
         executor.workers += 1;
-        let worker = Worker(Arc::clone(self));
+        let worker = Worker { core: Arc::clone(self), counted: true };
         drop(executor);
         task::spawn(work(worker));
     }
@@ -223,10 +243,9 @@ impl PushCore {
 }
 
 /// Serves requests until none waits.
-async fn work(worker: Worker) {
-    let core = &worker.0;
-    loop {
-        let Some(request) = core.executor.lock().waiting.pop_front() else { return };
+async fn work(mut worker: Worker) {
+    let core = Arc::clone(&worker.core);
+    while let Some(request) = worker.next() {
         let mut consuming = pin!(core.consume(request));
         let mut waits = false;
         poll_fn(|context| match consuming.as_mut().poll(context) {
