@@ -3,7 +3,9 @@
 //! [`settings`](crate::settings) reads and shows them under RocketMQ's own keys. Left out on purpose: thread pools (there
 //! are none), replication, transactions, filter servers, and what has no meaning without them.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
 
 use protocol::{BrokerId, perm};
 use store::StoreConfig;
@@ -19,12 +21,12 @@ pub struct BrokerConfig {
     pub broker_cluster_name: String,
     /// `brokerId`: 0 is the master.
     pub broker_id: BrokerId,
-    /// `brokerIP1`: the address that clients are told; an IP address.
-    pub broker_ip1: std::net::IpAddr,
+    /// `brokerIP1`: the address that clients are told; without it, the one that routes to the outside.
+    pub broker_ip1: Option<IpAddr>,
     /// `listenPort`: 0 takes any free port.
     pub listen_port: u16,
     /// `bindAddress` (5.x): the address that is listened on.
-    pub bind_address: std::net::IpAddr,
+    pub bind_address: IpAddr,
     /// `namesrvAddr`: every name server, `host:port`. The broker registers with all of them.
     pub namesrv_addr: Vec<String>,
     /// `brokerPermission`: [`perm`] bits of the broker as a whole.
@@ -92,9 +94,9 @@ impl BrokerConfig {
             broker_name: broker_name.into(),
             broker_cluster_name: "DefaultCluster".to_owned(),
             broker_id: BrokerId::MASTER,
-            broker_ip1: sim::net::local_ip(),
+            broker_ip1: None,
             listen_port: 10_911,
-            bind_address: std::net::Ipv4Addr::UNSPECIFIED.into(),
+            bind_address: Ipv4Addr::UNSPECIFIED.into(),
             namesrv_addr: Vec::new(),
             broker_permission: perm::PERM_READ | perm::PERM_WRITE,
             auto_create_topic_enable: true,
@@ -130,6 +132,11 @@ impl BrokerConfig {
     #[must_use]
     pub fn listen_addr(&self) -> SocketAddr {
         SocketAddr::new(self.bind_address, self.listen_port)
+    }
+
+    /// The address that clients are told.
+    pub(crate) fn advertised_ip(&self) -> IpAddr {
+        self.broker_ip1.unwrap_or_else(sim::net::local_ip)
     }
 
     pub(crate) fn file(&self, name: &str) -> PathBuf {

@@ -168,14 +168,14 @@ impl Core {
     pub(crate) fn store_host(&self) -> SocketAddr {
         *self.store_host.get_or_init(|| {
             let config = self.config();
-            SocketAddr::new(config.broker_ip1, config.listen_port)
+            SocketAddr::new(config.advertised_ip(), config.listen_port)
         })
     }
 
     /// The port is bound: it may have been chosen by the system.
     pub(crate) fn set_port(&self, port: u16) {
         // An error means that it is set already, which happens only when the settings name the port.
-        let _ = self.store_host.set(SocketAddr::new(self.config().broker_ip1, port));
+        let _ = self.store_host.set(SocketAddr::new(self.config().advertised_ip(), port));
     }
 
     /// This broker's address, as the name servers know it.

@@ -85,6 +85,15 @@ impl SettingValue for IpAddr {
     }
 }
 
+impl SettingValue for Option<IpAddr> {
+    fn from_text(text: &str) -> Result<Self, String> {
+        if text.is_empty() { Ok(None) } else { IpAddr::from_text(text).map(Some) }
+    }
+    fn to_text(&self) -> String {
+        self.map_or_else(String::new, |ip| ip.to_string())
+    }
+}
+
 impl SettingValue for std::path::PathBuf {
     fn from_text(text: &str) -> Result<Self, String> {
         if text.is_empty() { Err("a directory".to_owned()) } else { Ok(text.into()) }
