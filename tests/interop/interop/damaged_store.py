@@ -1,14 +1,20 @@
-"""Stores that `mqbroker` must not touch: it names the file, ends with an error, and changes nothing."""
+"""Stores that `mqbroker` must not touch: it names the file, ends with an error, and changes nothing. And damage that it
+cannot see before it reads: never given to a consumer."""
 
 import contextlib
 import hashlib
+import os
+import struct
 import subprocess
-import time
+from dataclasses import dataclass
+from pathlib import Path
 
-from . import process, servers
+from . import process, servers, wire
 from .report import require
 
-REFUSE_TIMEOUT_S = 20
+MESSAGE_MAGIC = 0xDAA3_20A7
+CODE_PULL_MESSAGE = 11
+PULL_FLAG_SUBSCRIPTION = 4
 
 
 def snapshot(store):
@@ -17,8 +23,7 @@ def snapshot(store):
     for path in sorted(store.rglob("*")):
         if path.is_file():
             name = str(path.relative_to(store))
-            with open(path, "rb") as file:
-                digest = None if name == "lock" else hashlib.file_digest(file, "sha256").hexdigest()
+            digest = None if name == "lock" else hashlib.sha256(path.read_bytes()).hexdigest()
             found[name] = (path.stat().st_size, digest)
     return found
 
@@ -43,26 +48,76 @@ def foreign_queue_file(store):
     return file
 
 
-def damaged_middle(store):
-    """The first record of the last file that holds any, after a clean stop: all of it was flushed."""
-    last = None
-    for path in sorted((store / "commitlog").iterdir()):
-        with open(path, "rb") as file:
-            if file.read(4) != bytes(4):
-                last = path
-    with open(last, "r+b") as file:
-        length = int.from_bytes(file.read(4), "big")
-        file.seek(length // 2)
-        file.write(b"\x5a" * min(16, length // 2))
-    return last
+@dataclass(frozen=True)
+class Record:
+    """Where a CommitLog record lies; its layout is RocketMQ's (MessageDecoder)."""
+
+    file: Path
+    queue_id: int
+    queue_offset: int
+    physical_offset: int
+    body_at: int
+    body_length: int
+    topic: str
+
+
+def records(file):
+    """The records of one CommitLog file, up to its unused rest."""
+    position = 0
+    with open(file, "rb") as log:
+        data = log.read()
+    while int.from_bytes(data[position : position + 4], "big") > 0:
+        total, magic = struct.unpack_from(">iI", data, position)
+        if magic != MESSAGE_MAGIC:
+            return
+        (queue_id,) = struct.unpack_from(">i", data, position + 12)
+        queue_offset, physical_offset = struct.unpack_from(">qq", data, position + 20)
+        (body_length,) = struct.unpack_from(">i", data, position + 84)
+        topic_at = position + 88 + body_length
+        topic = data[topic_at + 1 : topic_at + 1 + data[topic_at]].decode()
+        yield Record(file, queue_id, queue_offset, physical_offset, position + 88, body_length, topic)
+        position += total
+
+
+def damage_a_body(store):
+    """Changes the body of a record of the last file, with others behind it: after a clean stop all of it was flushed."""
+    full = [file for file in sorted((store / "commitlog").iterdir()) if next(records(file), None)]
+    record = next(record for record in records(full[-1]) if record.body_length >= 16)
+    with open(record.file, "r+b") as log:
+        log.seek(record.body_at + record.body_length // 2)
+        byte = log.read(1)
+        log.seek(-1, os.SEEK_CUR)
+        log.write(bytes([byte[0] ^ 0xFF]))
+    return record
+
+
+def damaged_before_crash(store):
+    (store / "abort").touch()
+    return damage_a_body(store).file
 
 
 CASES = {
     "a commit log file that was cut short": cut_short,
     "a foreign file in commitlog/": foreign_name,
     "a foreign file in a consume queue": foreign_queue_file,
-    "a damaged record before flushed ones": damaged_middle,
+    "a flushed record that was damaged before it recovers from a crash": damaged_before_crash,
 }
+
+
+def pull(port, record):
+    """The answer to a pull at that record: the response code, and the physical offsets of what came."""
+    fields = {
+        "consumerGroup": "TOOLS_CONSUMER", "topic": record.topic, "queueId": record.queue_id,
+        "queueOffset": record.queue_offset, "maxMsgNums": 32, "sysFlag": PULL_FLAG_SUBSCRIPTION, "commitOffset": 0,
+        "suspendTimeoutMillis": 0, "subscription": "*", "subVersion": 0, "expressionType": "TAG",
+    }  # fmt: skip
+    with wire.Connection(port) as connection:
+        header, _, body = connection.ask(wire.request(CODE_PULL_MESSAGE, fields))
+    position, offsets = 0, []
+    while position < len(body):
+        offsets.append(struct.unpack_from(">q", body, position + 28)[0])
+        position += struct.unpack_from(">i", body, position)[0]
+    return header["code"], offsets
 
 
 @contextlib.contextmanager
@@ -75,49 +130,50 @@ def copy_of(store, target):
         subprocess.run(["rm", "-rf", target], check=True)
 
 
-def refused(server, what):
-    """Waits for the server to end by itself, unhappy; returns what it printed."""
-    server.launch()
-    try:
-        deadline = time.monotonic() + REFUSE_TIMEOUT_S
-        while server.alive():
-            require(servers.BOOT_LINE not in server.output(), f"mqbroker started in spite of {what}")
-            require(time.monotonic() < deadline, f"mqbroker neither started nor ended within {REFUSE_TIMEOUT_S} s")
-            time.sleep(0.02)
-    finally:
-        if server.alive():
-            server.kill()
-    require(server.child.returncode not in (0, -6, -11), f"mqbroker ended with status {server.child.returncode}")
-    output = server.output().decode("utf-8", "replace")
-    require("panicked" not in output, f"mqbroker panicked: {process.last_line(server.log_path)}")
-    return output
+def broker_on(cluster, name, store, port):
+    address = cluster.name_server.address
+    return servers.broker(cluster.binaries, cluster.work, name, port, address, store, cluster.settings)
+
+
+def refusals(cluster, report):
+    for number, (what, damage) in enumerate(CASES.items()):
+        with report.check(f"damaged store: mqbroker refuses {what}, names it and changes nothing"):
+            with copy_of(cluster.store, cluster.work / f"damaged-{number}") as store:
+                file = damage(store)
+                before = snapshot(store)
+                server = broker_on(cluster, f"damaged-{number}-broker", store, cluster.broker.port)
+                output = server.refuses(what)
+                require(str(file) in output, f"the message does not name {file}: {process.last_line(server.log_path)}")
+                after = snapshot(store)
+                changed = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
+                require(not changed, f"the refusal changed {changed[:3]}")
+
+
+def silent_damage(cluster, report):
+    """After a clean stop no broker reads its whole log again: it starts, and finds the damage when it is asked for it."""
+    with report.check("damaged store: a record damaged after a clean stop is not served, those behind it are") as remarks:
+        with copy_of(cluster.store, cluster.work / "silent") as store:
+            record = damage_a_body(store)
+            server = broker_on(cluster, "silent-broker", store, cluster.broker.port)
+            server.start()
+            code, offsets = pull(server.port, record)
+            server.stop()
+            require(record.physical_offset not in offsets, f"the damaged record at {record.physical_offset} was served")
+            require(code == 0 and offsets, f"nothing behind the damaged record was served: code {code}")
+            named = record.file.name in server.output().decode("utf-8", "replace")
+            require(named, f"the log does not name {record.file}")
+            remarks.append(f"{len(offsets)} behind it")
 
 
 def run(cluster, report):
     """The cluster's broker is stopped for it, and serves its untouched store afterwards."""
     with report.check("damaged store: the broker stops, to copy its store"):
         cluster.broker.stop()
-    for number, (what, damage) in enumerate(CASES.items()):
-        with report.check(f"damaged store: mqbroker refuses {what}, names it and changes nothing"):
-            with copy_of(cluster.store, cluster.work / f"damaged-{number}") as store:
-                file = damage(store)
-                before = snapshot(store)
-                server = servers.broker(
-                    cluster.binaries, cluster.work, f"damaged-{number}-broker", cluster.broker.port,
-                    cluster.name_server.address, store, cluster.settings,
-                )  # fmt: skip
-                output = refused(server, what)
-                require(str(file) in output, f"the message does not name {file}: {process.last_line(server.log_path)}")
-                after = snapshot(store)
-                changed = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
-                require(not changed, f"the refusal changed {changed[:3]}")
+    refusals(cluster, report)
+    silent_damage(cluster, report)
     with report.check("damaged store: the untouched store is served again, and by one broker only"):
         cluster.broker.start()
-        port = servers.free_ports([-2, 0, 1])
-        second = servers.broker(
-            cluster.binaries, cluster.work, "second-broker", port, cluster.name_server.address, cluster.store,
-            cluster.settings,
-        )  # fmt: skip
-        output = refused(second, "another broker on the same store")
+        second = broker_on(cluster, "second-broker", cluster.store, servers.free_ports([-2, 0, 1]))
+        output = second.refuses("another broker on the same store")
         require(str(cluster.store) in output, f"the message does not name {cluster.store}: {second.last_line()}")
         require(cluster.broker.alive(), "the first broker did not survive the second")

@@ -13,6 +13,7 @@ from .report import CheckFailed, require
 BOOT_LINE = b"boot success"
 BOOT_TIMEOUT_S = 30
 STOP_TIMEOUT_S = 30
+REFUSE_TIMEOUT_S = 20
 # What a process may return when it was asked to stop and did: its own 0, or the shell's convention for SIGTERM.
 GRACEFUL_STATUSES = (0, 128 + signal.SIGTERM)
 
@@ -68,6 +69,22 @@ class Server:
             time.sleep(0.002)
         self.boot_ms = (time.monotonic() - begin) * 1000
 
+    def refuses(self, what):
+        """Launches it and waits for it to end by itself with an error; returns what it printed."""
+        self.launch()
+        try:
+            deadline = time.monotonic() + REFUSE_TIMEOUT_S
+            while self.alive():
+                require(BOOT_LINE not in self.output(), f"{self.name} started in spite of {what}")
+                require(time.monotonic() < deadline, f"{self.name} neither started nor ended in {REFUSE_TIMEOUT_S} s")
+                time.sleep(0.02)
+        finally:
+            if self.alive():
+                self.kill()
+        status, output = self.child.returncode, self.output().decode("utf-8", "replace")
+        require(status > 0 and "panicked" not in output, f"{self.name} ended with status {status}: {self.last_line()}")
+        return output
+
     def stop(self):
         """SIGTERM, then waits. CheckFailed if it does not end by itself, or badly."""
         require(self.alive(), f"{self.name} is not running")
@@ -95,11 +112,11 @@ class Server:
         return process.last_line(self.log_path)
 
 
-def name_server(binaries, work, port):
-    config = work / "namesrv.conf"
-    config.write_text(f"listenPort={port}\nkvConfigPath={work}/namesrv/kvConfig.json\n")
+def name_server(binaries, work, port, name="namesrv"):
+    config = work / f"{name}.conf"
+    config.write_text(f"listenPort={port}\nbindAddress=127.0.0.1\nkvConfigPath={work}/namesrv/kvConfig.json\n")
     (work / "namesrv").mkdir(exist_ok=True)
-    return Server("mqnamesrv", [binaries / "mqnamesrv", "-c", config], work / "namesrv.log", port)
+    return Server("mqnamesrv", [binaries / "mqnamesrv", "-c", config], work / f"{name}.log", port)
 
 
 def broker(binaries, work, name, port, name_server_address, store, settings):
@@ -111,6 +128,7 @@ def broker(binaries, work, name, port, name_server_address, store, settings):
         "brokerId": "0",
         "brokerRole": "ASYNC_MASTER",
         "brokerIP1": "127.0.0.1",
+        "bindAddress": "127.0.0.1",
         "listenPort": port,
         "namesrvAddr": name_server_address,
         "storePathRootDir": store,
