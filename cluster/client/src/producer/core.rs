@@ -7,6 +7,7 @@ use std::time::Duration;
 use protocol::body::{MessageQueue, TopicRouteData};
 use sim::time::Instant;
 
+use super::compression::Compressor;
 use super::latency::LatencyFaultTolerance;
 use super::publish_info::TopicPublishInfo;
 use crate::error::ClientError;
@@ -74,6 +75,7 @@ impl ProducerConfig {
 pub(crate) struct ProducerCore {
     group: String,
     config: ProducerConfig,
+    compressor: Compressor,
     lifecycle: Lifecycle,
     /// `None` for a topic that is wanted, but has no route yet.
     topics: Lock<BTreeMap<String, Option<Arc<TopicPublishInfo>>>>,
@@ -86,6 +88,7 @@ impl ProducerCore {
     pub(crate) fn new(group: String, config: ProducerConfig) -> Self {
         Self {
             group,
+            compressor: Compressor::new(config.compress_level),
             config,
             lifecycle: Lifecycle::new(),
             topics: Lock::default(),
@@ -100,6 +103,10 @@ impl ProducerCore {
 
     pub(crate) fn config(&self) -> &ProducerConfig {
         &self.config
+    }
+
+    pub(super) fn compressor(&self) -> &Compressor {
+        &self.compressor
     }
 
     pub(super) fn lifecycle(&self) -> &Lifecycle {

@@ -7,10 +7,12 @@
 //! | [`latency`] | which brokers to leave alone for a while |
 //! | [`send`] | one message to one queue, with retries on others |
 //! | [`batch`] | several messages in one request |
+//! | [`compression`] | zlib for large bodies |
 //!
 //! Left out on purpose: transactions, request-reply, traces, recall.
 
 mod batch;
+mod compression;
 mod core;
 pub mod latency;
 pub mod publish_info;

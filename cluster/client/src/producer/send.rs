@@ -2,12 +2,9 @@
 //!
 //! The error of a send knows the worst of its attempts: when one of them may have stored the message, so may the send.
 
-use std::io::Write;
 use std::time::Duration;
 
 use bytes::Bytes;
-use flate2::Compression;
-use flate2::write::ZlibEncoder;
 use protocol::body::MessageQueue;
 use protocol::header::SendMessageRequestHeader;
 use protocol::properties::{PROPERTIES_BYTES_MAX, property};
@@ -125,7 +122,7 @@ impl ProducerCore {
         let body = match self.config().compress_msg_body_over_howmuch_bytes {
             Some(bytes_min) if message.body.len() >= bytes_min => {
                 header.sys_flag |= sysflag::message::COMPRESSED;
-                compress(&message.body, self.config().compress_level)
+                self.compressor().compress(&message.body)
             }
             _ => message.body,
         };
@@ -292,10 +289,4 @@ fn result(sent: Sent, msg_id: &str, mut queue: MessageQueue) -> SendResult {
         message_queue: queue,
         queue_offset: sent.header.queue_offset,
     }
-}
-
-fn compress(body: &[u8], level: u32) -> Bytes {
-    let mut encoder = ZlibEncoder::new(Vec::with_capacity(body.len() / 2), Compression::new(level));
-    encoder.write_all(body).expect("writing to memory does not fail");
-    encoder.finish().expect("writing to memory does not fail").into()
 }
