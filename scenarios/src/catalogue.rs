@@ -28,7 +28,7 @@ pub fn standard(mode: Mode) -> Scenario {
             topic: "StaticfireTopic".to_owned(),
             queues: 4,
             messages_per_second: 300,
-            body_bytes: vec![64, 128, 256, 512, 512, 1024, 1024, 2048, 4096],
+            body_bytes: vec![64, 128, 256, 512, 512, 1024, 1024, 2048, 4000],
         },
         schedule: Schedule {
             load_from_ms: 3_000,

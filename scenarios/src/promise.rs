@@ -120,7 +120,7 @@ mod tests {
     fn the_window_follows_from_the_configuration() {
         let standard = catalogue::standard(Mode::SingleMaster);
         assert_eq!(flush_window_ms(&standard), 700);
-        assert_eq!(flush_window_ms(&set(&standard, "broker.flush_interval_ms=100").expect("a field")), 300);
+        assert_eq!(flush_window_ms(&set(&standard, "broker.flush_interval_ms=250").expect("a field")), 450);
         let thin = set(&standard, "workload.messages_per_second=1").expect("a field");
         assert_eq!(flush_window_ms(&thin), 10_700);
     }

@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use bytes::Bytes;
 use protocol::body::{
-    ConsumerOffsetSerializeWrapper, DelayOffsetSerializeWrapper, MessageModel, SubscriptionGroupConfig,
-    SubscriptionGroupWrapper, TopicConfig, TopicConfigSerializeWrapper,
+    ConsumerOffsetSerializeWrapper, DelayOffsetSerializeWrapper, SubscriptionGroupConfig, SubscriptionGroupWrapper,
+    TopicConfig, TopicConfigSerializeWrapper,
 };
 use remoting::{Channel, ChannelId, RemotingClient};
 use sim::time::{Instant, wall_clock_ms};
@@ -270,18 +270,19 @@ impl Core {
     }
 
     /// Who reads, as the horizon counts readers.
-    pub(crate) fn with_reader<T>(&self, group: &str, channel: &Channel, work: impl FnOnce(&Reader<'_>) -> T) -> T {
+    pub(crate) fn with_reader<T>(
+        &self,
+        group: &str,
+        channel: &Channel,
+        work: impl FnOnce(&Reader<'_, ChannelId>) -> T,
+    ) -> T {
         let client_id = {
             let clients = lock(&self.clients);
-            clients.consumer_group(group).and_then(|info| match info.message_model {
-                MessageModel::Broadcasting => info.members.get(&channel.id()).map(|member| member.client_id.clone()),
-                MessageModel::Clustering => None,
-            })
+            let member = clients.consumer_group(group).and_then(|info| info.members.get(&channel.id()));
+            member.map(|member| member.client_id.clone())
         };
-        match &client_id {
-            Some(client_id) => work(&Reader::Client(group, client_id)),
-            None => work(&Reader::Group(group)),
-        }
+        let address = channel.remote_addr().ip();
+        work(&Reader { channel: channel.id(), group, address, client_id: client_id.as_deref() })
     }
 
     /// The offset that a group goes on from when it asks; `None` if nothing is stored and the queue is not young.

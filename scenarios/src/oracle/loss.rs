@@ -3,10 +3,14 @@
 //! A message counts as lost when it no longer stands in any queue at the end, even if a consumer had been given it before
 //! (another group, or a second reading, would not get it), and when it stands there but the group was never given it.
 //! Where a history has no reading of the queues at its end, what was delivered counts as kept.
-//! Its age is the time from its acknowledgement to the next fault that may destroy messages.
+//! Its age is the time from its acknowledgement to the next fault that may destroy messages. An acknowledgement may be on its
+//! way when the fault strikes and arrive a moment later; its message then has the age 0.
 
 use super::ledger::Ledger;
 use crate::message::MessageId;
+
+/// How long an acknowledgement may be on its way when the fault strikes.
+const IN_FLIGHT_NS_MAX: u64 = 1_000_000_000;
 
 /// The acknowledged messages that were lost.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -47,8 +51,12 @@ pub fn find(ledger: &Ledger) -> Loss {
         if !entry.is_acked() || (kept && !undelivered) {
             continue;
         }
-        let fault = ledger.destructions.iter().find(|fault| fault.at_ns >= entry.answered_at_ns);
-        let age_ns = fault.filter(|_| !undelivered).map(|fault| fault.at_ns - entry.answered_at_ns);
+        let explains = |at_ns: u64| {
+            let was_under_way = entry.sent_at_ns.is_some_and(|sent_at_ns| sent_at_ns <= at_ns);
+            at_ns >= entry.answered_at_ns || (was_under_way && at_ns + IN_FLIGHT_NS_MAX >= entry.answered_at_ns)
+        };
+        let fault = ledger.destructions.iter().find(|fault| explains(fault.at_ns));
+        let age_ns = fault.filter(|_| !undelivered).map(|fault| fault.at_ns.saturating_sub(entry.answered_at_ns));
         loss.lost.push(LostMessage { id: *id, age_ns, undelivered });
         loss.bytes += u64::from(entry.bytes);
     }
@@ -90,6 +98,18 @@ mod tests {
         use crate::history::Outcome::{Fail, Unknown};
         let history = [send(1, 1), sent(1, 2, Fail), send(2, 3), sent(2, 4, Unknown), send(3, 5), offsets(0, 0, None)];
         assert_eq!(lost(&history), Loss::default());
+    }
+
+    #[test]
+    fn an_answer_on_its_way_when_the_fault_strikes_is_explained_by_it_and_a_later_send_is_not() {
+        let on_its_way = lost(&[send(1, 19), power_loss(20), acked(1, 21, 0), offsets(0, 0, None)]);
+        assert_eq!(on_its_way.lost, [LostMessage { id: id(1), age_ns: Some(0), undelivered: false }]);
+        for history in [
+            [power_loss(20), send(1, 21), acked(1, 22, 0), offsets(0, 0, None)],
+            [send(1, 19), power_loss(20), acked(1, 3_000, 0), offsets(0, 0, None)],
+        ] {
+            assert_eq!(lost(&history).lost, [LostMessage { id: id(1), age_ns: None, undelivered: false }]);
+        }
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub mod order;
 pub mod phantom;
 
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
 
 use crate::history::Event;
 use ledger::Ledger;

@@ -26,12 +26,7 @@ pub(crate) fn update(core: &Core, channel: &Channel, request: &RemotingCommand) 
     let UpdateConsumerOffsetRequestHeader { consumer_group, topic, queue_id, commit_offset, .. } = &header;
     let honest = is_system_group(consumer_group)
         || core.with_reader(consumer_group, channel, |reader| {
-            let mut horizon = lock(&core.horizon);
-            let honest = horizon.allows(reader, channel.id(), topic, *queue_id, commit_offset.0);
-            if honest {
-                horizon.give(reader, topic, *queue_id, commit_offset.0);
-            }
-            honest
+            lock(&core.horizon).allows(reader, topic, *queue_id, commit_offset.0)
         });
     if !honest {
         tracing::warn!(

@@ -149,12 +149,7 @@ fn check_expression_type(expression_type: &str) -> Result<(), Refusal> {
 fn commit(core: &Core, channel: &Channel, header: &PullMessageRequestHeader) {
     let PullMessageRequestHeader { consumer_group, topic, queue_id, commit_offset, .. } = header;
     let honest = core.with_reader(consumer_group, channel, |reader| {
-        let mut horizon = lock(&core.horizon);
-        let honest = horizon.allows(reader, channel.id(), topic, *queue_id, commit_offset.0);
-        if honest {
-            horizon.give(reader, topic, *queue_id, commit_offset.0);
-        }
-        honest
+        lock(&core.horizon).allows(reader, topic, *queue_id, commit_offset.0)
     });
     if honest {
         lock(&core.offsets).commit(consumer_group, topic, *queue_id, commit_offset.0);
@@ -194,9 +189,8 @@ async fn read_queue(
     let queue_id = *queue_id;
     let exempt = is_system_group(group);
     let honest = exempt
-        || core.with_reader(group, channel, |reader| {
-            lock(&core.horizon).allows(reader, channel.id(), topic, queue_id, queue_offset.0)
-        });
+        || core
+            .with_reader(group, channel, |reader| lock(&core.horizon).allows(reader, topic, queue_id, queue_offset.0));
     if !honest {
         return left_over(core, header).await;
     }

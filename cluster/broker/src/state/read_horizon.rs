@@ -8,18 +8,22 @@
 //!
 //! This state machine tells the two kinds of offset apart. What a reader may stand at is
 //! * the queue's end after recovery, or anything before: those messages survived;
-//! * what this incarnation has itself answered as next offset to that reader (a group; in a broadcasting group, one
-//!   client), or has accepted as its committed offset;
-//! * what this incarnation has told on the same connection as an answer about the queue (its maximum, an offset by time):
-//!   a new group starts from there. Connections do not outlive the broker, so such an offset is of this life.
+//! * what this incarnation has told on the same connection: as the next offset of a pull, as the committed offset of the
+//!   group, as the queue's maximum. Connections do not outlive the broker, so such an offset is of this life;
+//! * what it has given the same reader on an earlier connection. A reader is one client of a group. It is known by its
+//!   client id once it has sent a heartbeat on the connection, and before that by its address, so that a connection that
+//!   breaks and comes back does not send an honest reader back.
+//!
+//! A group as a whole is too much: another member may have been given messages beyond the left-over offset, have lost
+//! the queue to the member that stands there, and so have consumed only some of them.
 //!
 //! Anything beyond is a left-over. The broker answers it with PULL_OFFSET_MOVED and an offset at or before the queue's end
 //! after recovery: the reader sees some messages twice rather than new ones never.
 //!
 //! The price: a reader that keeps its offsets elsewhere and jumps, right after a restart of the broker, to an offset that
-//! neither its group nor its connection has been given by this incarnation is sent back as well.
+//! it has not been given by this incarnation is sent back as well.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use super::queue_map::QueueMap;
 
@@ -28,30 +32,40 @@ use super::queue_map::QueueMap;
 pub struct ReadHorizon<C> {
     /// One past the last offset of each queue when the broker started; queues that are not here were empty.
     recovered_max: QueueMap<i64>,
-    /// By reader: one past the highest offset it was given, where that is beyond what was recovered.
+    /// By reader, both by address and by client id: the highest offset it was given, where that is beyond what was
+    /// recovered.
     given: BTreeMap<String, QueueMap<i64>>,
-    /// By connection: the highest offset it was told.
+    /// By connection: the highest offset it was told or given.
     told: BTreeMap<C, QueueMap<i64>>,
 }
 
-/// Who reads, as the horizon counts readers: a group, or one client of a broadcasting group.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reader<'a> {
-    /// All clients of a clustering group share one position.
-    Group(&'a str),
-    /// Each client of a broadcasting group has its own.
-    Client(&'a str, &'a str),
+/// Who reads: one client of a group, on one connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reader<'a, C> {
+    /// The connection.
+    pub channel: C,
+    /// The group.
+    pub group: &'a str,
+    /// Where the connection comes from.
+    pub address: IpAddr,
+    /// Its client id, if it has sent a heartbeat on this connection.
+    pub client_id: Option<&'a str>,
 }
 
-/// Between group and client in a reader's key; neither name can contain it.
+/// Between the parts of a reader's key; no name can contain it.
 const SEPARATOR: char = '\u{1}';
 
-impl Reader<'_> {
-    fn with_key<T>(&self, work: impl FnOnce(&str) -> T) -> T {
-        match self {
-            Self::Group(group) => work(group),
-            Self::Client(group, client) => work(&format!("{group}{SEPARATOR}{client}")),
-        }
+/// How many readers are remembered beyond their connections. Beyond that all are forgotten: some of them may then be sent
+/// back once, when their connections break.
+const READERS_MAX: usize = 16_384;
+
+impl<C> Reader<'_, C> {
+    fn by_address(&self) -> String {
+        format!("{}{SEPARATOR}{}", self.group, self.address)
+    }
+
+    fn by_client(&self) -> Option<String> {
+        self.client_id.map(|id| format!("{}{SEPARATOR}{SEPARATOR}{id}", self.group))
     }
 }
 
@@ -73,28 +87,29 @@ impl<C: Ord + Copy> ReadHorizon<C> {
 
     /// Whether `reader` can have got to `offset` in this life of the broker.
     #[must_use]
-    pub fn allows(&self, reader: &Reader<'_>, channel: C, topic: &str, queue_id: i32, offset: i64) -> bool {
-        if offset <= self.recovered_max(topic, queue_id) {
-            return true;
-        }
+    pub fn allows(&self, reader: &Reader<'_, C>, topic: &str, queue_id: i32, offset: i64) -> bool {
         let reaches = |map: Option<&QueueMap<i64>>| {
             map.and_then(|map| map.get(topic, queue_id)).is_some_and(|&highest| offset <= highest)
         };
-        reader.with_key(|key| reaches(self.given.get(key))) || reaches(self.told.get(&channel))
+        offset <= self.recovered_max(topic, queue_id)
+            || reaches(self.told.get(&reader.channel))
+            // One address may have several clients: it stands for a client only while that is unknown.
+            || reaches(self.given.get(&reader.by_client().unwrap_or_else(|| reader.by_address())))
     }
 
-    /// `reader` was given `next_offset` as the place to go on from, or it was accepted as its committed offset.
-    pub fn give(&mut self, reader: &Reader<'_>, topic: &str, queue_id: i32, next_offset: i64) {
+    /// `reader` was given `next_offset` as the place to go on from.
+    pub fn give(&mut self, reader: &Reader<'_, C>, topic: &str, queue_id: i32, next_offset: i64) {
         if next_offset <= self.recovered_max(topic, queue_id) {
             return;
         }
-        reader.with_key(|key| {
-            if !self.given.contains_key(key) {
-                self.given.insert(key.to_owned(), QueueMap::default());
-            }
-            let map = self.given.get_mut(key).expect("the reader is there: it was inserted above if it was missing");
-            raise(map, topic, queue_id, next_offset);
-        });
+        // A pull at the tail gives one more each time: as long as the connection lasts, this is the only map that counts.
+        raise(self.told.entry(reader.channel).or_default(), topic, queue_id, next_offset);
+        if self.given.len() >= READERS_MAX {
+            self.given.clear();
+        }
+        for key in std::iter::once(reader.by_address()).chain(reader.by_client()) {
+            raise(self.given.entry(key).or_default(), topic, queue_id, next_offset);
+        }
     }
 
     /// The peer of `channel` was told `offset` when it asked about the queue.
@@ -154,44 +169,59 @@ mod tests {
 
     const TOPIC: &str = "TopicZ";
 
+    fn reader<'a>(channel: u8, group: &'a str, host: u8, client_id: Option<&'a str>) -> Reader<'a, u8> {
+        Reader { channel, group, address: [10, 0, 0, host].into(), client_id }
+    }
+
     #[test]
     fn a_left_over_of_the_previous_life_is_told_from_an_honest_offset() {
         let mut horizon = ReadHorizon::new([(TOPIC, 0, 3)]);
-        let group = Reader::Group("cz1");
-        assert!(horizon.allows(&group, 1, TOPIC, 0, 3));
-        assert!(!horizon.allows(&group, 1, TOPIC, 0, 5));
-        horizon.give(&group, TOPIC, 0, 5);
-        assert!(horizon.allows(&group, 1, TOPIC, 0, 5));
-        assert!(!horizon.allows(&Reader::Group("other"), 1, TOPIC, 0, 5));
-        assert!(!horizon.allows(&group, 1, TOPIC, 1, 1), "a queue that was not recovered starts at 0");
+        let one = reader(1, "cz1", 1, None);
+        assert!(horizon.allows(&one, TOPIC, 0, 3));
+        assert!(!horizon.allows(&one, TOPIC, 0, 5));
+        horizon.give(&one, TOPIC, 0, 5);
+        assert!(horizon.allows(&one, TOPIC, 0, 5));
+        assert!(!horizon.allows(&reader(2, "other", 1, None), TOPIC, 0, 5));
+        assert!(!horizon.allows(&one, TOPIC, 1, 1), "a queue that was not recovered starts at 0");
     }
 
     #[test]
     fn what_was_told_on_a_connection_counts_there_until_it_ends() {
         let mut horizon = ReadHorizon::new([(TOPIC, 0, 3)]);
-        let group = Reader::Group("new");
         horizon.tell(7, TOPIC, 0, 9);
-        assert!(horizon.allows(&group, 7, TOPIC, 0, 9));
-        assert!(!horizon.allows(&group, 8, TOPIC, 0, 9));
+        assert!(horizon.allows(&reader(7, "new", 1, None), TOPIC, 0, 9));
+        assert!(!horizon.allows(&reader(8, "new", 1, None), TOPIC, 0, 9));
         horizon.forget_channel(7);
-        assert!(!horizon.allows(&group, 7, TOPIC, 0, 9));
+        assert!(!horizon.allows(&reader(7, "new", 1, None), TOPIC, 0, 9));
     }
 
     #[test]
-    fn clients_of_a_broadcasting_group_are_told_apart() {
+    fn what_one_member_was_given_is_no_honest_offset_of_another() {
         let mut horizon = ReadHorizon::new([(TOPIC, 0, 3)]);
-        horizon.give(&Reader::Client("b", "one"), TOPIC, 0, 6);
-        assert!(horizon.allows(&Reader::Client("b", "one"), 1, TOPIC, 0, 6));
-        assert!(!horizon.allows(&Reader::Client("b", "two"), 1, TOPIC, 0, 6));
+        horizon.give(&reader(1, "g", 1, Some("one")), TOPIC, 0, 40);
+        for other in [reader(2, "g", 2, None), reader(2, "g", 2, Some("two")), reader(2, "g", 1, Some("two"))] {
+            assert!(!horizon.allows(&other, TOPIC, 0, 5), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn an_honest_reader_keeps_its_place_when_its_connection_breaks() {
+        let mut horizon = ReadHorizon::new([(TOPIC, 0, 3)]);
+        horizon.give(&reader(1, "g", 1, Some("one")), TOPIC, 0, 40);
+        horizon.forget_channel(1);
+        // Before its first heartbeat on the new connection, and after it.
+        assert!(horizon.allows(&reader(2, "g", 1, None), TOPIC, 0, 40));
+        assert!(horizon.allows(&reader(2, "g", 1, Some("one")), TOPIC, 0, 40));
     }
 
     #[test]
     fn a_deleted_topic_starts_at_zero() {
         let mut horizon = ReadHorizon::new([(TOPIC, 0, 3)]);
-        horizon.give(&Reader::Group("g"), TOPIC, 0, 6);
+        let one = reader(1, "g", 1, None);
+        horizon.give(&one, TOPIC, 0, 6);
         horizon.forget_topic(TOPIC);
-        assert!(!horizon.allows(&Reader::Group("g"), 1, TOPIC, 0, 1));
-        assert!(horizon.allows(&Reader::Group("g"), 1, TOPIC, 0, 0));
+        assert!(!horizon.allows(&one, TOPIC, 0, 1));
+        assert!(horizon.allows(&one, TOPIC, 0, 0));
     }
 
     /// What happens to one queue after a restart.
@@ -236,9 +266,11 @@ mod tests {
             let mut seen: [Vec<i64>; 3] = Default::default();
             let pull = |horizon: &mut ReadHorizon<u8>, who: usize, position: &mut [i64; 3], of_this_life: &mut [bool; 3],
                             committed: &[i64; 3], seen: &mut [Vec<i64>; 3], max: i64| {
-                let reader = Reader::Group(names[who]);
+                let reader = reader(0, names[who], 1, Some(names[who]));
+                // Connections come and go.
+                horizon.forget_channel(0);
                 let at = position[who];
-                if horizon.allows(&reader, 0, TOPIC, 0, at) {
+                if horizon.allows(&reader, TOPIC, 0, at) {
                     if at < max {
                         seen[who].push(at);
                         position[who] = at + 1;
@@ -263,9 +295,8 @@ mod tests {
                         of_this_life[who] = true;
                     }
                     Step::Commit(who) => {
-                        if horizon.allows(&Reader::Group(names[who]), 0, TOPIC, 0, position[who]) {
+                        if horizon.allows(&reader(0, names[who], 1, Some(names[who])), TOPIC, 0, position[who]) {
                             committed[who] = position[who];
-                            horizon.give(&Reader::Group(names[who]), TOPIC, 0, position[who]);
                         }
                     }
                 }
