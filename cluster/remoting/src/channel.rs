@@ -107,6 +107,8 @@ struct State {
 
 /// What the connection's task has to know after a look at the shared state.
 pub(crate) struct Orders {
+    /// Not all that is queued could be taken.
+    pub more: bool,
     pub timeout_earliest: Option<Instant>,
     pub ending: Option<Ending>,
 }
@@ -162,7 +164,8 @@ impl Shared {
             outgoing.take_from(&mut state.outgoing);
         }
         let has_room = state.outgoing.bytes() <= self.limits.queued_bytes_high;
-        let orders = Orders { timeout_earliest: state.timeout_earliest, ending: state.ending.clone() };
+        let more = state.outgoing.bytes() > 0;
+        let orders = Orders { more, timeout_earliest: state.timeout_earliest, ending: state.ending.clone() };
         drop(state);
         if was_full && has_room {
             self.room.notify_waiters();

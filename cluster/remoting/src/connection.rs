@@ -117,27 +117,25 @@ impl<H: RequestHandler + ?Sized> Connection<H> {
         // Before the first look at what others have queued, or a wake-up could be lost.
         self.channel.shared.task.register(context.waker());
         loop {
-            let mut orders = self.channel.shared.collect(&mut self.outgoing);
+            let orders = self.channel.shared.collect(&mut self.outgoing);
             self.poll_handlers(context);
-            let ending = orders.ending.as_ref();
-            let read = match ending {
-                None if self.may_read() => self.poll_read(context),
-                _ => Ok(false),
-            };
-            let progress = match read.and_then(|read| Ok(self.poll_write(context)? || read)) {
+            let may_read = orders.ending.is_none() && self.may_read();
+            let read = if may_read { self.poll_read(context) } else { Ok(false) };
+            let (read, wrote) = match read.and_then(|read| Ok((read, self.poll_write(context)?))) {
                 Ok(progress) => progress,
                 Err(reason) => return Poll::Ready(reason),
             };
-            if let Some(ending) = ending {
+            // What was read may be followed by more; what was written made room for what was held back.
+            if read || (wrote && (orders.more || !may_read)) {
+                continue;
+            }
+            if let Some(ending) = &orders.ending {
                 let handled = !ending.wait_for_handlers || self.in_flight.is_empty();
-                if handled && self.outgoing.bytes() == 0 && !progress {
+                if handled && self.outgoing.bytes() == 0 {
                     return Poll::Ready(ending.reason.clone());
                 }
             }
-            if progress {
-                continue;
-            }
-            match self.poll_timer(context, &mut orders) {
+            match self.poll_timer(context, &orders) {
                 Poll::Ready(None) => {}
                 Poll::Ready(Some(reason)) => return Poll::Ready(reason),
                 Poll::Pending => return Poll::Pending,
@@ -239,7 +237,7 @@ impl<H: RequestHandler + ?Sized> Connection<H> {
     }
 
     /// Pending: nothing is due. Ready: time has passed, look again, or end for this reason.
-    fn poll_timer(&mut self, context: &mut Context<'_>, orders: &mut Orders) -> Poll<Option<CloseReason>> {
+    fn poll_timer(&mut self, context: &mut Context<'_>, orders: &Orders) -> Poll<Option<CloseReason>> {
         let limits = self.channel.shared.limits;
         let mut next = self.active_at + limits.idle;
         if let Some(timeout) = orders.timeout_earliest {
