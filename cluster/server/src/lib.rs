@@ -3,6 +3,7 @@
 //! The binaries are `mqnamesrv`, `mqbroker` and `mqadmin` (feature `real`).
 #![deny(missing_docs)]
 
+pub mod admin;
 pub mod logging;
 #[cfg(feature = "real")]
 pub mod program;

@@ -1,0 +1,114 @@
+//! `mqadmin`'s commands: what an operator asks of name servers and brokers, under RocketMQ's names and options.
+//!
+//! Each command is a struct of its options with a `run` that gives the text to print; one file for each family. They speak
+//! remoting directly, so that what they show is what the servers said. Times are shown in UTC.
+
+mod broker;
+mod group;
+mod message;
+mod session;
+mod text;
+mod topic;
+
+use clap::{Parser, Subcommand};
+
+pub use session::{AdminError, Session};
+
+/// The command line of `mqadmin`.
+#[derive(Debug, Parser)]
+#[command(name = "mqadmin", version, about = "Administers a cluster", disable_help_subcommand = true)]
+pub struct CommandLine {
+    /// The name servers, host:port, several separated by semicolons; or the environment variable NAMESRV_ADDR.
+    #[arg(short = 'n', long = "namesrvAddr", value_name = "ADDRESSES", global = true)]
+    pub namesrv_addr: Option<String>,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+#[command(rename_all = "camelCase")]
+pub enum Command {
+    /// Create a topic, or change it
+    UpdateTopic(topic::UpdateTopic),
+    /// Delete a topic from the brokers and the name servers
+    DeleteTopic(topic::DeleteTopic),
+    /// List all topics
+    TopicList(topic::TopicList),
+    /// Show where a topic is
+    TopicRoute(topic::TopicRoute),
+    /// Show a topic's queues and their offsets
+    TopicStatus(topic::TopicStatus),
+    /// List all clusters and their brokers
+    ClusterList(broker::ClusterList),
+    /// Show a broker's figures
+    BrokerStatus(broker::BrokerStatus),
+    /// Show a broker's settings
+    GetBrokerConfig(broker::GetBrokerConfig),
+    /// Change a setting of running brokers
+    UpdateBrokerConfig(broker::UpdateBrokerConfig),
+    /// Take the write permission from all topics of a broker
+    WipeWritePerm(broker::WipeWritePerm),
+    /// Give the write permission back to all topics of a broker
+    AddWritePerm(broker::AddWritePerm),
+    /// Create a consumer group, or change it
+    UpdateSubGroup(group::UpdateSubGroup),
+    /// Show how far consumer groups are
+    ConsumerProgress(group::ConsumerProgress),
+    /// Set a consumer group back or forward to a time
+    ResetOffsetByTime(group::ResetOffsetByTime),
+    /// Show a message by its offset message id
+    QueryMsgById(message::QueryMsgById),
+    /// Send a message
+    SendMessage(message::SendMessage),
+    /// Show the messages of a topic
+    ConsumeMessage(message::ConsumeMessage),
+}
+
+impl Command {
+    /// Does it; gives what to print.
+    ///
+    /// # Errors
+    /// A server does not answer, or refuses.
+    pub async fn run(&self, session: &Session) -> Result<String, AdminError> {
+        match self {
+            Self::UpdateTopic(command) => command.run(session).await,
+            Self::DeleteTopic(command) => command.run(session).await,
+            Self::TopicList(command) => command.run(session).await,
+            Self::TopicRoute(command) => command.run(session).await,
+            Self::TopicStatus(command) => command.run(session).await,
+            Self::ClusterList(command) => command.run(session).await,
+            Self::BrokerStatus(command) => command.run(session).await,
+            Self::GetBrokerConfig(command) => command.run(session).await,
+            Self::UpdateBrokerConfig(command) => command.run(session).await,
+            Self::WipeWritePerm(command) => command.run(session).await,
+            Self::AddWritePerm(command) => command.run(session).await,
+            Self::UpdateSubGroup(command) => command.run(session).await,
+            Self::ConsumerProgress(command) => command.run(session).await,
+            Self::ResetOffsetByTime(command) => command.run(session).await,
+            Self::QueryMsgById(command) => command.run(session).await,
+            Self::SendMessage(command) => command.run(session).await,
+            Self::ConsumeMessage(command) => command.run(session).await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent_and_has_rocketmqs_names() {
+        let command = CommandLine::command();
+        command.clone().debug_assert();
+        let names: Vec<_> = command.get_subcommands().map(clap::Command::get_name).collect();
+        for name in
+            ["updateTopic", "consumerProgress", "resetOffsetByTime", "queryMsgById", "getBrokerConfig", "wipeWritePerm"]
+        {
+            assert!(names.contains(&name), "{name}");
+        }
+    }
+}
