@@ -20,9 +20,9 @@ fn main() {
     idle.workload.messages_per_second = 0;
     println!("{:<44} {:>12} {:>12} {:>22}", "single-master", "CPU ms", "min … max", "simulated s per CPU s");
     for (name, scenario, flush, fault) in [
-        ("300 msg/s, async flush, no fault", &standard, Flush::Async, FaultKind::None),
-        ("300 msg/s, async flush, power loss", &standard, Flush::Async, FaultKind::PowerLoss),
-        ("300 msg/s, sync flush, no fault", &standard, Flush::Sync, FaultKind::None),
+        ("250 msg/s, async flush, no fault", &standard, Flush::Async, FaultKind::None),
+        ("250 msg/s, async flush, power loss", &standard, Flush::Async, FaultKind::PowerLoss),
+        ("250 msg/s, sync flush, no fault", &standard, Flush::Sync, FaultKind::None),
         ("idle, async flush", &idle, Flush::Async, FaultKind::None),
     ] {
         let mut scenario: Scenario = scenario.clone();
