@@ -252,3 +252,48 @@ fn a_drive_that_lost_what_it_had_flushed_is_told_of() {
             .await;
     });
 }
+
+#[test]
+fn a_crash_during_recovery_is_recovered_from() {
+    async fn put_in_four_queues(store: &store::MessageStore, range: std::ops::Range<usize>) {
+        for number in range {
+            for queue_id in 0..4 {
+                put(store, "TopicA", queue_id, format!("body{number}")).await;
+            }
+        }
+    }
+    for seed in 0..60 {
+        on_machine(seed, |machine| async move {
+            machine
+                .run(|| async {
+                    let store = open(&small_config()).await;
+                    put_in_four_queues(&store, 0..20).await;
+                    sleep(Duration::from_secs(10)).await;
+                    put_in_four_queues(&store, 20..40).await;
+                    store.flush().await.unwrap();
+                    // The checkpoint claims units that are gone: the whole log has to be dispatched again.
+                    for file in disk::read_dir("/store/consumequeue/TopicA/0").await.unwrap().iter().skip(1) {
+                        disk::remove_file(&format!("/store/consumequeue/TopicA/0/{}", file.name)).await.unwrap();
+                    }
+                    disk::sync_dir("/store/consumequeue/TopicA/0").await.unwrap();
+                })
+                .await;
+            for crash in [Crash::Power, Crash::Process, Crash::Power] {
+                machine.start(|| async {
+                    let _store = open(&small_config()).await;
+                    std::future::pending::<()>().await;
+                });
+                machine.sleep(Duration::from_micros(700 * seed)).await;
+                machine.crash(crash);
+            }
+            machine
+                .run(move || async move {
+                    let store = open(&small_config()).await;
+                    for queue_id in 0..4 {
+                        assert_eq!(all_bodies(&store, "TopicA", queue_id).await, numbered(0..40), "seed {seed}");
+                    }
+                })
+                .await;
+        });
+    }
+}
