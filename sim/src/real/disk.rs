@@ -186,7 +186,7 @@ impl File {
 /// # Errors
 /// As the operating system gives them.
 pub async fn create_dir_all(path: impl AsRef<Path>) -> io::Result<()> {
-    on_path(path, |path| fs::create_dir_all(path)).await
+    on_path(path, fs::create_dir_all).await
 }
 
 /// The entries of a directory, sorted by name. Names that are not UTF-8 are given with replacement characters.
@@ -215,7 +215,7 @@ pub async fn read_dir(path: impl AsRef<Path>) -> io::Result<Vec<DirEntry>> {
 /// # Errors
 /// As the operating system gives them.
 pub async fn remove_file(path: impl AsRef<Path>) -> io::Result<()> {
-    on_path(path, |path| fs::remove_file(path)).await
+    on_path(path, fs::remove_file).await
 }
 
 /// Removes a directory with all that is in it.
@@ -223,7 +223,7 @@ pub async fn remove_file(path: impl AsRef<Path>) -> io::Result<()> {
 /// # Errors
 /// As the operating system gives them.
 pub async fn remove_dir_all(path: impl AsRef<Path>) -> io::Result<()> {
-    on_path(path, |path| fs::remove_dir_all(path)).await
+    on_path(path, fs::remove_dir_all).await
 }
 
 /// Renames a file, replacing what had the new name.
@@ -256,7 +256,7 @@ pub async fn metadata(path: impl AsRef<Path>) -> io::Result<Metadata> {
 /// # Errors
 /// When that cannot be found out.
 pub async fn exists(path: impl AsRef<Path>) -> io::Result<bool> {
-    on_path(path, |path| fs::exists(path)).await
+    on_path(path, fs::exists).await
 }
 
 /// Makes the entries of a directory durable: what was created, renamed and removed in it.
@@ -272,7 +272,7 @@ pub async fn sync_dir(path: impl AsRef<Path>) -> io::Result<()> {
 /// # Errors
 /// As the operating system gives them.
 pub async fn read(path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
-    on_path(path, |path| fs::read(path)).await
+    on_path(path, fs::read).await
 }
 
 /// The room on the file system that holds `path`.
