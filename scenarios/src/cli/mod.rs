@@ -81,17 +81,31 @@ impl CliError {
     }
 }
 
+/// Says what is wrong with the arguments: in one line, or by the help where that was asked for or nothing was said.
+fn refuse(error: &clap::Error) -> Exit {
+    use clap::error::ErrorKind::{DisplayHelp, DisplayHelpOnMissingArgumentOrSubcommand, DisplayVersion};
+    match error.kind() {
+        DisplayHelp | DisplayVersion if error.print().is_ok() => Exit::Held,
+        DisplayHelp | DisplayVersion => Exit::Usage,
+        DisplayHelpOnMissingArgumentOrSubcommand => {
+            eprint!("{error}");
+            Exit::Usage
+        }
+        _ => {
+            let text = error.to_string();
+            let first = text.split("\n\n").next().unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ");
+            eprintln!("staticfire: {}; see --help", first.trim_start_matches("error: "));
+            Exit::Usage
+        }
+    }
+}
+
 /// Runs the command with the process's arguments.
 pub fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
-            // Help and version are not errors and go to standard output.
-            let asked_for = !error.use_stderr();
-            if error.print().is_err() {
-                return ExitCode::from(Exit::Usage.status());
-            }
-            return ExitCode::from(if asked_for { Exit::Held } else { Exit::Usage }.status());
+            return ExitCode::from(refuse(&error).status());
         }
     };
     let done = match arguments.command {
