@@ -12,6 +12,10 @@ use scenarios::{
     spec::{Flush, Mode, Scenario},
 };
 
+/// The allocator of the `staticfire` command.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const SEEDS: std::ops::Range<u64> = 1..12;
 
 fn main() {
@@ -20,9 +24,9 @@ fn main() {
     idle.workload.messages_per_second = 0;
     println!("{:<44} {:>12} {:>12} {:>22}", "single-master", "CPU ms", "min … max", "simulated s per CPU s");
     for (name, scenario, flush, fault) in [
-        ("250 msg/s, async flush, no fault", &standard, Flush::Async, FaultKind::None),
-        ("250 msg/s, async flush, power loss", &standard, Flush::Async, FaultKind::PowerLoss),
-        ("250 msg/s, sync flush, no fault", &standard, Flush::Sync, FaultKind::None),
+        ("200 msg/s, async flush, no fault", &standard, Flush::Async, FaultKind::None),
+        ("200 msg/s, async flush, power loss", &standard, Flush::Async, FaultKind::PowerLoss),
+        ("200 msg/s, sync flush, no fault", &standard, Flush::Sync, FaultKind::None),
         ("idle, async flush", &idle, Flush::Async, FaultKind::None),
     ] {
         let mut scenario: Scenario = scenario.clone();

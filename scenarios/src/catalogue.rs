@@ -27,7 +27,7 @@ pub fn standard(mode: Mode) -> Scenario {
         workload: Workload {
             topic: "StaticfireTopic".to_owned(),
             queues: 4,
-            messages_per_second: 250,
+            messages_per_second: 200,
             body_bytes: vec![64, 128, 256, 512, 512, 1024, 1024, 2048, 4000],
         },
         schedule: Schedule {

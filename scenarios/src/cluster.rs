@@ -16,6 +16,9 @@ const CLOCK_OFFSET_MS_MAX: u64 = 20;
 /// …and run fast or slow by up to this.
 const CLOCK_DRIFT_PPM_MAX: u64 = 50;
 
+/// What brokers keep of their log in memory.
+const TAIL_CACHE_BYTES: usize = 1 << 20;
+
 /// The hosts of a scenario.
 pub struct Hosts {
     pub name_servers: Vec<HostId>,
@@ -121,6 +124,8 @@ fn broker_config(scenario: &Scenario, name_servers: Vec<String>) -> BrokerConfig
         Flush::Async => FlushDiskType::AsyncFlush,
         Flush::Sync => FlushDiskType::SyncFlush,
     };
+    // Little memory for the tail, so that a consumer that falls behind reads from the disk.
+    store.tail_cache_max_bytes = TAIL_CACHE_BYTES;
     store.mapped_file_size_commit_log_bytes = settings.commit_log_file_bytes;
     store.mapped_file_size_consume_queue_bytes = settings.consume_queue_file_units * 20;
     store.flush_interval_commit_log_ms = settings.flush_interval_ms;

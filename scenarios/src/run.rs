@@ -101,6 +101,7 @@ async fn harness(world: World, scenario: Arc<Scenario>, plan: Plan) -> Vec<Event
     let operator = Operator::default();
     let hosts = cluster::build(&world, &scenario, &recorder, &operator);
     let schedule = scenario.schedule.clone();
+    recorder.note("built", summary(&scenario));
     boot(&world, &hosts.name_servers);
     world.sleep_until_ns(ms(200)).await;
     boot(&world, &hosts.brokers);
@@ -129,6 +130,23 @@ async fn harness(world: World, scenario: Arc<Scenario>, plan: Plan) -> Vec<Event
     operator.read_back().await;
     recorder.push(|at_ns| Event::End { at_ns });
     recorder.take()
+}
+
+/// What is built, for people.
+fn summary(scenario: &Scenario) -> String {
+    let Scenario { topology, workload, broker, .. } = scenario;
+    let several = |count: u16, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+    format!(
+        "{}, 1 broker ({} flush, log files of {} KiB), {}, {} in one group, 1 operator, each on a machine of its own; \
+         {} msg/s to {}",
+        several(topology.name_servers, "name server"),
+        scenario.flush,
+        broker.commit_log_file_bytes >> 10,
+        several(topology.producers, "producer"),
+        several(topology.consumers, "consumer"),
+        workload.messages_per_second,
+        several(workload.queues, "queue"),
+    )
 }
 
 fn ms(ms: u64) -> u64 {

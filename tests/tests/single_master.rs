@@ -19,7 +19,7 @@ fn held(flush: Flush, fault: FaultKind, seed: u64) -> RunRecord {
     let again = format!("cargo staticfire run single-master --flush {flush} --fault {fault} --seed {seed}");
     let record = outcome.unwrap_or_else(|panic| panic!("{panic}\n  again: {again}")).record;
     assert_eq!(record.verdict, Verdict::Held, "{}", reports::run_text(&record));
-    assert!(record.acked > 5_000, "a run under load, not an idle one:\n{}", reports::run_text(&record));
+    assert!(record.acked > 2_500, "a run under load, not an idle one:\n{}", reports::run_text(&record));
     record
 }
 
