@@ -282,10 +282,7 @@ pub async fn read(path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
 pub async fn usage(path: impl AsRef<Path>) -> io::Result<DiskUsage> {
     on_path(path, |path| {
         let stat = rustix::fs::statvfs(&path)?;
-        Ok(DiskUsage {
-            total_bytes: stat.f_blocks * stat.f_frsize,
-            available_bytes: stat.f_bavail * stat.f_frsize,
-        })
+        Ok(DiskUsage { total_bytes: stat.f_blocks * stat.f_frsize, available_bytes: stat.f_bavail * stat.f_frsize })
     })
     .await
 }

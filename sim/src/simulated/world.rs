@@ -452,9 +452,8 @@ impl World {
     }
 
     fn kill_tasks(&self, process: ProcessId) {
-        let node = kernel::with(|kernel| {
-            kernel.processes.iter().find(|(_, id)| **id == process).map(|(node, _)| *node)
-        });
+        let node =
+            kernel::with(|kernel| kernel.processes.iter().find(|(_, id)| **id == process).map(|(node, _)| *node));
         if let Some(node) = node {
             self.handle.kill(node);
         }
