@@ -15,6 +15,9 @@ from .report import require
 MESSAGE_MAGIC = 0xDAA3_20A7
 CODE_PULL_MESSAGE = 11
 PULL_FLAG_SUBSCRIPTION = 4
+TOPIC = "interop_damaged"
+COUNT = 40
+BODY_BYTES = 500
 
 
 def snapshot(store):
@@ -80,9 +83,11 @@ def records(file):
 
 
 def damage_a_body(store):
-    """Changes the body of a record of the last file, with others behind it: after a clean stop all of it was flushed."""
-    full = [file for file in sorted((store / "commitlog").iterdir()) if next(records(file), None)]
-    record = next(record for record in records(full[-1]) if record.body_length >= 16)
+    """Changes the body of the first of our own records, with the others behind it: after a clean stop all was flushed."""
+    files = sorted((store / "commitlog").iterdir())
+    ours = (record for file in files for record in records(file) if record.topic == TOPIC)
+    record = next((record for record in ours if record.body_length == BODY_BYTES), None)
+    require(record is not None, f"no record of {TOPIC} in {store / 'commitlog'}")
     with open(record.file, "r+b") as log:
         log.seek(record.body_at + record.body_length // 2)
         byte = log.read(1)
@@ -167,7 +172,11 @@ def silent_damage(cluster, report):
 
 def run(cluster, report):
     """The cluster's broker is stopped for it, and serves its untouched store afterwards."""
-    with report.check("damaged store: the broker stops, to copy its store"):
+    with report.check(f"damaged store: the broker takes {COUNT} messages and stops, to copy its store"):
+        with wire.Connection(cluster.broker.port) as connection:
+            for _ in range(COUNT):
+                header, _, _ = connection.ask(wire.send_request(TOPIC, os.urandom(BODY_BYTES)))
+                require(header["code"] == 0, f"code {header['code']}: {header.get('remark')}")
         cluster.broker.stop()
     refusals(cluster, report)
     silent_damage(cluster, report)

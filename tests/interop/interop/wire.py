@@ -7,6 +7,7 @@ import struct
 from .report import CheckFailed
 
 GET_ROUTEINFO_BY_TOPIC = 105
+SEND_MESSAGE_V2 = 310
 RESPONSE = 1
 SERIALIZE_JSON = 0
 SERIALIZE_ROCKETMQ = 1
@@ -26,6 +27,15 @@ def request(code, fields=None, body=b"", opaque=1, **header):
     if fields is not None:
         content["extFields"] = fields
     return frame(json.dumps(content, separators=(",", ":")).encode(), body)
+
+
+def send_request(topic, body):
+    """A send to queue 0 of a topic that is created by it if need be; not all of its values are strings."""
+    fields = {
+        "a": "raw", "b": topic, "c": "TBW102", "d": 4, "e": 0, "f": 0, "g": 1_700_000_000_000, "h": 0,
+        "i": "TAGS\x01A\x02", "j": 0, "k": False,
+    }  # fmt: skip
+    return request(SEND_MESSAGE_V2, fields, body, serializeTypeCurrentRPC="JSON")
 
 
 def binary_request(code, fields, opaque):

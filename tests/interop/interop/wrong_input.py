@@ -10,7 +10,6 @@ from . import wire
 from .report import require
 
 CODE_HEART_BEAT = 34
-CODE_SEND_MESSAGE_V2 = 310
 CODE_GET_BROKER_RUNTIME_INFO = 28
 CODE_GET_BROKER_CLUSTER_INFO = 106
 UNKNOWN_CODE = 9999
@@ -81,7 +80,7 @@ def answers(port, code):
 
 def missing_field(port):
     with wire.Connection(port) as connection:
-        header, _, _ = connection.ask(wire.request(CODE_SEND_MESSAGE_V2, {"a": "group"}, b"body"))
+        header, _, _ = connection.ask(wire.request(wire.SEND_MESSAGE_V2, {"a": "group"}, b"body"))
         require(header["code"] == SYSTEM_ERROR, f"code {header['code']} instead of 1 for a send without a topic")
         header, _, _ = connection.ask(wire.request(UNKNOWN_CODE, opaque=5))
         require(header["opaque"] == 5, "the channel did not answer afterwards")
@@ -103,12 +102,8 @@ def route_forms(port):
 
 def loose_values(port, topic):
     """ali-ons sends numbers and booleans where Java sends strings; Java adds serializeTypeCurrentRPC."""
-    fields = {
-        "a": "raw", "b": topic, "c": "TBW102", "d": 4, "e": 0, "f": 0, "g": 1_700_000_000_000, "h": 0, "i": "TAGS\x01A\x02",
-        "j": 0, "k": False,
-    }  # fmt: skip
     with wire.Connection(port) as connection:
-        header, _, _ = connection.ask(wire.request(CODE_SEND_MESSAGE_V2, fields, b"body", serializeTypeCurrentRPC="JSON"))
+        header, _, _ = connection.ask(wire.send_request(topic, b"body"))
         require(header["code"] == 0, f"code {header['code']}: {header.get('remark')}")
         answer = header["extFields"]
         require(len(answer.get("msgId", "")) == 32, f"msgId {answer.get('msgId')!r}")

@@ -1,4 +1,4 @@
-"""Settings that make no sense: `mqbroker` and `mqnamesrv` name the file, the line, the key and the value, and do not start."""
+"""Settings that make no sense: the servers name the file, the line, the key and the value, and do not start."""
 
 from . import servers
 from .report import require
