@@ -23,6 +23,7 @@ compile_error!(
      not run inside the workspace. For the deployable binaries use `--features real`."
 );
 
+mod file_types;
 #[cfg(feature = "real")]
 mod real;
 #[cfg(feature = "real")]

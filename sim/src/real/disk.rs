@@ -3,6 +3,8 @@
 //! Reads and writes go to the page cache and are done in place; what waits for the drive (`sync_*`, opening, directory
 //! operations) runs on the blocking pool.
 
+pub use crate::file_types::{DirEntry, DiskUsage, Metadata, OpenOptions};
+
 use super::task::blocking;
 use std::{
     fs, io,
@@ -16,64 +18,7 @@ use std::{
 #[derive(Clone, Debug)]
 pub struct File(Arc<fs::File>);
 
-/// How to open a file; see [`std::fs::OpenOptions`].
-#[derive(Clone, Debug, Default)]
-pub struct OpenOptions {
-    read: bool,
-    write: bool,
-    create: bool,
-    create_new: bool,
-    truncate: bool,
-}
-
-/// One entry of a directory.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct DirEntry {
-    pub name: String,
-    pub is_dir: bool,
-}
-
-/// What is known of a path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Metadata {
-    pub len: u64,
-    pub is_dir: bool,
-    /// Last modification, wall clock milliseconds since 1970.
-    pub modified_ms: i64,
-}
-
-/// The room on the file system that holds a path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DiskUsage {
-    pub total_bytes: u64,
-    pub available_bytes: u64,
-}
-
 impl OpenOptions {
-    pub fn new() -> OpenOptions {
-        OpenOptions::default()
-    }
-    pub fn read(&mut self, yes: bool) -> &mut OpenOptions {
-        self.read = yes;
-        self
-    }
-    pub fn write(&mut self, yes: bool) -> &mut OpenOptions {
-        self.write = yes;
-        self
-    }
-    pub fn create(&mut self, yes: bool) -> &mut OpenOptions {
-        self.create = yes;
-        self
-    }
-    pub fn create_new(&mut self, yes: bool) -> &mut OpenOptions {
-        self.create_new = yes;
-        self
-    }
-    pub fn truncate(&mut self, yes: bool) -> &mut OpenOptions {
-        self.truncate = yes;
-        self
-    }
-
     /// Opens the file at `path`.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! Open files, and the future of a call that takes time.
 
 use super::model::{Disk, DiskError, HandleId, OperationId, Request};
+pub use crate::file_types::OpenOptions;
 use crate::simulated::{
     core::{Core, ProcessId},
     kernel,
@@ -27,51 +28,7 @@ impl Drop for Opened {
     }
 }
 
-/// How to open a file; see [`std::fs::OpenOptions`].
-#[derive(Clone, Debug, Default)]
-pub struct OpenOptions {
-    pub(super) read: bool,
-    pub(super) write: bool,
-    pub(super) create: bool,
-    pub(super) create_new: bool,
-    pub(super) truncate: bool,
-}
-
 impl OpenOptions {
-    pub fn new() -> OpenOptions {
-        OpenOptions::default()
-    }
-
-    /// For reading.
-    pub fn read(&mut self, yes: bool) -> &mut OpenOptions {
-        self.read = yes;
-        self
-    }
-
-    /// For writing.
-    pub fn write(&mut self, yes: bool) -> &mut OpenOptions {
-        self.write = yes;
-        self
-    }
-
-    /// Creates the file if it is not there.
-    pub fn create(&mut self, yes: bool) -> &mut OpenOptions {
-        self.create = yes;
-        self
-    }
-
-    /// Creates the file, and fails if it is there.
-    pub fn create_new(&mut self, yes: bool) -> &mut OpenOptions {
-        self.create_new = yes;
-        self
-    }
-
-    /// Cuts the file to nothing.
-    pub fn truncate(&mut self, yes: bool) -> &mut OpenOptions {
-        self.truncate = yes;
-        self
-    }
-
     /// Opens the file at `path`.
     ///
     /// # Errors

@@ -5,31 +5,9 @@ use super::{
     file::{call, enter},
     model::Request,
 };
+pub use crate::file_types::{DirEntry, DiskUsage, Metadata};
 use crate::simulated::kernel;
 use std::{io, path::Path};
-
-/// One entry of a directory.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct DirEntry {
-    pub name: String,
-    pub is_dir: bool,
-}
-
-/// What is known of a path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Metadata {
-    pub len: u64,
-    pub is_dir: bool,
-    /// Last modification, wall clock milliseconds since 1970.
-    pub modified_ms: i64,
-}
-
-/// The room on the file system that holds a path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DiskUsage {
-    pub total_bytes: u64,
-    pub available_bytes: u64,
-}
 
 /// Creates a directory and its missing parents.
 ///
