@@ -114,7 +114,7 @@ fn child(dir: &Path, name: &str, words: &[String]) -> Result<(), CliError> {
         .args(words)
         .current_dir(dir)
         .env("HOME", dir)
-        .env("LANG", if name.len() % 2 == 0 { "C" } else { "de_DE.UTF-8" })
+        .env("LANG", if name.len().is_multiple_of(2) { "C" } else { "de_DE.UTF-8" })
         .env("STATICFIRE_META", "x".repeat(name.len() * 100))
         .output()
         .map_err(|error| failed(&error))?;

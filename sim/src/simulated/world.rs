@@ -186,6 +186,9 @@ where
             world.stop_all();
             driver.abort();
             madsim::time::sleep(Duration::from_millis(1)).await;
+            // Programs hold what the harness gave them, often this very world: break the circle, or none of it is freed.
+            let programs = std::mem::take(&mut *world.programs.lock().unwrap_or_else(PoisonError::into_inner));
+            drop(programs);
             let mut kernel = kernel::uninstall().expect("installed above");
             Finished {
                 value,

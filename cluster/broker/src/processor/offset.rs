@@ -55,7 +55,9 @@ pub(crate) async fn query(core: Arc<Core>, channel: Channel, request: RemotingCo
     };
     match offset {
         Some(offset) => {
-            lock(&core.horizon).tell(channel.id(), topic, *queue_id, offset);
+            core.with_reader(consumer_group, &channel, |reader| {
+                lock(&core.horizon).give(reader, topic, *queue_id, offset);
+            });
             Ok(success_with(&QueryConsumerOffsetResponseHeader { offset: Some(QueueOffset(offset)) }))
         }
         None => {

@@ -35,8 +35,17 @@ pub struct ReadHorizon<C> {
     /// By reader, both by address and by client id: the highest offset it was given, where that is beyond what was
     /// recovered.
     given: BTreeMap<String, QueueMap<i64>>,
-    /// By connection: the highest offset it was told or given.
-    told: BTreeMap<C, QueueMap<i64>>,
+    /// By connection: the highest offset that was told or given on it.
+    told: BTreeMap<C, Told>,
+}
+
+/// What was said on one connection. Clients of several groups may share it.
+#[derive(Debug, Default)]
+struct Told {
+    /// As an answer about a queue: the question did not say for which group.
+    to_anyone: QueueMap<i64>,
+    /// As the place to go on from, by group.
+    to_group: BTreeMap<String, QueueMap<i64>>,
 }
 
 /// Who reads: one client of a group, on one connection.
@@ -92,7 +101,9 @@ impl<C: Ord + Copy> ReadHorizon<C> {
             map.and_then(|map| map.get(topic, queue_id)).is_some_and(|&highest| offset <= highest)
         };
         offset <= self.recovered_max(topic, queue_id)
-            || reaches(self.told.get(&reader.channel))
+            || self.told.get(&reader.channel).is_some_and(|told| {
+                reaches(Some(&told.to_anyone)) || reaches(told.to_group.get(reader.group))
+            })
             // One address may have several clients: it stands for a client only while that is unknown.
             || reaches(self.given.get(&reader.by_client().unwrap_or_else(|| reader.by_address())))
     }
@@ -103,7 +114,12 @@ impl<C: Ord + Copy> ReadHorizon<C> {
             return;
         }
         // A pull at the tail gives one more each time: as long as the connection lasts, this is the only map that counts.
-        raise(self.told.entry(reader.channel).or_default(), topic, queue_id, next_offset);
+        let to_group = &mut self.told.entry(reader.channel).or_default().to_group;
+        if !to_group.contains_key(reader.group) {
+            to_group.insert(reader.group.to_owned(), QueueMap::default());
+        }
+        let map = to_group.get_mut(reader.group).expect("it is there: it was inserted above if it was missing");
+        raise(map, topic, queue_id, next_offset);
         if self.given.len() >= READERS_MAX {
             self.given.clear();
         }
@@ -115,7 +131,7 @@ impl<C: Ord + Copy> ReadHorizon<C> {
     /// The peer of `channel` was told `offset` when it asked about the queue.
     pub fn tell(&mut self, channel: C, topic: &str, queue_id: i32, offset: i64) {
         if offset > self.recovered_max(topic, queue_id) {
-            raise(self.told.entry(channel).or_default(), topic, queue_id, offset);
+            raise(&mut self.told.entry(channel).or_default().to_anyone, topic, queue_id, offset);
         }
     }
 
@@ -127,11 +143,16 @@ impl<C: Ord + Copy> ReadHorizon<C> {
     /// A topic was deleted: if it comes again, its queues start at 0.
     pub fn forget_topic(&mut self, topic: &str) {
         self.recovered_max.remove_topic(topic);
-        for map in self.given.values_mut().chain(self.told.values_mut()) {
+        for told in self.told.values_mut() {
+            told.to_anyone.remove_topic(topic);
+            for map in told.to_group.values_mut() {
+                map.remove_topic(topic);
+            }
+        }
+        for map in self.given.values_mut() {
             map.remove_topic(topic);
         }
         self.given.retain(|_, map| !map.is_empty());
-        self.told.retain(|_, map| !map.is_empty());
     }
 }
 
@@ -202,6 +223,13 @@ mod tests {
         for other in [reader(2, "g", 2, None), reader(2, "g", 2, Some("two")), reader(2, "g", 1, Some("two"))] {
             assert!(!horizon.allows(&other, TOPIC, 0, 5), "{other:?}");
         }
+    }
+
+    #[test]
+    fn groups_that_share_a_connection_are_told_apart() {
+        let mut horizon = ReadHorizon::new([(TOPIC, 0, 3)]);
+        horizon.give(&reader(1, "g", 1, Some("one")), TOPIC, 0, 40);
+        assert!(!horizon.allows(&reader(1, "h", 1, Some("one")), TOPIC, 0, 5));
     }
 
     #[test]
