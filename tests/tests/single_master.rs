@@ -84,6 +84,18 @@ fn a_power_loss_with_async_flush_loses_what_came_since_the_last_flush() {
     }
 }
 
+/// After the restart another member of the group had the queue for a moment and was given messages beyond the place at which
+/// the first one stood from before the power loss; the first one was then let go on from there, and skipped a message.
+#[test]
+fn regression_seed_2_a_left_over_offset_skips_an_acknowledged_message() {
+    let mut scenario = catalogue::standard(Mode::SingleMaster);
+    (scenario.flush, scenario.fault) = (Flush::Async, FaultKind::PowerLoss);
+    scenario.workload.messages_per_second = 300;
+    scenario.workload.body_bytes = vec![64, 128, 256, 512, 512, 1024, 1024, 2048, 4096];
+    let record = run(&scenario, &RunOptions { seed: 2, keep_trace: false }).expect("nothing panics").record;
+    assert_eq!((record.verdict, record.undelivered), (Verdict::Held, 0), "{}", reports::run_text(&record));
+}
+
 #[test]
 fn an_os_crash_with_async_flush_loses_what_came_since_the_last_flush() {
     let records = each(Flush::Async, FaultKind::OsCrash);
