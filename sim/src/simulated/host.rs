@@ -36,7 +36,10 @@ pub(super) struct Host {
     pub address: Ipv4Addr,
     pub clock: ClockSpec,
     pub state: HostState,
+    /// Counts the processes that were started.
     pub incarnation: u32,
+    /// Counts the boots of the machine itself.
+    pub machine_boots: u32,
     /// Has the running process been asked to terminate, and who waits for that.
     pub terminate: bool,
     pub terminate_wakers: Vec<Waker>,

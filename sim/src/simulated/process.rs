@@ -11,3 +11,14 @@ pub fn id() -> u32 {
         300 + (key.index(u64::from(process.incarnation)).u64() % 32_000) as u32
     })
 }
+
+/// Tells one boot of the machine from another: a new one after an OS crash or a power loss, the same one after a process
+/// was killed.
+pub fn boot_id() -> String {
+    let process = kernel::current_process();
+    kernel::with(|kernel| {
+        let boots = kernel.host(process.host).machine_boots;
+        let key = kernel.core.key().derive("boot-id").index(u64::from(process.host.0)).index(u64::from(boots));
+        format!("{:016x}", key.u64())
+    })
+}

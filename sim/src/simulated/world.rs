@@ -265,6 +265,7 @@ impl World {
                 clock: spec.clock,
                 state: HostState::Off,
                 incarnation: 0,
+                machine_boots: 0,
                 terminate: false,
                 terminate_wakers: Vec::new(),
             });
@@ -283,6 +284,7 @@ impl World {
         let name = kernel::with(|kernel| {
             assert!(kernel.host(host).state != HostState::Running, "{host:?} runs already");
             if kernel.host(host).state == HostState::Off {
+                kernel.host(host).machine_boots += 1;
                 let (net, core) = kernel.net_core();
                 net.on_host_up(core, host);
             }
