@@ -11,6 +11,9 @@ mod text;
 
 pub use cells::{Cell, CellKey, Cells};
 pub use interval::{Interval, clopper_pearson_95};
-pub use record::{Build, DuplicateCauses, Finding, LossPromise, RunRecord, TimelineEntry, Verdict};
+pub use record::{
+    Availability, BrokerAvailability, Build, DuplicateCauses, Finding, LossPromise, RunRecord, TimelineEntry, Verdict,
+    run_command,
+};
 pub use run_text::run_text;
 pub use text::{count, duration_ms};

@@ -2,7 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 /// Everything that a run leaves for reports. All but `wall_ms` is a function of scenario, seed and build.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -13,9 +13,18 @@ pub struct RunRecord {
     pub mode: String,
     /// `async` or `sync`.
     pub flush: String,
+    /// Whose behaviour the brokers have: `hardened`, or a version of Apache's such as `apache-4.9.8`.
+    #[serde(default = "hardened")]
+    pub profile: String,
+    /// Single quirks that were added (`+name`) or taken away (`-name`).
+    #[serde(default)]
+    pub quirks: Vec<String>,
     /// The class of faults, or `plan` for a plan of the user's own.
     pub fault: String,
     pub seed: u64,
+    /// What was set beyond the scenario of the catalogue, each as `key=value`: the words for `--set`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub settings: Vec<String>,
     pub build: Build,
     /// The digest of every step of the simulation: 16 hexadecimal digits.
     pub trace_hash: String,
@@ -52,10 +61,22 @@ pub struct RunRecord {
     pub corruptions: u64,
     pub order_violations: u64,
     pub offset_violations: u64,
+    /// Places of a log at which two replicas hold different messages.
+    #[serde(default)]
+    pub divergences: u64,
+    /// Messages that stand in their queue again after they had been gone from it.
+    #[serde(default)]
+    pub resurrections: u64,
+    /// Of the lost ones: stored, acknowledged, and passed over by the consumer group.
+    #[serde(default)]
+    pub skipped: u64,
     /// How long before the fault the oldest lost message had been acknowledged, in ms; 0 when nothing was lost.
     pub oldest_lost_ms: u64,
     /// The longest time without a successful send while there was load.
     pub unavailable_ms: u64,
+    /// The same by broker.
+    #[serde(default)]
+    pub availability: Availability,
     /// What the mode promises under this fault, in words.
     pub promise: String,
     pub promise_loss: LossPromise,
@@ -70,6 +91,10 @@ pub struct RunRecord {
     pub spec: serde_json::Value,
     /// The fault plan that was carried out.
     pub plan: serde_json::Value,
+}
+
+fn hardened() -> String {
+    "hardened".to_owned()
 }
 
 /// Which program made a record.
@@ -87,6 +112,22 @@ pub struct DuplicateCauses {
     pub redelivered: u64,
     /// Stored more than once: the producer sent again after an unknown outcome.
     pub resent: u64,
+}
+
+/// How long which part of the cluster gave no service while there was load.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Availability {
+    /// By broker name: a master and its slaves share one, and serve the same queues.
+    pub brokers: BTreeMap<String, BrokerAvailability>,
+}
+
+/// How long the queues of one broker name gave no service while there was load.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct BrokerAvailability {
+    /// The longest time without a successful send to one of its queues.
+    pub longest_without_send_ms: u64,
+    /// The longest time without a delivery from one of its queues.
+    pub longest_without_delivery_ms: u64,
 }
 
 /// How many acknowledged messages a mode may lose under a fault.
@@ -140,18 +181,47 @@ impl fmt::Display for Verdict {
 }
 
 impl RunRecord {
-    /// The command that runs this again, from the root of the repository. What was set beyond the catalogue's scenario is
-    /// in `run.json` only, which `replay` takes.
+    /// The command that runs this again, from the root of the repository. A plan of the user's own is in `run.json` only,
+    /// which `replay` takes.
     pub fn command(&self) -> String {
-        format!(
-            "cargo staticfire run {} --flush {} --fault {} --seed {}",
-            self.scenario, self.flush, self.fault, self.seed
-        )
+        run_command(&self.scenario, &self.flush, &self.fault, self.seed, &self.settings)
     }
 
     /// The record without what differs between two runs of the same seed.
     pub fn without_wall_time(mut self) -> RunRecord {
         self.wall_ms = 0;
         self
+    }
+}
+
+/// The command that runs a scenario of the catalogue with these settings, each a `key=value`, from the root of the
+/// repository.
+pub fn run_command(scenario: &str, flush: &str, fault: &str, seed: u64, settings: &[String]) -> String {
+    let mut command = format!("cargo staticfire run {scenario} --flush {flush} --fault {fault} --seed {seed}");
+    for setting in settings {
+        command.push_str(" --set ");
+        command.push_str(&quoted(setting));
+    }
+    command
+}
+
+/// A word as a POSIX shell takes it, in quotes only where it needs them.
+fn quoted(word: &str) -> String {
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "_-./=+:,%@".contains(letter);
+    if word.chars().all(is_plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_can_be_pasted_into_a_shell() {
+        let settings = ["workload.queues=8", "workload.body_bytes=[64, 128]", "about=it's"].map(str::to_owned);
+        assert_eq!(
+            run_command("single-master", "sync", "os-crash+power-loss", 7, &settings),
+            "cargo staticfire run single-master --flush sync --fault os-crash+power-loss --seed 7 \
+             --set workload.queues=8 --set 'workload.body_bytes=[64, 128]' --set 'about=it'\\''s'"
+        );
     }
 }

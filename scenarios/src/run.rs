@@ -19,12 +19,13 @@ use crate::{
     oracle::loss::LostMessage,
     promise,
     recorder::Recorder,
+    settings,
     spec::{BROKER, Scenario},
     verdict,
     workload::Operator,
 };
 use faults::{CrashKind, Direction, Effect, Plan};
-use reports::{Build, RunRecord};
+use reports::{Availability, Build, RunRecord};
 use sim::world::{CrashReport, HostId, HostState, SimulationSpec, TraceStep, World, simulate};
 use std::{
     sync::Arc,
@@ -243,6 +244,7 @@ fn record(scenario: &Scenario, plan: &Plan, history: &[Event]) -> RunRecord {
         flush: scenario.flush.name().to_owned(),
         fault: fault_name(scenario).to_owned(),
         seed: 0,
+        settings: settings::beyond_catalogue(scenario),
         build: Build {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             profile: if cfg!(debug_assertions) { "debug" } else { "release" }.to_owned(),
@@ -268,6 +270,7 @@ fn record(scenario: &Scenario, plan: &Plan, history: &[Event]) -> RunRecord {
         offset_violations: judgement.offsets.len() as u64,
         oldest_lost_ms: judged.oldest_lost_ms,
         unavailable_ms: judged.unavailable_ms,
+        availability: Availability::default(),
         promise: promise.to_string(),
         promise_loss: promise.loss,
         promise_source: promise.source.to_owned(),

@@ -73,6 +73,37 @@ pub fn set(scenario: &Scenario, setting: &str) -> Result<Scenario, SettingsError
     })
 }
 
+/// What a scenario sets beyond the one of the catalogue with its name, each as `key=value` for [`set`]. Flush, fault and plan
+/// have options of their own on the command line. Nothing for a scenario that is not of the catalogue.
+pub fn beyond_catalogue(scenario: &Scenario) -> Vec<String> {
+    let Some(base) = catalogue::find(&scenario.name) else { return Vec::new() };
+    let plain = |scenario: &Scenario| {
+        let scenario = Scenario { flush: base.flush, fault: base.fault, plan: None, ..scenario.clone() };
+        toml::Value::try_from(scenario).expect("a scenario is plain data")
+    };
+    let mut found = Vec::new();
+    differences("", &plain(&base), &plain(scenario), &mut found);
+    found
+}
+
+/// The fields of `changed` that `base` does not have with the same value.
+fn differences(path: &str, base: &toml::Value, changed: &toml::Value, found: &mut Vec<String>) {
+    match (base, changed) {
+        (toml::Value::Table(base), toml::Value::Table(changed)) => {
+            for (key, value) in changed {
+                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                match base.get(key) {
+                    Some(base) => differences(&path, base, value, found),
+                    None => found.push(format!("{path}={value}")),
+                }
+            }
+        }
+        _ if base == changed => {}
+        (_, toml::Value::String(text)) => found.push(format!("{path}={text}")),
+        _ => found.push(format!("{path}={changed}")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -88,6 +119,19 @@ mod tests {
         assert_eq!(changed.workload.messages_per_second, 25);
         assert_eq!(set(&standard(), "flush=sync").expect("text without quotes").flush, Flush::Sync);
         assert_eq!(set(&standard(), "workload.body_bytes=[64]").expect("a list").workload.body_bytes, [64]);
+    }
+
+    #[test]
+    fn what_was_set_beyond_the_catalogue_can_be_set_again() {
+        let settings =
+            ["workload.body_bytes=[64, 128]", "schedule.heal_ms=40000", "workload.topic=Other", "flush=sync"];
+        let changed = settings.iter().fold(standard(), |scenario, setting| set(&scenario, setting).expect("a field"));
+        let found = beyond_catalogue(&changed);
+        assert_eq!(found.len(), 3, "flush has an option of its own: {found:?}");
+        let mut again = found.iter().fold(standard(), |scenario, setting| set(&scenario, setting).expect("a field"));
+        again.flush = changed.flush;
+        assert_eq!(again, changed);
+        assert_eq!(beyond_catalogue(&standard()), Vec::<String>::new());
     }
 
     #[test]

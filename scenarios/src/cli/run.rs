@@ -68,10 +68,8 @@ fn default_out(scenario: &Scenario, seed: u64) -> PathBuf {
 
 /// The command that runs the scenario again.
 pub fn again(scenario: &Scenario, seed: u64) -> String {
-    format!(
-        "cargo staticfire run {} --flush {} --fault {} --seed {seed}",
-        scenario.name, scenario.flush, scenario.fault
-    )
+    let settings = settings::beyond_catalogue(scenario);
+    reports::run_command(&scenario.name, scenario.flush.name(), run::fault_name(scenario), seed, &settings)
 }
 
 /// Writes what a run leaves into `dir`.
