@@ -7,6 +7,7 @@
 mod client;
 mod config;
 mod connection;
+mod ha;
 mod heartbeat;
 mod message_queue;
 mod offset;
@@ -22,6 +23,7 @@ use serde::de::DeserializeOwned;
 pub use client::*;
 pub use config::*;
 pub use connection::*;
+pub use ha::*;
 pub use heartbeat::*;
 pub use message_queue::MessageQueue;
 pub use offset::*;
