@@ -1,18 +1,31 @@
-//! The few administrative questions that clients ask themselves (`MQAdminImpl`); `mqadmin` asks many more.
+//! What clients and operators ask name servers and brokers, and tell them to do (`MQAdminImpl`, `DefaultMQAdminExtImpl`);
+//! `mqadmin` asks many more.
+//!
+//! Questions about a queue go to its master, or to a slave while the master is away. Those that end in `_at` and `_from` go
+//! to the broker that is named, so that replicas can be compared.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use protocol::body::{ClusterInfo, MessageQueue, SubscriptionGroupConfig, TopicConfig, TopicRouteData};
+use futures_util::FutureExt;
+use futures_util::future::join_all;
+use protocol::body::{
+    ClusterInfo, MessageQueue, SUB_ALL, SubscriptionData, SubscriptionGroupConfig, TopicConfig, TopicRouteData,
+};
 use protocol::message::MessageExt;
 use protocol::message_id::decode_offset_message_id;
 use protocol::topic::{AUTO_CREATE_TOPIC_KEY, validate_topic};
 use protocol::{BrokerId, QueueOffset};
 
 use crate::config::ClientConfig;
+use crate::consumer::puller::{PullRequest, PullResult, Puller};
 use crate::error::ClientError;
 use crate::instance::ClientInstance;
 use crate::instance::factory::ClientFactory;
 use crate::lock::Lock;
+
+/// The group in whose name operators pull (`MixAll.TOOLS_CONSUMER_GROUP`): brokers ask no subscription of it.
+const TOOLS_CONSUMER_GROUP: &str = "TOOLS_CONSUMER";
 
 /// Asks name servers and brokers. It belongs to no group.
 pub struct Admin {
@@ -58,6 +71,23 @@ impl Admin {
         self.instance.api().create_topic(broker_addr, AUTO_CREATE_TOPIC_KEY, config).await
     }
 
+    /// Creates a topic on every master of a cluster that the name server knows, or changes it there (`updateTopic -c`). Gives
+    /// the masters' addresses; none if the cluster is not known. Those that come later do not have the topic.
+    ///
+    /// # Errors
+    /// As [`Admin::create_topic`]: of the first master that fails; those before it have the topic then.
+    pub async fn create_topic_in_cluster(
+        &self,
+        cluster_name: &str,
+        config: &TopicConfig,
+    ) -> Result<Vec<String>, ClientError> {
+        let masters = self.master_addrs(cluster_name).await?;
+        for addr in &masters {
+            self.create_topic(addr, config).await?;
+        }
+        Ok(masters)
+    }
+
     /// Creates a consumer group on the broker at `broker_addr`, or changes it there.
     ///
     /// # Errors
@@ -87,20 +117,71 @@ impl Admin {
         self.instance.api().cluster_info().await
     }
 
+    /// The addresses of a cluster's masters, in the order of their names (`fetchMasterAddrByClusterName`).
+    ///
+    /// # Errors
+    /// No name server can be asked.
+    pub async fn master_addrs(&self, cluster_name: &str) -> Result<Vec<String>, ClientError> {
+        let info = self.examine_cluster_info().await?;
+        let names = info.cluster_addr_table.get(cluster_name).into_iter().flatten();
+        let brokers = names.filter_map(|name| info.broker_addr_table.get(name));
+        Ok(brokers.filter_map(|broker| broker.broker_addrs.get(&BrokerId::MASTER)).cloned().collect())
+    }
+
+    /// The address of one broker, by name and id; `None` if the name server does not know it.
+    ///
+    /// # Errors
+    /// No name server can be asked.
+    pub async fn broker_addr(&self, broker_name: &str, id: BrokerId) -> Result<Option<String>, ClientError> {
+        let info = self.examine_cluster_info().await?;
+        Ok(info.broker_addr_table.get(broker_name).and_then(|broker| broker.broker_addrs.get(&id)).cloned())
+    }
+
+    /// What a broker tells of itself: its version, its figures, its state.
+    ///
+    /// # Errors
+    /// The broker cannot be asked.
+    pub async fn broker_runtime_stats(&self, broker_addr: &str) -> Result<BTreeMap<String, String>, ClientError> {
+        Ok(self.instance.api().broker_runtime_info(broker_addr).await?.table)
+    }
+
+    /// Takes the write permission from all topics of a broker name at every name server, so that producers leave it before
+    /// it is stopped. Gives each name server's answer: of how many topics.
+    ///
+    /// It is gone again when the broker registers topics that have changed, or comes back after it was away: name servers keep
+    /// it in memory only, and the broker does not know of it.
+    pub async fn wipe_write_perm_of_broker(&self, broker_name: &str) -> Vec<(String, Result<usize, ClientError>)> {
+        let name_servers = &self.instance.config().namesrv_addr;
+        let api = self.instance.api();
+        let asked = name_servers.iter().map(async |addr| (addr.clone(), api.wipe_write_perm(addr, broker_name).await));
+        join_all(asked).await
+    }
+
+    /// Gives the write permission back, see [`Admin::wipe_write_perm_of_broker`].
+    pub async fn add_write_perm_of_broker(&self, broker_name: &str) -> Vec<(String, Result<usize, ClientError>)> {
+        let name_servers = &self.instance.config().namesrv_addr;
+        let api = self.instance.api();
+        let asked = name_servers.iter().map(async |addr| (addr.clone(), api.add_write_perm(addr, broker_name).await));
+        join_all(asked).await
+    }
+
     /// The first message of a queue stored at or after a time, wall clock in ms.
     ///
     /// # Errors
-    /// The broker is not known or cannot be asked.
+    /// The broker is not known, or neither it nor a slave of it can be asked.
     pub async fn search_offset(&self, queue: &MessageQueue, timestamp_ms: i64) -> Result<QueueOffset, ClientError> {
-        self.instance.api().search_offset(&self.master(queue).await?, queue, timestamp_ms).await
+        let api = self.instance.api();
+        let ask = |addr: String| async move { api.search_offset(&addr, queue, timestamp_ms).await }.boxed();
+        Ok(self.instance.ask_replicas(queue, ask).await?.0)
     }
 
-    /// One past the last message of a queue.
+    /// One past the last message of a queue; of a slave if the master is away, which may not have all.
     ///
     /// # Errors
     /// As [`Admin::search_offset`].
     pub async fn max_offset(&self, queue: &MessageQueue) -> Result<QueueOffset, ClientError> {
-        self.instance.api().max_offset(&self.master(queue).await?, queue).await
+        let ask = |addr: String| async move { self.max_offset_at(&addr, queue).await }.boxed();
+        Ok(self.instance.ask_replicas(queue, ask).await?.0)
     }
 
     /// The first message of a queue.
@@ -108,7 +189,8 @@ impl Admin {
     /// # Errors
     /// As [`Admin::search_offset`].
     pub async fn min_offset(&self, queue: &MessageQueue) -> Result<QueueOffset, ClientError> {
-        self.instance.api().min_offset(&self.master(queue).await?, queue).await
+        let ask = |addr: String| async move { self.min_offset_at(&addr, queue).await }.boxed();
+        Ok(self.instance.ask_replicas(queue, ask).await?.0)
     }
 
     /// What a group has consumed of a queue, as its broker has stored it; `None` if nothing.
@@ -116,7 +198,86 @@ impl Admin {
     /// # Errors
     /// As [`Admin::search_offset`].
     pub async fn consumer_offset(&self, group: &str, queue: &MessageQueue) -> Result<Option<QueueOffset>, ClientError> {
-        self.instance.api().query_consumer_offset(&self.master(queue).await?, group, queue).await
+        let ask = |addr: String| async move { self.consumer_offset_at(&addr, group, queue).await }.boxed();
+        Ok(self.instance.ask_replicas(queue, ask).await?.0)
+    }
+
+    /// One past the last message of a queue on this broker, master or slave.
+    ///
+    /// # Errors
+    /// The broker cannot be asked.
+    pub async fn max_offset_at(&self, broker_addr: &str, queue: &MessageQueue) -> Result<QueueOffset, ClientError> {
+        self.instance.api().max_offset(broker_addr, queue).await
+    }
+
+    /// The first message of a queue on this broker, master or slave.
+    ///
+    /// # Errors
+    /// The broker cannot be asked.
+    pub async fn min_offset_at(&self, broker_addr: &str, queue: &MessageQueue) -> Result<QueueOffset, ClientError> {
+        self.instance.api().min_offset(broker_addr, queue).await
+    }
+
+    /// What a group has consumed of a queue, as this broker, master or slave, has stored it; `None` if nothing.
+    ///
+    /// # Errors
+    /// The broker cannot be asked.
+    pub async fn consumer_offset_at(
+        &self,
+        broker_addr: &str,
+        group: &str,
+        queue: &MessageQueue,
+    ) -> Result<Option<QueueOffset>, ClientError> {
+        self.instance.api().query_consumer_offset(broker_addr, group, queue).await
+    }
+
+    /// Pulls at most `max_nums` messages of a queue from this broker, master or slave, as `mqadmin` does: as the group
+    /// `TOOLS_CONSUMER`, without committing anything, and with an answer at once.
+    ///
+    /// ```no_run
+    /// # use client::{Admin, ClientError, MessageQueue, PullStatus, QueueOffset};
+    /// # async fn example(admin: &Admin, slave: &str, queue: &MessageQueue) -> Result<(), ClientError> {
+    /// let (mut next, end) = (admin.min_offset_at(slave, queue).await?, admin.max_offset_at(slave, queue).await?);
+    /// while next < end {
+    ///     let pulled = admin.pull_from(slave, queue, next, 32).await?;
+    ///     for message in &pulled.msg_found_list {
+    ///         println!("{} {}", message.queue_offset, message.msg_id);
+    ///     }
+    ///     if pulled.next_begin_offset <= next {
+    ///         break;
+    ///     }
+    ///     next = pulled.next_begin_offset;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// The broker cannot be asked, or refuses.
+    pub async fn pull_from(
+        &self,
+        broker_addr: &str,
+        queue: &MessageQueue,
+        offset: QueueOffset,
+        max_nums: i32,
+    ) -> Result<PullResult, ClientError> {
+        if max_nums < 1 {
+            return Err(ClientError::setting("max_nums", max_nums, "at least 1"));
+        }
+        let subscription = SubscriptionData::by_tags(queue.topic.as_str(), SUB_ALL, 0);
+        let request = PullRequest {
+            queue,
+            subscription: &subscription,
+            with_expression: true,
+            offset,
+            max_nums,
+            commit_offset: None,
+            suspend: None,
+            timeout: self.instance.config().mq_client_api_timeout,
+        };
+        let puller = Puller::new(Arc::clone(&self.instance), TOOLS_CONSUMER_GROUP);
+        // Nothing is committed, so the id of the broker does not matter.
+        Ok(puller.pull_from(broker_addr, BrokerId::MASTER, &request).await?.0)
     }
 
     /// The message that an offset message id names.
@@ -127,10 +288,6 @@ impl Admin {
         let (broker, offset) = decode_offset_message_id(offset_msg_id)
             .map_err(|_| ClientError::setting("offset_msg_id", offset_msg_id, "32 or 56 hexadecimal digits"))?;
         self.instance.api().view_message(&broker.to_string(), offset).await
-    }
-
-    async fn master(&self, queue: &MessageQueue) -> Result<String, ClientError> {
-        Ok(self.instance.subscribe_addr(queue, BrokerId::MASTER).await?.0)
     }
 }
 

@@ -111,6 +111,14 @@ pub enum ClientError {
         /// The broker's name.
         broker_name: String,
     },
+    /// A queue's master is away, and its slaves cannot know the answer.
+    #[error(
+        "the master of \"{broker_name}\" is away, and only it knows whether the group has consumed of its queues: it is waited for"
+    )]
+    MasterAway {
+        /// The broker's name.
+        broker_name: String,
+    },
     /// The peer could not be asked, or did not answer.
     #[error(transparent)]
     Remoting(#[from] RemotingError),

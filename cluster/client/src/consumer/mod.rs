@@ -13,5 +13,5 @@ pub mod allocate;
 mod offset_store;
 pub mod process_queue;
 pub mod pull;
-mod puller;
+pub(crate) mod puller;
 pub mod push;

@@ -9,9 +9,10 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use protocol::BrokerId;
-use protocol::QueueOffset;
+use futures_util::FutureExt;
+use futures_util::future::join_all;
 use protocol::body::{JsonBody, MessageQueue, OffsetSerializeWrapper};
+use protocol::{BrokerId, QueueOffset};
 use sim::disk;
 
 use crate::error::ClientError;
@@ -26,6 +27,14 @@ pub(super) struct OffsetStore {
     group: String,
     place: Place,
     table: Lock<BTreeMap<MessageQueue, QueueOffset>>,
+}
+
+/// What is stored of a queue.
+pub(super) struct StoredOffset {
+    /// `None` if nothing is.
+    pub(super) offset: Option<QueueOffset>,
+    /// Who was asked.
+    pub(super) by: BrokerId,
 }
 
 enum Place {
@@ -87,29 +96,26 @@ impl OffsetStore {
         self.table.lock().get(queue).copied()
     }
 
-    /// What is stored (`READ_FROM_STORE`); `None` if nothing is. A broker's answer is taken into the table.
-    pub(super) async fn read_store(&self, queue: &MessageQueue) -> Result<Option<QueueOffset>, ClientError> {
-        match &self.place {
-            Place::File(_) => Ok(self.read_memory(queue)),
-            Place::Brokers(instance) => {
-                let (addr, _) = instance.subscribe_addr(queue, BrokerId::MASTER).await?;
-                let offset = instance.api().query_consumer_offset(&addr, &self.group, queue).await?;
-                if let Some(offset) = offset {
-                    self.update(queue, offset, false);
-                }
-                Ok(offset)
-            }
+    /// What is stored (`READ_FROM_STORE`), and which broker says so: the master, or a slave in its place, which may lag. It is
+    /// taken into the table if nothing is known there; what this consumer knows is newer than what it has stored.
+    pub(super) async fn read_store(&self, queue: &MessageQueue) -> Result<StoredOffset, ClientError> {
+        let Place::Brokers(instance) = &self.place else {
+            return Ok(StoredOffset { offset: self.read_memory(queue), by: BrokerId::MASTER });
+        };
+        let api = instance.api();
+        let query = |addr: String| async move { api.query_consumer_offset(&addr, &self.group, queue).await }.boxed();
+        let (offset, by) = instance.ask_replicas(queue, query).await?;
+        if let Some(offset) = offset {
+            self.table.lock().entry(queue.clone()).or_insert(offset);
         }
+        Ok(StoredOffset { offset, by })
     }
 
     /// Stores the offsets of these queues and forgets those of others.
     pub(super) async fn persist_all(&self, queues: &[MessageQueue]) {
         match &self.place {
-            Place::Brokers(_) => {
-                for queue in queues {
-                    self.persist(queue).await;
-                }
-            }
+            // All at once: a broker that is away must not hold up what the others are told.
+            Place::Brokers(_) => drop(join_all(queues.iter().map(|queue| self.persist(queue))).await),
             Place::File(directory) => {
                 let offset_table: BTreeMap<_, _> = {
                     let table = self.table.lock();
@@ -125,15 +131,15 @@ impl OffsetStore {
         }
     }
 
-    /// Stores the offset of one queue at its broker; a file is only written as a whole.
+    /// Stores the offset of one queue at its master, or at a slave if the master is away; a file is only written as a whole.
     pub(super) async fn persist(&self, queue: &MessageQueue) {
         let Place::Brokers(instance) = &self.place else { return };
         let Some(offset) = self.read_memory(queue) else { return };
-        let stored = async {
-            let (addr, _) = instance.subscribe_addr(queue, BrokerId::MASTER).await?;
-            instance.api().update_consumer_offset_oneway(&addr, &self.group, queue, offset).await
+        let api = instance.api();
+        let store = |addr: String| {
+            async move { api.update_consumer_offset_oneway(&addr, &self.group, queue, offset).await }.boxed()
         };
-        if let Err(error) = stored.await {
+        if let Err(error) = instance.ask_replicas(queue, store).await {
             tracing::debug!(group = self.group, %queue, %error, "the offset is not stored, next time it may be");
         }
     }

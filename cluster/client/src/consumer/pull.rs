@@ -7,16 +7,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use protocol::QueueOffset;
 use protocol::body::{
     ConsumeFromWhere, ConsumeType, ConsumerData, ConsumerRunningInfo, MessageModel, MessageQueue, SUB_ALL,
     SubscriptionData,
 };
-use protocol::{BrokerId, QueueOffset};
 
 use super::offset_store::OffsetStore;
 pub use super::puller::PullResult;
-use super::puller::{PullRequest, Puller};
+use super::puller::{Answer, PullFailure, PullRequest, Puller};
 use crate::config::ClientConfig;
 use crate::error::ClientError;
 use crate::instance::ClientInstance;
@@ -269,7 +270,7 @@ impl PullConsumer {
         let core = self.core.running()?;
         match core.offsets.read_memory(queue) {
             Some(offset) if !from_store => Ok(Some(offset)),
-            _ => core.offsets.read_store(queue).await,
+            _ => Ok(core.offsets.read_store(queue).await?.offset),
         }
     }
 
@@ -283,8 +284,9 @@ impl PullConsumer {
     /// # Errors
     /// The consumer is not running, or the broker cannot be asked.
     pub async fn search_offset(&self, queue: &MessageQueue, timestamp_ms: i64) -> Result<QueueOffset, ClientError> {
-        let (instance, addr) = self.core.master(queue).await?;
-        instance.api().search_offset(&addr, queue, timestamp_ms).await
+        let instance = &self.core.running()?.instance;
+        let ask = |addr: String| async move { instance.api().search_offset(&addr, queue, timestamp_ms).await }.boxed();
+        Ok(instance.ask_replicas(queue, ask).await?.0)
     }
 
     /// One past the queue's last message.
@@ -292,8 +294,9 @@ impl PullConsumer {
     /// # Errors
     /// As [`PullConsumer::search_offset`].
     pub async fn max_offset(&self, queue: &MessageQueue) -> Result<QueueOffset, ClientError> {
-        let (instance, addr) = self.core.master(queue).await?;
-        instance.api().max_offset(&addr, queue).await
+        let instance = &self.core.running()?.instance;
+        let ask = |addr: String| async move { instance.api().max_offset(&addr, queue).await }.boxed();
+        Ok(instance.ask_replicas(queue, ask).await?.0)
     }
 
     /// The queue's first message.
@@ -301,8 +304,9 @@ impl PullConsumer {
     /// # Errors
     /// As [`PullConsumer::search_offset`].
     pub async fn min_offset(&self, queue: &MessageQueue) -> Result<QueueOffset, ClientError> {
-        let (instance, addr) = self.core.master(queue).await?;
-        instance.api().min_offset(&addr, queue).await
+        let instance = &self.core.running()?.instance;
+        let ask = |addr: String| async move { instance.api().min_offset(&addr, queue).await }.boxed();
+        Ok(instance.ask_replicas(queue, ask).await?.0)
     }
 }
 
@@ -313,11 +317,6 @@ impl PullCore {
 
     fn running(&self) -> Result<&Self, ClientError> {
         self.lifecycle.check_running(|| self.service()).map(|()| self)
-    }
-
-    async fn master(&self, queue: &MessageQueue) -> Result<(&ClientInstance, String), ClientError> {
-        let (addr, _) = self.running()?.instance.subscribe_addr(queue, BrokerId::MASTER).await?;
-        Ok((&self.instance, addr))
     }
 
     async fn pull(
@@ -348,7 +347,15 @@ impl PullCore {
             suspend,
             timeout,
         };
-        self.puller.pull(&request).await.map_err(|(_, error)| error)
+        match self.puller.pull(&request).await {
+            Ok(Answer { result, .. }) => Ok(result),
+            Err(PullFailure { error, .. }) => {
+                if let ClientError::Remoting(_) = error {
+                    self.instance.refresh_route_later(&queue.topic);
+                }
+                Err(error)
+            }
+        }
     }
 
     async fn persist(&self) {

@@ -32,7 +32,7 @@ pub struct PullResult {
 }
 
 /// What to pull.
-pub(super) struct PullRequest<'a> {
+pub(crate) struct PullRequest<'a> {
     pub queue: &'a MessageQueue,
     pub subscription: &'a SubscriptionData,
     /// Whether the expression travels with the request, or the broker has it from the heartbeat.
@@ -46,8 +46,20 @@ pub(super) struct PullRequest<'a> {
     pub timeout: Duration,
 }
 
+/// A result, and who gave it.
+pub(super) struct Answer {
+    pub result: PullResult,
+    pub by: BrokerId,
+}
+
+/// Why there is no result; and which address was asked, for those who want to mend something there.
+pub(super) struct PullFailure {
+    pub addr: Option<String>,
+    pub error: ClientError,
+}
+
 /// Pulls for one group.
-pub(super) struct Puller {
+pub(crate) struct Puller {
     instance: Arc<ClientInstance>,
     group: String,
     /// The broker id that each queue's broker suggested last: absent means the master.
@@ -55,34 +67,60 @@ pub(super) struct Puller {
 }
 
 impl Puller {
-    pub(super) fn new(instance: Arc<ClientInstance>, group: &str) -> Self {
+    pub(crate) fn new(instance: Arc<ClientInstance>, group: &str) -> Self {
         Self { instance, group: group.to_owned(), suggested: Lock::default() }
     }
 
-    /// Asks once. Besides the result it says which address was asked, for those who want to mend something there.
-    pub(super) async fn pull(&self, request: &PullRequest<'_>) -> Result<PullResult, (Option<String>, ClientError)> {
-        let PullRequest { queue, subscription, .. } = *request;
+    /// Asks once: the broker that the queue's last answer suggested, or another one if that one is not there. A broker that
+    /// does not answer is passed over from then on, if there is another one.
+    pub(super) async fn pull(&self, request: &PullRequest<'_>) -> Result<Answer, PullFailure> {
+        let queue = request.queue;
         let wanted = self.suggested.lock().get(queue).copied().unwrap_or(BrokerId::MASTER);
-        let (addr, id) = self.instance.subscribe_addr(queue, wanted).await.map_err(|error| (None, error))?;
+        let asked = self.instance.subscribe_addr(queue, wanted).await;
+        let (addr, by) = asked.map_err(|error| PullFailure { addr: None, error })?;
+        match self.pull_from(&addr, by, request).await {
+            Ok((result, suggested)) => {
+                self.instance.broker_answered(&addr);
+                self.suggest(queue, suggested);
+                Ok(Answer { result, by })
+            }
+            Err(error) => {
+                self.instance.broker_failed(&addr, &error);
+                Err(PullFailure { addr: Some(addr), error })
+            }
+        }
+    }
+
+    /// Asks this broker, which has this id; also gives the id that it suggests to ask next.
+    pub(crate) async fn pull_from(
+        &self,
+        addr: &str,
+        id: BrokerId,
+        request: &PullRequest<'_>,
+    ) -> Result<(PullResult, BrokerId), ClientError> {
         let header = self.header(request, id);
-        let pulled = self.instance.api().pull(&addr, &header, request.timeout).await;
-        let pulled = match pulled {
-            Ok(pulled) => pulled,
-            Err(error) => return Err((Some(addr), error)),
-        };
-        self.suggest(queue, pulled.header.suggest_which_broker_id);
+        let pulled = self.instance.api().pull(addr, &header, request.timeout).await?;
         let msg_found_list = match pulled.status {
-            PullStatus::Found => decode(pulled.records, subscription, &self.group)
-                .map_err(|reason| (None, ClientError::malformed(&addr, request_code::PULL_MESSAGE, reason)))?,
+            PullStatus::Found => decode(pulled.records, request.subscription, &self.group)
+                .map_err(|reason| ClientError::malformed(addr, request_code::PULL_MESSAGE, reason))?,
             _ => Vec::new(),
         };
-        Ok(PullResult {
+        let result = PullResult {
             pull_status: pulled.status,
             next_begin_offset: pulled.header.next_begin_offset,
             min_offset: pulled.header.min_offset,
             max_offset: pulled.header.max_offset,
             msg_found_list,
-        })
+        };
+        Ok((result, pulled.header.suggest_which_broker_id))
+    }
+
+    /// Whether the next pull goes to another address than `failed`, and to one that may answer.
+    pub(super) fn has_other(&self, queue: &MessageQueue, failed: Option<&str>) -> bool {
+        let wanted = self.suggested.lock().get(queue).copied().unwrap_or(BrokerId::MASTER);
+        self.instance
+            .next_subscribe_addr(&queue.broker_name, wanted)
+            .is_some_and(|addr| failed != Some(addr.as_str()) && self.instance.is_reachable(&addr))
     }
 
     fn header(&self, request: &PullRequest<'_>, id: BrokerId) -> PullMessageRequestHeader {

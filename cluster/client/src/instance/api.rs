@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use protocol::body::{
-    ClusterInfo, ConsumerIdList, JsonBody, MessageQueue, SubscriptionGroupConfig, TopicConfig, TopicRouteData,
+    ClusterInfo, ConsumerIdList, JsonBody, KvTable, MessageQueue, SubscriptionGroupConfig, TopicConfig, TopicRouteData,
 };
 use protocol::header::{
-    ConsumerGroupRequestHeader, ConsumerSendMsgBackRequestHeader, CreateTopicRequestHeader, GetMaxOffsetRequestHeader,
-    GetMinOffsetRequestHeader, GetRouteInfoRequestHeader, OffsetResponseHeader, PullMessageRequestHeader,
-    PullMessageResponseHeader, QueryConsumerOffsetRequestHeader, QueryConsumerOffsetResponseHeader,
-    SearchOffsetRequestHeader, SendMessageRequestHeader, SendMessageResponseHeader, UnregisterClientRequestHeader,
-    UpdateConsumerOffsetRequestHeader, ViewMessageRequestHeader,
+    AddWritePermOfBrokerResponseHeader, ConsumerGroupRequestHeader, ConsumerSendMsgBackRequestHeader,
+    CreateTopicRequestHeader, GetMaxOffsetRequestHeader, GetMinOffsetRequestHeader, GetRouteInfoRequestHeader,
+    OffsetResponseHeader, PullMessageRequestHeader, PullMessageResponseHeader, QueryConsumerOffsetRequestHeader,
+    QueryConsumerOffsetResponseHeader, SearchOffsetRequestHeader, SendMessageRequestHeader, SendMessageResponseHeader,
+    UnregisterClientRequestHeader, UpdateConsumerOffsetRequestHeader, ViewMessageRequestHeader,
+    WipeWritePermOfBrokerResponseHeader, WritePermOfBrokerRequestHeader,
 };
 use protocol::message::{MessageExt, decode_messages};
 use protocol::{CommandHeader, PhysicalOffset, QueueOffset, RemotingCommand, SendStatus, request_code, response_code};
@@ -109,6 +110,55 @@ impl Api {
         }
         let response = success("the name server", CODE, response)?;
         decode("the name server", CODE, &response.body).map(Some)
+    }
+
+    /// GET_ROUTEINFO_BY_TOPIC, of one name server after the other until one knows the topic. `None` if none does, or those
+    /// that do cannot be asked.
+    pub(crate) async fn topic_route_of_any(&self, topic: &str, timeout: Duration) -> Option<TopicRouteData> {
+        const CODE: i32 = request_code::GET_ROUTEINFO_BY_TOPIC;
+        let header = GetRouteInfoRequestHeader { topic: topic.to_owned(), accept_standard_json_only: Some(true) };
+        let name_servers = self.remoting.name_servers();
+        let share = timeout.min(self.timeout) / u32::try_from(name_servers.len().max(1)).unwrap_or(u32::MAX);
+        for addr in name_servers {
+            match self.remoting.invoke(&addr, RemotingCommand::request(CODE, &header), share).await {
+                Ok(response) if response.code == response_code::SUCCESS => match decode(&addr, CODE, &response.body) {
+                    Ok(route) => return Some(route),
+                    Err(error) => tracing::warn!(%error, "the name server's route cannot be read"),
+                },
+                Ok(_) => {}
+                Err(error) => tracing::debug!(%error, "name server failed"),
+            }
+        }
+        None
+    }
+
+    /// WIPE_WRITE_PERM_OF_BROKER, asked of one name server. Gives how many topics it has of the broker name.
+    pub(crate) async fn wipe_write_perm(&self, namesrv_addr: &str, broker_name: &str) -> Result<usize, ClientError> {
+        const CODE: i32 = request_code::WIPE_WRITE_PERM_OF_BROKER;
+        let header = WritePermOfBrokerRequestHeader { broker_name: broker_name.to_owned() };
+        let request = RemotingCommand::request(CODE, &header);
+        let response = success(namesrv_addr, CODE, self.remoting.invoke(namesrv_addr, request, self.timeout).await?)?;
+        let header: WipeWritePermOfBrokerResponseHeader =
+            response.header().map_err(|error| ClientError::header(namesrv_addr, CODE, &error))?;
+        Ok(usize::try_from(header.wipe_topic_count).unwrap_or(0))
+    }
+
+    /// ADD_WRITE_PERM_OF_BROKER, asked of one name server. Gives how many topics it has of the broker name.
+    pub(crate) async fn add_write_perm(&self, namesrv_addr: &str, broker_name: &str) -> Result<usize, ClientError> {
+        const CODE: i32 = request_code::ADD_WRITE_PERM_OF_BROKER;
+        let header = WritePermOfBrokerRequestHeader { broker_name: broker_name.to_owned() };
+        let request = RemotingCommand::request(CODE, &header);
+        let response = success(namesrv_addr, CODE, self.remoting.invoke(namesrv_addr, request, self.timeout).await?)?;
+        let header: AddWritePermOfBrokerResponseHeader =
+            response.header().map_err(|error| ClientError::header(namesrv_addr, CODE, &error))?;
+        Ok(usize::try_from(header.add_topic_count).unwrap_or(0))
+    }
+
+    /// GET_BROKER_RUNTIME_INFO.
+    pub(crate) async fn broker_runtime_info(&self, addr: &str) -> Result<KvTable, ClientError> {
+        const CODE: i32 = request_code::GET_BROKER_RUNTIME_INFO;
+        let response = self.ask(addr, RemotingCommand::request(CODE, &()), self.timeout).await?;
+        decode(addr, CODE, &response.body)
     }
 
     /// GET_BROKER_CLUSTER_INFO.

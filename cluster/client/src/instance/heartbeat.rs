@@ -43,8 +43,12 @@ impl ClientInstance {
 
     async fn heartbeat(&self, addr: &str, body: Bytes) {
         self.heartbeats.lock().insert(addr.to_owned(), Instant::now());
-        if let Err(error) = self.api.heartbeat(addr, body).await {
-            tracing::debug!(client = %self.client_id, %error, "heartbeat failed");
+        match self.api.heartbeat(addr, body).await {
+            Ok(()) => self.broker_answered(addr),
+            Err(error) => {
+                self.broker_failed(addr, &error);
+                tracing::debug!(client = %self.client_id, %error, "heartbeat failed");
+            }
         }
     }
 
@@ -58,6 +62,22 @@ impl ClientInstance {
         }
         let (body, _) = self.heartbeat_body();
         self.heartbeat(addr, body).await;
+    }
+
+    /// Tells the brokers that have come into a route, if they have to know: else they would take our queues for nobody's, and
+    /// refuse our pulls, until the next round. What is learnt before the first round is told by it.
+    pub(super) fn greet(&self, addrs: Vec<String>) {
+        if addrs.is_empty() || self.heartbeats.lock().is_empty() {
+            return;
+        }
+        let instance = self.this.clone();
+        sim::task::spawn(async move {
+            let Some(instance) = instance.upgrade() else { return };
+            let (body, has_consumer) = instance.heartbeat_body();
+            let wanted = instance.heartbeat_addrs(has_consumer);
+            let told = addrs.iter().filter(|addr| wanted.contains(addr));
+            join_all(told.map(|addr| instance.heartbeat(addr, body.clone()))).await;
+        });
     }
 
     /// Forgets the brokers that no route names any more.

@@ -7,6 +7,8 @@
 //! | [`members`] | the producers and consumers of an instance |
 //! | [`api`] | typed questions to name servers and brokers |
 //! | [`route_table`] | routes and broker addresses, as plain data |
+//! | [`reachability`] | which brokers do not answer at present, as plain data |
+//! | [`routing`] | asking for routes, and choosing whom to ask for a queue |
 //! | [`heartbeat`] | telling brokers who is there, and who leaves |
 //! | [`background`] | what happens every so often |
 //! | [`requests`] | what brokers ask |
@@ -19,23 +21,20 @@ mod background;
 pub(crate) mod factory;
 mod heartbeat;
 pub(crate) mod members;
+mod reachability;
 mod requests;
 pub(crate) mod route_table;
+mod routing;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
 
-use protocol::BrokerId;
-use protocol::body::{MessageQueue, TopicRouteData};
-use protocol::topic::AUTO_CREATE_TOPIC_KEY;
 use remoting::RemotingClient;
 use sim::task::JoinHandle;
 use sim::time::Instant;
 use tokio::sync::Notify;
 
 use crate::config::ClientConfig;
-use crate::error::ClientError;
 use crate::lock::Lock;
 use crate::producer::{ProducerConfig, ProducerCore};
 use crate::state::{Lifecycle, ServiceState};
@@ -43,6 +42,7 @@ use crate::unique_key::UniqueKeys;
 use crate::validators::CLIENT_INNER_PRODUCER_GROUP;
 use api::Api;
 use members::Members;
+use reachability::Reachability;
 use requests::ServerRequests;
 use route_table::RouteTable;
 
@@ -55,6 +55,13 @@ pub(crate) struct ClientInstance {
     unique_keys: UniqueKeys,
     lifecycle: Lifecycle,
     routes: Lock<RouteTable>,
+    reachability: Lock<Reachability>,
+    /// The reachability counts time from here.
+    created_at: Instant,
+    /// When each topic's route was last asked for out of turn.
+    refreshed: Lock<BTreeMap<String, Instant>>,
+    /// Told when a route has changed.
+    route_changed: Notify,
     members: Lock<Members>,
     /// Sends what a consumer could not hand back to its broker.
     inner_producer: Arc<ProducerCore>,
@@ -79,6 +86,10 @@ impl ClientInstance {
                 unique_keys: UniqueKeys::new(ip),
                 lifecycle: Lifecycle::new(),
                 routes: Lock::default(),
+                reachability: Lock::default(),
+                created_at: Instant::now(),
+                refreshed: Lock::default(),
+                route_changed: Notify::new(),
                 members: Lock::default(),
                 inner_producer: Arc::new(ProducerCore::new(CLIENT_INNER_PRODUCER_GROUP.to_owned(), inner)),
                 heartbeats: Lock::default(),
@@ -137,109 +148,4 @@ impl ClientInstance {
     pub(crate) fn rebalance_immediately(&self) {
         self.rebalance_wakeup.notify_one();
     }
-
-    /// Asks for the route of a topic. Whether the name server knows one.
-    pub(crate) async fn update_topic_route(&self, topic: &str, timeout: Duration) -> Result<bool, ClientError> {
-        let Some(route) = self.api.topic_route(topic, timeout).await? else { return Ok(false) };
-        self.take_route(topic, route);
-        Ok(true)
-    }
-
-    /// Assumes for a topic without a route that it will be created where `TBW102` is, with at most `queue_nums` queues.
-    /// Whether there is such a place.
-    pub(crate) async fn assume_default_route(
-        &self,
-        topic: &str,
-        queue_nums: i32,
-        timeout: Duration,
-    ) -> Result<bool, ClientError> {
-        let Some(mut route) = self.api.topic_route(AUTO_CREATE_TOPIC_KEY, timeout).await? else { return Ok(false) };
-        for data in &mut route.queue_datas {
-            data.read_queue_nums = data.read_queue_nums.min(queue_nums);
-            data.write_queue_nums = data.read_queue_nums;
-        }
-        self.take_route(topic, route);
-        Ok(true)
-    }
-
-    fn take_route(&self, topic: &str, route: TopicRouteData) {
-        let new = {
-            let mut routes = self.routes.lock();
-            if !routes.update(topic, route) {
-                return;
-            }
-            routes.route(topic)
-        };
-        let Some(route) = new else { return };
-        tracing::debug!(client = %self.client_id, topic, "route changed");
-        let (producers, consumers) = self.members();
-        for producer in producers.iter().chain([&self.inner_producer]) {
-            producer.route_changed(topic, &route);
-        }
-        if consumers.iter().any(|consumer| consumer.subscribed_topics().iter().any(|subscribed| subscribed == topic)) {
-            self.rebalance_immediately();
-        }
-    }
-
-    /// The known route of a topic.
-    pub(crate) fn route(&self, topic: &str) -> Option<Arc<TopicRouteData>> {
-        self.routes.lock().route(topic)
-    }
-
-    /// The queues of a topic that consumers may read, sorted.
-    pub(crate) fn subscribe_queues(&self, topic: &str) -> Option<Arc<Vec<MessageQueue>>> {
-        self.routes.lock().subscribe_queues(topic)
-    }
-
-    /// The address of a broker name's master.
-    pub(crate) fn master_addr(&self, broker_name: &str) -> Option<String> {
-        self.routes.lock().master_addr(broker_name).map(str::to_owned)
-    }
-
-    /// Whom to ask for a queue, the broker with this id if possible; asks the name server first if nobody is known.
-    pub(crate) async fn subscribe_addr(
-        &self,
-        queue: &MessageQueue,
-        wanted: BrokerId,
-    ) -> Result<(String, BrokerId), ClientError> {
-        let known = || {
-            let routes = self.routes.lock();
-            routes.subscribe_addr(&queue.broker_name, wanted).map(|(addr, id)| (addr.to_owned(), id))
-        };
-        if let Some(found) = known() {
-            return Ok(found);
-        }
-        self.update_topic_route(&queue.topic, self.config.mq_client_api_timeout).await?;
-        known().ok_or_else(|| ClientError::NoBroker { broker_name: queue.broker_name.clone() })
-    }
-
-    /// Some broker of a topic, any, for questions that all of them answer alike.
-    async fn any_addr_of(&self, topic: &str) -> Result<String, ClientError> {
-        let mut addrs = self.routes.lock().topic_addrs(topic);
-        if addrs.is_empty() {
-            self.update_topic_route(topic, self.config.mq_client_api_timeout).await?;
-            addrs = self.routes.lock().topic_addrs(topic);
-        }
-        let pick = sim::rng::below("client: any broker of a topic", addrs.len() as u64) as usize;
-        addrs.get(pick).cloned().ok_or_else(|| ClientError::NoRoute { topic: topic.to_owned() })
-    }
-
-    /// The ids of a consumer group's members, sorted. A broker that does not know us as one hears of us at once and is
-    /// asked again: to Java's clients it looks for up to 30 s as if their queues belonged to the others.
-    pub(crate) async fn consumer_ids(&self, topic: &str, group: &str) -> Result<Vec<String>, ClientError> {
-        let addr = self.any_addr_of(topic).await?;
-        match self.api.consumer_ids(&addr, group).await {
-            Ok(ids) if ids.contains(&self.client_id) => return Ok(sorted(ids)),
-            Ok(_) | Err(ClientError::Response { .. }) => {}
-            Err(error) => return Err(error),
-        }
-        self.heartbeat_soon(&addr).await;
-        self.api.consumer_ids(&addr, group).await.map(sorted)
-    }
-}
-
-fn sorted(mut ids: Vec<String>) -> Vec<String> {
-    ids.sort();
-    ids.dedup();
-    ids
 }

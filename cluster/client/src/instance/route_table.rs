@@ -10,6 +10,15 @@ use std::sync::Arc;
 use protocol::body::{MessageQueue, TopicRouteData};
 use protocol::{BrokerId, perm};
 
+/// What an answer of the name servers brought.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Update {
+    /// Whether the route is another one than before.
+    pub changed: bool,
+    /// The brokers that no route named before.
+    pub new_addrs: Vec<String>,
+}
+
 /// A topic's route with what consumers need of it.
 #[derive(Debug)]
 struct Route {
@@ -26,19 +35,22 @@ pub struct RouteTable {
 }
 
 impl RouteTable {
-    /// Takes a name server's answer. Whether it says anything new.
-    pub fn update(&mut self, topic: &str, mut data: TopicRouteData) -> bool {
+    /// Takes a name server's answer, and tells what is new in it.
+    pub fn update(&mut self, topic: &str, mut data: TopicRouteData) -> Update {
         data.queue_datas.sort();
         data.broker_datas.sort_by(|a, b| a.broker_name.cmp(&b.broker_name));
+        let mut new_addrs = Vec::new();
         for broker in &data.broker_datas {
+            let named = broker.broker_addrs.values();
+            new_addrs.extend(named.filter(|addr| self.broker_name_of(addr).is_none()).cloned());
             self.brokers.insert(broker.broker_name.clone(), broker.broker_addrs.clone());
         }
         if self.routes.get(topic).is_some_and(|known| *known.data == data) {
-            return false;
+            return Update { changed: false, new_addrs };
         }
         let subscribe_queues = Arc::new(readable_queues(topic, &data));
         self.routes.insert(topic.to_owned(), Route { data: Arc::new(data), subscribe_queues });
-        true
+        Update { changed: true, new_addrs }
     }
 
     /// The route of a topic.
@@ -59,22 +71,30 @@ impl RouteTable {
         self.brokers.get(broker_name)?.get(&BrokerId::MASTER).map(String::as_str)
     }
 
-    /// Whom to ask for messages (`findBrokerAddressInSubscribe`): the broker with this id, else the next slave, else any;
-    /// with its id.
-    #[must_use]
-    pub fn subscribe_addr(&self, broker_name: &str, wanted: BrokerId) -> Option<(&str, BrokerId)> {
-        let addrs = self.brokers.get(broker_name)?;
-        let next = BrokerId(wanted.0 + 1);
-        let by_id = |id: BrokerId| addrs.get(&id).map(|addr| (addr.as_str(), id));
-        let next_slave = || by_id(next).filter(|_| !wanted.is_master());
-        by_id(wanted).or_else(next_slave).or_else(|| addrs.first_key_value().map(|(id, addr)| (addr.as_str(), *id)))
+    /// Whom to ask for messages (`findBrokerAddressInSubscribe`), the best first: the broker with this id, else the next
+    /// slave, else the others in the order of their ids, the master first. Each with its id.
+    pub fn replicas(&self, broker_name: &str, wanted: BrokerId) -> impl Iterator<Item = (&str, BrokerId)> {
+        let addrs = self.brokers.get(broker_name);
+        let next = (!wanted.is_master()).then_some(BrokerId(wanted.0 + 1));
+        let preferred = move |id: &BrokerId| *id == wanted || Some(*id) == next;
+        let first = std::iter::once(wanted).chain(next);
+        let first = first.filter_map(move |id| addrs?.get_key_value(&id));
+        let others = addrs.into_iter().flatten().filter(move |(id, _)| !preferred(id));
+        first.chain(others).map(|(id, addr)| (addr.as_str(), *id))
     }
 
-    /// The brokers of a topic, for questions that any of them can answer (`findBrokerAddrByTopic`): one address each.
+    /// The brokers of a topic, for questions that any of them can answer (`findBrokerAddrByTopic`): one address of each
+    /// broker name, the master's if there is one; and then the slaves besides.
     #[must_use]
-    pub fn topic_addrs(&self, topic: &str) -> Vec<String> {
-        let Some(route) = self.routes.get(topic) else { return Vec::new() };
-        route.data.broker_datas.iter().filter_map(|broker| broker.master_or_any_addr()).map(str::to_owned).collect()
+    pub fn topic_addrs(&self, topic: &str) -> (Vec<String>, Vec<String>) {
+        let (mut firsts, mut others) = (Vec::new(), Vec::new());
+        let brokers = self.routes.get(topic).map(|route| route.data.broker_datas.as_slice()).unwrap_or_default();
+        for broker in brokers {
+            let mut addrs = broker.broker_addrs.values().cloned();
+            firsts.extend(addrs.next());
+            others.extend(addrs);
+        }
+        (firsts, others)
     }
 
     /// The broker name that has this address.
@@ -140,15 +160,16 @@ mod tests {
             queue_datas: vec![queues("b", 1, perm::PERM_READ), queues("a", 2, perm::PERM_READ), queues("c", 9, 2)],
             ..Default::default()
         };
-        assert!(table.update("T", data.clone()));
+        let new_addrs = || ["a0", "a1", "b0"].map(str::to_owned).to_vec();
+        assert_eq!(table.update("T", data.clone()), Update { changed: true, new_addrs: new_addrs() });
         data.broker_datas.reverse();
         data.queue_datas.reverse();
-        assert!(!table.update("T", data.clone()));
+        assert_eq!(table.update("T", data.clone()), Update::default());
         let names: Vec<_> = table.subscribe_queues("T").expect("known").iter().map(ToString::to_string).collect();
         assert_eq!(names, ["T@a/0", "T@a/1", "T@b/0"]);
-        assert_eq!(table.topic_addrs("T"), ["a0", "b0"]);
+        assert_eq!(table.topic_addrs("T"), (vec!["a0".into(), "b0".into()], vec!["a1".into()]));
         data.queue_datas[0].read_queue_nums = 5;
-        assert!(table.update("T", data));
+        assert_eq!(table.update("T", data), Update { changed: true, new_addrs: Vec::new() });
         assert_eq!(table.subscribe_queues("X"), None);
     }
 
@@ -157,14 +178,18 @@ mod tests {
         let mut table = RouteTable::default();
         let data =
             |addrs: &[(i64, &str)]| TopicRouteData { broker_datas: vec![broker("a", addrs)], ..Default::default() };
+        let ids = |table: &RouteTable, wanted| -> Vec<i64> {
+            table.replicas("a", BrokerId(wanted)).map(|(_, id)| id.0).collect()
+        };
         table.update("T", data(&[(0, "a0"), (1, "a1"), (2, "a2")]));
-        assert_eq!(table.subscribe_addr("a", BrokerId(0)), Some(("a0", BrokerId(0))));
-        assert_eq!(table.subscribe_addr("a", BrokerId(2)), Some(("a2", BrokerId(2))));
+        assert_eq!(ids(&table, 0), [0, 1, 2]);
+        assert_eq!(ids(&table, 1), [1, 2, 0]);
+        assert_eq!(ids(&table, 2), [2, 0, 1]);
         table.update("T", data(&[(2, "a2")]));
         assert_eq!(table.master_addr("a"), None);
-        assert_eq!(table.subscribe_addr("a", BrokerId(0)), Some(("a2", BrokerId(2))));
-        assert_eq!(table.subscribe_addr("a", BrokerId(1)), Some(("a2", BrokerId(2))));
-        assert_eq!(table.subscribe_addr("x", BrokerId(0)), None);
+        assert_eq!(ids(&table, 0), [2]);
+        assert_eq!(ids(&table, 1), [2]);
+        assert_eq!(table.replicas("x", BrokerId(0)).count(), 0);
         assert_eq!(table.broker_name_of("a2"), Some("a"));
     }
 

@@ -22,6 +22,9 @@ use crate::validators::MAX_MESSAGE_BYTES;
 pub struct ProducerConfig {
     /// The time for one send, all attempts together. 3 s.
     pub send_msg_timeout: Duration,
+    /// The time for one attempt (`sendMsgMaxTimeoutPerRequest` of 5.x): with less than `send_msg_timeout`, a broker that went
+    /// without a word leaves time to try another one. None: an attempt may take all the time that is left, as in 4.9.
+    pub send_msg_max_timeout_per_request: Option<Duration>,
     /// How often a send is tried again on another broker. 2.
     pub retry_times_when_send_failed: usize,
     /// The same for sends in a task of their own. 2.
@@ -44,6 +47,7 @@ impl Default for ProducerConfig {
     fn default() -> Self {
         Self {
             send_msg_timeout: Duration::from_secs(3),
+            send_msg_max_timeout_per_request: None,
             retry_times_when_send_failed: 2,
             retry_times_when_send_async_failed: 2,
             retry_another_broker_when_not_store_ok: false,
@@ -60,6 +64,9 @@ impl ProducerConfig {
     pub(super) fn check(&self) -> Result<(), ClientError> {
         if self.send_msg_timeout.is_zero() {
             return Err(ClientError::setting("send_msg_timeout", "0", "more than 0"));
+        }
+        if self.send_msg_max_timeout_per_request.is_some_and(|timeout| timeout.is_zero()) {
+            return Err(ClientError::setting("send_msg_max_timeout_per_request", "0", "more than 0, or none"));
         }
         if self.compress_level > 9 {
             return Err(ClientError::setting("compress_level", self.compress_level, "from 0 to 9"));
@@ -217,7 +224,7 @@ impl ProducerCore {
     /// The next queue (`MQFaultStrategy.selectOneMessageQueue`).
     pub(super) fn next_queue(&self, info: &TopicPublishInfo, last_broker: Option<&str>) -> Option<MessageQueue> {
         if self.config.send_latency_fault_enable {
-            info.select_tolerant(&mut self.tolerance.lock(), self.now_ms())
+            info.select_tolerant(&mut self.tolerance.lock(), last_broker, self.now_ms())
         } else {
             info.select_one(last_broker).cloned()
         }

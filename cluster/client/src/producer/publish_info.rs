@@ -75,16 +75,25 @@ impl TopicPublishInfo {
         self.queues.get(self.take_turn() % self.queues.len())
     }
 
-    /// The next queue whose broker is available; else one of the better brokers; else any.
+    /// The next queue whose broker is available, of another one than `last_broker` if there is one (as 5.x does); else one of
+    /// the better brokers; else any.
     #[must_use]
-    pub fn select_tolerant(&self, tolerance: &mut LatencyFaultTolerance, now_ms: u64) -> Option<MessageQueue> {
+    pub fn select_tolerant(
+        &self,
+        tolerance: &mut LatencyFaultTolerance,
+        last_broker: Option<&str>,
+        now_ms: u64,
+    ) -> Option<MessageQueue> {
         if self.queues.is_empty() {
             return None;
         }
         let turn = self.take_turn();
         let in_turn = |step| &self.queues[turn.wrapping_add(step) % self.queues.len()];
         let available = |queue: &&MessageQueue| tolerance.is_available(&queue.broker_name, now_ms);
-        if let Some(queue) = (0..self.queues.len()).map(in_turn).find(available) {
+        let mut in_order = (0..self.queues.len()).map(in_turn).filter(available);
+        let first = in_order.next();
+        let is_other = |queue: &&MessageQueue| last_broker != Some(queue.broker_name.as_str());
+        if let Some(queue) = first.into_iter().chain(in_order).find(is_other).or(first) {
             return Some(queue.clone());
         }
         if let Some(broker_name) = tolerance.pick_one_at_least(now_ms) {
@@ -168,14 +177,30 @@ mod tests {
         let mut tolerance = LatencyFaultTolerance::new();
         tolerance.update("a", 5, true, 0);
         for _ in 0..8 {
-            assert_eq!(info.select_tolerant(&mut tolerance, 1_000).map(|queue| queue.broker_name), Some("b".into()));
+            assert_eq!(
+                info.select_tolerant(&mut tolerance, None, 1_000).map(|queue| queue.broker_name),
+                Some("b".into())
+            );
+        }
+        // The one that has just not stored a message well enough is asked again only if there is no other.
+        assert_eq!(
+            info.select_tolerant(&mut tolerance, Some("b"), 1_000).map(|queue| queue.broker_name),
+            Some("b".into())
+        );
+        let mut healthy = LatencyFaultTolerance::new();
+        for _ in 0..8 {
+            let queue = info.select_tolerant(&mut healthy, Some("b"), 1_000);
+            assert_eq!(queue.map(|queue| queue.broker_name), Some("a".into()));
         }
         tolerance.update("b", 5, true, 0);
-        assert!(info.select_tolerant(&mut tolerance, 1_000).is_some());
+        assert!(info.select_tolerant(&mut tolerance, None, 1_000).is_some());
         tolerance.update("gone", 0, true, 0);
         let lone = TopicPublishInfo::new(vec![MessageQueue::new("T", "a", 0)], 0);
         for _ in 0..4 {
-            assert_eq!(lone.select_tolerant(&mut tolerance, 1_000).map(|queue| queue.broker_name), Some("a".into()));
+            assert_eq!(
+                lone.select_tolerant(&mut tolerance, None, 1_000).map(|queue| queue.broker_name),
+                Some("a".into())
+            );
         }
     }
 }

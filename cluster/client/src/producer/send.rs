@@ -192,6 +192,7 @@ impl ProducerCore {
             let Some(queue) = fixed.clone().or_else(next) else { break };
             brokers.push(queue.broker_name.clone());
             let remaining = deadline.saturating_duration_since(Instant::now());
+            let remaining = remaining.min(self.config().send_msg_max_timeout_per_request.unwrap_or(remaining));
             let sent = self.send_to(instance, &mut prepared, &queue, remaining).await;
             self.update_fault_item(&queue.broker_name, attempt_at.elapsed(), sent.is_err());
             match sent {
@@ -208,6 +209,9 @@ impl ProducerCore {
                 Err(error) => {
                     outcome = outcome.max(error.outcome());
                     let again = should_retry(&error, mode);
+                    if route_may_have_changed(&error) {
+                        instance.refresh_route_later(&prepared.header.topic);
+                    }
                     tracing::debug!(group = self.group(), %queue, %error, again, "a send failed");
                     last = Some(error);
                     if !again {
@@ -254,7 +258,8 @@ impl ProducerCore {
         if let Some(addr) = instance.master_addr(&queue.broker_name) {
             return Ok(addr);
         }
-        instance.update_topic_route(&queue.topic, timeout).await?;
+        // Another broker may know better what to do with the rest of the time.
+        instance.update_topic_route(&queue.topic, timeout / 2).await?;
         let unknown = || ClientError::NoBroker { broker_name: queue.broker_name.clone() };
         instance.master_addr(&queue.broker_name).ok_or_else(unknown)
     }
@@ -266,6 +271,17 @@ fn should_retry(error: &ClientError, mode: Mode) -> bool {
         ClientError::Response { code, .. } => mode == Mode::Sync && RETRY_RESPONSE_CODES.contains(code),
         ClientError::Remoting(_) | ClientError::NoBroker { .. } | ClientError::Malformed { .. } => true,
         _ => false,
+    }
+}
+
+/// Whether the broker seems to be gone, or not to take messages any more, so that the name servers may know of another route.
+fn route_may_have_changed(error: &ClientError) -> bool {
+    match error {
+        ClientError::Remoting(_) | ClientError::NoBroker { .. } => true,
+        error => matches!(
+            error.response_code(),
+            Some(response_code::SERVICE_NOT_AVAILABLE | response_code::NO_PERMISSION | response_code::TOPIC_NOT_EXIST)
+        ),
     }
 }
 

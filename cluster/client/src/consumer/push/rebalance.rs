@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use futures_util::future::join_all;
 use protocol::QueueOffset;
 use protocol::body::{ConsumeFromWhere, MessageQueue};
 use protocol::topic::is_retry_topic;
@@ -54,55 +55,69 @@ impl PushCore {
     /// Ends the assignments of these queues and stores what was consumed of them.
     async fn release(&self, mut which: impl FnMut(&MessageQueue) -> bool) {
         let released: Vec<_> = self.assigned.lock().extract_if(.., |queue, _| which(queue)).collect();
-        for (queue, assigned) in released {
+        for (_, assigned) in &released {
             assigned.drop_queue();
             assigned.stop_pulling();
-            self.offsets.persist(&queue).await;
+        }
+        join_all(released.iter().map(|(queue, _)| self.offsets.persist(queue))).await;
+        for (queue, _) in released {
             self.offsets.remove(&queue);
             tracing::info!(group = self.group, %queue, client = self.client_id(), "released");
         }
     }
 
-    /// Begins to pull from those that are not assigned yet.
-    async fn acquire(self: &Arc<Self>, wanted: Vec<MessageQueue>) {
-        for queue in wanted {
-            if self.assigned.lock().contains_key(&queue) {
-                continue;
-            }
-            // What is in memory of it is from before it was somebody else's.
-            self.offsets.remove(&queue);
-            let offset = match self.compute_pull_from_where(&queue).await {
-                Ok(offset) => offset,
-                Err(error) => {
-                    tracing::warn!(group = self.group, %queue, %error, "not assigned: where to begin is not known");
-                    continue;
-                }
-            };
-            tracing::info!(group = self.group, %queue, %offset, client = self.client_id(), "assigned");
-            let assigned = Arc::new(Assigned::new(queue.clone()));
-            self.assigned.lock().insert(queue, Arc::clone(&assigned));
-            assigned.set_pulling(self.spawn_pulling(&assigned, offset));
+    /// Begins to pull from those that are not assigned yet. All are asked for at once, so that a broker which is away does
+    /// not hold up the queues of the others.
+    async fn acquire(self: &Arc<Self>, mut wanted: Vec<MessageQueue>) {
+        {
+            let assigned = self.assigned.lock();
+            wanted.retain(|queue| !assigned.contains_key(queue));
         }
+        for queue in &wanted {
+            // What is in memory of it is from before it was somebody else's.
+            self.offsets.remove(queue);
+        }
+        let begin = async |queue| match self.compute_pull_from_where(&queue).await {
+            Ok(offset) => self.assign(queue, offset),
+            Err(error) => {
+                tracing::warn!(group = self.group, %queue, %error, "not assigned: where to begin is not known");
+            }
+        };
+        join_all(wanted.into_iter().map(begin)).await;
+    }
+
+    fn assign(self: &Arc<Self>, queue: MessageQueue, offset: QueueOffset) {
+        tracing::info!(group = self.group, %queue, %offset, client = self.client_id(), "assigned");
+        let assigned = Arc::new(Assigned::new(queue.clone()));
+        self.assigned.lock().insert(queue, Arc::clone(&assigned));
+        assigned.set_pulling(self.spawn_pulling(&assigned, offset));
     }
 
     /// Where to begin in a queue (`computePullFromWhere`).
     async fn compute_pull_from_where(&self, queue: &MessageQueue) -> Result<QueueOffset, ClientError> {
-        if let Some(offset) = self.offsets.read_store(queue).await? {
+        let stored = self.offsets.read_store(queue).await?;
+        if let Some(offset) = stored.offset {
             return Ok(offset);
         }
         let retry = is_retry_topic(&queue.topic);
-        let master = || self.instance.subscribe_addr(queue, protocol::BrokerId::MASTER);
+        let api = self.instance.api();
+        // Only the master knows that the group has never consumed. A slave may not have heard of it yet, and to begin at its
+        // end would be to skip messages.
+        let master = || match self.instance.master_addr(&queue.broker_name) {
+            Some(addr) if stored.by.is_master() => Ok(addr),
+            _ => Err(ClientError::MasterAway { broker_name: queue.broker_name.clone() }),
+        };
         match self.config.consume_from_where {
             ConsumeFromWhere::FirstOffset | ConsumeFromWhere::MinOffset => Ok(QueueOffset::ZERO),
             ConsumeFromWhere::Timestamp if !retry => {
                 let default_ms = || sim::time::wall_clock_ms() - CONSUME_TIMESTAMP_BACK_MS;
                 let timestamp_ms = self.config.consume_timestamp_ms.unwrap_or_else(default_ms);
-                self.instance.api().search_offset(&master().await?.0, queue, timestamp_ms).await
+                api.search_offset(&master()?, queue, timestamp_ms).await
             }
-            ConsumeFromWhere::Timestamp => self.instance.api().max_offset(&master().await?.0, queue).await,
+            ConsumeFromWhere::Timestamp => api.max_offset(&master()?, queue).await,
             // A group's first retried message must not be missed because it came before the queue was assigned.
             _ if retry => Ok(QueueOffset::ZERO),
-            _ => self.instance.api().max_offset(&master().await?.0, queue).await,
+            _ => api.max_offset(&master()?, queue).await,
         }
     }
 
