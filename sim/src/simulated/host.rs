@@ -40,6 +40,8 @@ pub(super) struct Host {
     pub incarnation: u32,
     /// Counts the boots of the machine itself.
     pub machine_boots: u32,
+    /// The running process stands still.
+    pub paused: bool,
     /// Has the running process been asked to terminate, and who waits for that.
     pub terminate: bool,
     pub terminate_wakers: Vec<Waker>,

@@ -19,6 +19,8 @@
 //! assert!(run.value >= 1_000_000_000);
 //! ```
 
+mod breakage;
+
 use super::{
     core::Core,
     disk::Disk,
@@ -28,7 +30,10 @@ use super::{
     timer::{TimerId, Timers},
     trace::Trace,
 };
-use madsim::runtime::{Handle, Runtime};
+use madsim::{
+    runtime::{Handle, Runtime},
+    task::NodeId,
+};
 use std::{
     any::Any,
     collections::BTreeMap,
@@ -41,12 +46,13 @@ use std::{
 
 pub use super::{
     core::{Crash, HostId, ProcessId},
-    disk::{CrashReport, DiskSpec, DiskStats},
+    disk::{CrashReport, DiskSlowdown, DiskSpec, DiskStats, Raid10},
     host::{ClockSpec, EPOCH_MS, HostState},
     key::{Key, Stream},
-    net::{LinkSpec, NetStats},
+    net::{LinkSlowdown, LinkSpec, NetStats},
     trace::{TraceStep, digest},
 };
+pub use breakage::MemberLoss;
 
 /// What a process runs: makes its future at every boot.
 pub type Program = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
@@ -266,6 +272,7 @@ impl World {
                 state: HostState::Off,
                 incarnation: 0,
                 machine_boots: 0,
+                paused: false,
                 terminate: false,
                 terminate_wakers: Vec::new(),
             });
@@ -392,9 +399,20 @@ impl World {
         });
     }
 
-    /// Changes the properties of the way from one host to another.
+    /// Changes the properties of the way from one host to another. A slowdown in force stays in force on top of them.
     pub fn set_link(&self, from: HostId, to: HostId, link: LinkSpec) {
-        kernel::with(|kernel| kernel.net.set_link(from, to, link));
+        kernel::with(|kernel| {
+            let words = [link.latency_ns_min, link.jitter_ns_mean, link.tail_ns_mean, link.bandwidth_bytes_per_s];
+            let digest = words.into_iter().chain([link.tail_probability.to_bits(), link.loss.to_bits()]);
+            let digest = digest.fold(0_u64, |digest, word| digest.rotate_left(11) ^ word);
+            kernel.core.trace(from, "net.link", u64::from(to.0), digest);
+            kernel.net.set_link(from, to, link);
+        });
+    }
+
+    /// The properties of the way from one host to another, without a slowdown that may be in force.
+    pub fn link(&self, from: HostId, to: HostId) -> LinkSpec {
+        kernel::with(|kernel| kernel.net.link(from, to))
     }
 
     /// Steps the wall clock of a host by so many milliseconds, forward or backward.
@@ -456,10 +474,18 @@ impl World {
         }
     }
 
+    /// madsim's node of a process.
+    fn node(&self, process: ProcessId) -> Option<NodeId> {
+        kernel::with(|kernel| kernel.processes.iter().find(|(_, id)| **id == process).map(|(node, _)| *node))
+    }
+
     fn kill_tasks(&self, process: ProcessId) {
-        let node =
-            kernel::with(|kernel| kernel.processes.iter().find(|(_, id)| **id == process).map(|(node, _)| *node));
-        if let Some(node) = node {
+        let was_paused = kernel::with(|kernel| std::mem::take(&mut kernel.host(process.host).paused));
+        if let Some(node) = self.node(process) {
+            if was_paused {
+                // Tasks that are set aside would be dropped within madsim's lock, which what they drop may ask for again.
+                self.handle.resume(node);
+            }
             self.handle.kill(node);
         }
     }

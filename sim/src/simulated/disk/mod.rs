@@ -15,8 +15,8 @@ mod paths;
 mod tests;
 
 pub use file::{File, OpenOptions};
-pub use model::{CrashReport, DiskSpec, DiskStats};
-pub(super) use model::{Disk, DiskEvent};
+pub use model::{CrashReport, DiskSlowdown, DiskSpec, DiskStats, Raid10};
+pub(super) use model::{Disk, DiskEvent, MemberState};
 pub use paths::{
     DirEntry, DiskUsage, Metadata, create_dir_all, exists, metadata, read, read_dir, remove_dir_all, remove_file,
     rename, sync_dir, usage,

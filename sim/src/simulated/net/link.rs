@@ -58,6 +58,26 @@ impl Default for LinkSpec {
     }
 }
 
+/// What makes a way longer and narrower for a time, on top of its [`LinkSpec`]: a switch port that fell back to an older
+/// speed, a cable full of errors, a detour over another site.
+///
+/// The narrow place lies behind the sender's network card and has a queue of its own, so that what goes elsewhere is not held
+/// up. The queue drops nothing: it is as long as the windows of the connections on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LinkSlowdown {
+    /// Added to every packet.
+    pub added_latency_ns: u64,
+    /// What passes the narrow place; 0 counts as 1.
+    pub bytes_per_s_max: u64,
+}
+
+impl LinkSlowdown {
+    /// How long the narrow place is busy with so many bytes.
+    pub(super) fn serialisation_ns(&self, bytes: u64) -> u64 {
+        bytes * 1_000_000_000 / self.bytes_per_s_max.max(1)
+    }
+}
+
 /// What happened on a link so far. Packets are segments of up to 64 KiB.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LinkStats {
@@ -69,6 +89,8 @@ pub struct LinkStats {
     pub dropped_by_cut: u64,
     /// Packets lost by the link's own probability.
     pub lost: u64,
+    /// Packets that were held up by a slowdown.
+    pub slowed: u64,
     /// Packets that vanished because their receiver was off, or their sender went silent before they had left it.
     pub dropped_by_silence: u64,
 }
@@ -79,6 +101,7 @@ impl std::ops::AddAssign for LinkStats {
         self.delivered_bytes += other.delivered_bytes;
         self.dropped_by_cut += other.dropped_by_cut;
         self.lost += other.lost;
+        self.slowed += other.slowed;
         self.dropped_by_silence += other.dropped_by_silence;
     }
 }

@@ -42,7 +42,7 @@ pub use resolve::{local_ip, resolve};
 pub use stream::{OwnedReadHalf, OwnedWriteHalf, TcpStream};
 
 // For the control panel, which exports it.
-pub use link::{LinkSpec, LinkStats, NetStats};
+pub use link::{LinkSlowdown, LinkSpec, LinkStats, NetStats};
 
 // For the kernel.
 pub(crate) use model::{Net, NetEvent};

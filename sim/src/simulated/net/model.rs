@@ -9,7 +9,7 @@ use super::{
     endpoint::{Endpoint, Outcome, Owner, Phase, Route},
     error::SocketError,
     host::HostStack,
-    link::{Lane, LinkSpec, NetStats},
+    link::{Lane, LinkSlowdown, LinkSpec, NetStats},
     segment::{EndpointId, Kind, ListenerId, Payload, Segment},
     wire::Wire,
 };
@@ -148,6 +148,16 @@ impl Net {
     /// Changes the way from one host to another for packets that leave from now on.
     pub fn set_link(&mut self, from: HostId, to: HostId, spec: LinkSpec) {
         self.wire.set_link(from, to, spec);
+    }
+
+    /// The properties of the way from one host to another.
+    pub fn link(&self, from: HostId, to: HostId) -> LinkSpec {
+        self.wire.spec(from, to)
+    }
+
+    /// Slows the way from one host to another for packets that leave from now on, or ends that.
+    pub fn set_slowdown(&mut self, from: HostId, to: HostId, slowdown: Option<LinkSlowdown>) {
+        self.wire.set_slowdown(from, to, slowdown);
     }
 
     /// What happened so far.

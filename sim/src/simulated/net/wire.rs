@@ -9,7 +9,7 @@ use super::{
         core::{Core, Event, HostId},
         key::{Key, Stream},
     },
-    link::{Fate, Lane, LinkSpec, LinkStats, NetStats},
+    link::{Fate, Lane, LinkSlowdown, LinkSpec, LinkStats, NetStats},
     model::NetEvent,
     segment::Segment,
 };
@@ -19,6 +19,8 @@ use slab::Slab;
 #[derive(Clone)]
 struct Link {
     spec: LinkSpec,
+    /// A slowdown in force, and when its narrow place is free.
+    slowdown: Option<(LinkSlowdown, u64)>,
     /// How many cuts are in force: faults may overlap.
     cuts: u32,
     stats: LinkStats,
@@ -28,7 +30,7 @@ struct Link {
 
 impl Link {
     fn new(spec: LinkSpec) -> Link {
-        Link { spec, cuts: 0, stats: LinkStats::default(), connections: 0 }
+        Link { spec, slowdown: None, cuts: 0, stats: LinkStats::default(), connections: 0 }
     }
 }
 
@@ -80,6 +82,15 @@ impl Wire {
 
     pub fn set_link(&mut self, from: HostId, to: HostId, spec: LinkSpec) {
         self.link(from, to).spec = spec;
+    }
+
+    /// The properties of a link.
+    pub fn spec(&self, from: HostId, to: HostId) -> LinkSpec {
+        self.links[from.0 as usize][to.0 as usize].spec
+    }
+
+    pub fn set_slowdown(&mut self, from: HostId, to: HostId, slowdown: Option<LinkSlowdown>) {
+        self.link(from, to).slowdown = slowdown.map(|slowdown| (slowdown, 0));
     }
 
     pub fn cut(&mut self, from: HostId, to: HostId) {
@@ -177,7 +188,13 @@ impl Wire {
                 core.trace(from, "net.lost", u64::from(to.0), segment.sequence);
             }
             Fate::Arrives(latency_ns) => {
-                let arrives_ns = (departs_ns + latency_ns).max(lane.last_arrival_ns);
+                let mut passes_ns = departs_ns;
+                if let Some((slowdown, free_ns)) = &mut link.slowdown {
+                    *free_ns = departs_ns.max(*free_ns) + slowdown.serialisation_ns(segment.wire_bytes());
+                    passes_ns = *free_ns + slowdown.added_latency_ns;
+                    link.stats.slowed += 1;
+                }
+                let arrives_ns = (passes_ns + latency_ns).max(lane.last_arrival_ns);
                 lane.last_arrival_ns = arrives_ns;
                 let silences = card.silences;
                 let slot = self.packets.insert(Packet { segment, departs_ns, silences });

@@ -9,7 +9,7 @@ use super::{
     background::Background,
     namespace::Namespace,
     page::{SECTOR_BYTES, SECTORS, Tear},
-    sync::{ActiveSync, SyncQueue},
+    sync::{ActiveSync, SyncOutcome, SyncQueue},
 };
 use crate::simulated::{
     core::{Core, Crash, HostId},
@@ -87,6 +87,7 @@ impl Disk {
         self.background = Background::new(&self.spec, self.key.derive("background").index(self.stats.crashes));
         self.syncs = SyncQueue::new(self.key.derive("sync").index(self.stats.crashes));
         self.used_pages = 0;
+        self.renew_drive();
     }
 
     /// A sync was under way: its transfer, if it is not complete, stops after the share of the time that has passed, in
@@ -95,6 +96,7 @@ impl Disk {
         let id = active.file();
         let (passed_ns, whole_ns) = (now_ns - active.from_ns, active.transferred_ns - active.from_ns);
         let share = if whole_ns == 0 { 1.0 } else { passed_ns as f64 / whole_ns as f64 };
+        let share = if active.outcome == SyncOutcome::Drops { 0.0 } else { share };
         let (arrived, stopped): (Vec<_>, Vec<_>) = active.snapshots.into_iter().partition(|_| stream.chance(share));
         self.move_to_device(id, arrived, now_ns);
         if let Some(file) = self.files.get_mut(&id) {
@@ -116,12 +118,13 @@ impl Disk {
         let pages_key = key.derive("page");
         let mut in_device_cache = Vec::new();
         for (&id, file) in &mut self.files {
+            file.has_unreported_error = false;
             let file_key = pages_key.index(id.0);
             for (number, page) in file.pages_mut() {
                 if page.is_dirty() && file_key.index(number).derive("written-back").stream().chance(written_back) {
                     page.write_back();
                 }
-                report.lost_sectors += u64::from(page.dirty().count_ones());
+                report.lost_sectors += u64::from((page.dirty() | page.dropped()).count_ones());
                 in_device_cache.extend(sectors(page.undrained()).map(|sector| (id, number, sector)));
             }
         }
@@ -143,7 +146,7 @@ impl Disk {
                 }
                 surviving &= !torn_mask;
                 // The dirty sectors are counted above: what the drive had of them is not the newest version.
-                let newest = page.undrained() & !page.dirty() & !torn_mask;
+                let newest = page.undrained() & !page.dirty() & !page.dropped() & !torn_mask;
                 report.kept_sectors += u64::from((newest & surviving).count_ones());
                 report.lost_sectors += u64::from((newest & !surviving).count_ones());
                 page.after_crash(surviving, torn)

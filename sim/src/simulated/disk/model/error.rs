@@ -33,6 +33,11 @@ pub enum DiskError {
     TooLarge { offset: u64, len: u64 },
     #[error("the open options ask for neither read nor write access, or to create or truncate without write access")]
     BadOptions,
+    #[error(
+        "input/output error: the drive did not take what was to be synced; the kernel has dropped it, and a further sync would \
+         not bring it back: do not trust this file beyond the last sync that succeeded"
+    )]
+    Io,
     #[error("the process that opened this file or began this call is dead")]
     Dead,
 }
@@ -48,8 +53,8 @@ impl From<DiskError> for io::Error {
             DiskError::BadPath { .. } | DiskError::BadOptions => io::ErrorKind::InvalidInput,
             DiskError::Full { .. } => io::ErrorKind::StorageFull,
             DiskError::Locked => io::ErrorKind::WouldBlock,
-            // EBADF has no stable kind: std gives `Uncategorized` for it, which cannot be named.
-            DiskError::NotPermitted { .. } | DiskError::Dead => io::ErrorKind::Other,
+            // EBADF and EIO have no stable kind: std gives `Uncategorized` for them, which cannot be named.
+            DiskError::NotPermitted { .. } | DiskError::Dead | DiskError::Io => io::ErrorKind::Other,
             DiskError::TooLarge { .. } => io::ErrorKind::FileTooLarge,
         };
         io::Error::new(kind, error)

@@ -44,6 +44,8 @@ pub(super) struct FileNode {
     /// Whether its pages count as taken: it is linked or open. A call that was abandoned can reach a file that is neither,
     /// while its removal waits to become durable; it has no effect then.
     pub counted: bool,
+    /// A sync failed that nobody waited for any more: the next one reports it (`errseq_t` of Linux).
+    pub has_unreported_error: bool,
     /// Until then a write or a change of size is going on, and the next has to wait (the inode lock).
     pub busy_until_ns: u64,
 }

@@ -8,7 +8,7 @@
 //! | `Disk` | lost | lost | lost | lost |
 //!
 //! Content is in [`page`] and [`inode`], names in [`namespace`], calls that take time in [`operation`] and [`sync`], the
-//! kernel's timers in [`background`], the loss in [`crash`]. Everything is plain data: no futures, no executor. Calls that
+//! kernel's timers in [`background`], the loss in [`crash`], the speed of the drive in [`drive`]. Everything is plain data: no futures, no executor. Calls that
 //! take no time of their own (names, sizes) are methods here; the others are [`Request`]s.
 //!
 //! Timers are evaluated when somebody looks ([`Disk::advance`]), so a disk that nobody uses costs nothing; only calls in
@@ -20,6 +20,7 @@
 
 mod background;
 mod crash;
+mod drive;
 mod error;
 mod image;
 mod inode;
@@ -32,6 +33,7 @@ mod sync;
 #[cfg(test)]
 mod tests;
 
+pub use drive::{DiskSlowdown, MemberState, Raid10};
 pub use error::DiskError;
 pub use operation::{DiskEvent, OperationId, Request};
 pub use report::{CrashReport, DiskStats};
@@ -44,6 +46,7 @@ use crate::simulated::{
     trace,
 };
 use background::Background;
+use drive::Drive;
 use inode::FileNode;
 use namespace::{Entry, InodeId, Namespace};
 use operation::Operation;
@@ -66,6 +69,7 @@ struct Handle {
 /// One host's disk.
 pub struct Disk {
     spec: DiskSpec,
+    drive: Drive,
     key: Key,
     stats: DiskStats,
     namespace: Namespace,
@@ -86,6 +90,7 @@ impl Disk {
         Disk {
             background: Background::new(&spec, key.derive("background")),
             syncs: SyncQueue::new(key.derive("sync")),
+            drive: Drive::new(&spec),
             spec,
             key,
             stats: DiskStats::default(),

@@ -82,7 +82,11 @@ impl Disk {
                 let missing_pages = file.fault_in(offset, len);
                 let len = len.min(file.size().saturating_sub(offset));
                 self.stats.uncached_reads += u64::from(missing_pages != 0);
-                (Work::Read, now_ns, self.spec.read_ns(len, missing_pages * PAGE_BYTES as u64))
+                let device_ns = match missing_pages {
+                    0 => 0,
+                    _ => self.drive.read_ns(&self.spec, now_ns, missing_pages * PAGE_BYTES as u64),
+                };
+                (Work::Read, now_ns, self.spec.cached_read_ns(len) + device_ns)
             }
             Request::Write { handle, offset, bytes, wall_ms } => {
                 let len = bytes.len() as u64;
@@ -178,6 +182,7 @@ impl Disk {
     fn end(&mut self, core: &mut Core, host: HostId, id: OperationId) {
         let Some(operation) = self.operations.get_mut(&id) else { return };
         let now_ns = core.now_ns();
+        let is_abandoned = operation.abandoned;
         let work = std::mem::replace(&mut operation.work, Work::Ended(Ok(())));
         let result = match work {
             Work::Read => {
@@ -198,9 +203,9 @@ impl Disk {
                 self.preallocate(file, len, wall_ms, now_ns)
             }
             Work::Sync { .. } | Work::SyncDir { .. } => {
-                self.end_sync(core, host, &work);
+                let result = self.end_sync(core, host, &work, is_abandoned);
                 self.start_sync(core, host);
-                Ok(())
+                result
             }
             Work::Ended(result) => result,
         };

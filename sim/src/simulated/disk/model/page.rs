@@ -2,7 +2,7 @@
 //!
 //! A page is eight sectors of 512 bytes. A sector is *dirty* when the page cache holds a newer version than the drive was
 //! given, and *undrained* when the drive's volatile cache holds a newer version than its media. From that follows the
-//! invariant which makes the tiers cheap: a sector that is not dirty (nor in transfer) is equal in the page cache and in
+//! invariant which makes the tiers cheap: a sector that is not dirty (nor in transfer, nor dropped) is equal in the page cache and in
 //! the device cache, one that is not undrained is equal in the device cache and on the media. So handing a page down a
 //! tier is the clone of a reference, and bytes are copied only when a page is written again.
 
@@ -27,6 +27,9 @@ pub(super) struct Page {
     /// One bit per sector.
     dirty: u8,
     undrained: u8,
+    /// Sectors that a failed sync has dropped: newer in the page cache than at the drive, and yet not dirty. The next write to
+    /// the page makes them dirty with it, as Linux writes a page as a whole.
+    dropped: u8,
     /// A sync is moving a snapshot of this page to the drive: the flusher keeps off.
     pub in_transfer: bool,
     /// Present in memory: reading it does not wait for the drive.
@@ -63,6 +66,7 @@ impl Page {
             media: None,
             dirty: 0,
             undrained: 0,
+            dropped: 0,
             in_transfer: false,
             resident: true,
             dirty_since_ns: 0,
@@ -77,6 +81,7 @@ impl Page {
             media: Some(bytes),
             dirty: 0,
             undrained: 0,
+            dropped: 0,
             in_transfer: false,
             resident: false,
             dirty_since_ns: 0,
@@ -103,7 +108,7 @@ impl Page {
     pub fn write(&mut self, at: usize, bytes: &[u8], now_ns: u64) -> bool {
         Arc::make_mut(&mut self.cached)[at..at + bytes.len()].copy_from_slice(bytes);
         let was_clean = self.dirty == 0;
-        self.dirty |= sector_mask(at, bytes.len());
+        self.dirty |= sector_mask(at, bytes.len()) | std::mem::take(&mut self.dropped);
         if was_clean {
             self.dirty_since_ns = now_ns;
         }
@@ -129,6 +134,16 @@ impl Page {
     pub fn cancel_transfer(&mut self, sectors: u8) {
         self.in_transfer = false;
         self.dirty |= sectors;
+    }
+
+    /// The drive has refused the snapshot: its sectors count as clean, unless the page was written again meanwhile.
+    pub fn drop_transfer(&mut self, sectors: u8) {
+        self.in_transfer = false;
+        if self.dirty == 0 {
+            self.dropped |= sectors;
+        } else {
+            self.dirty |= sectors;
+        }
     }
 
     /// Hands all dirty sectors to the device cache. Returns whether the page had been drained before.
@@ -163,6 +178,11 @@ impl Page {
     /// The dirty sectors, one bit each.
     pub fn dirty(&self) -> u8 {
         self.dirty
+    }
+
+    /// The sectors that a failed sync has dropped, one bit each.
+    pub fn dropped(&self) -> u8 {
+        self.dropped
     }
 
     /// The sectors that a power loss may take from the device cache, one bit each.

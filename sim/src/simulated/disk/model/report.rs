@@ -55,12 +55,18 @@ pub struct DiskStats {
     pub synced_bytes: u64,
     /// Completed syncs of files.
     pub syncs: u64,
+    /// Syncs of files that failed.
+    pub failed_syncs: u64,
+    /// Pages that failed syncs dropped.
+    pub dropped_pages: u64,
     /// Completed syncs of directories.
     pub dir_syncs: u64,
     /// Pages that the kernel's flusher wrote back.
     pub written_back_pages: u64,
     /// Commits of the journal by its timer.
     pub journal_commits: u64,
+    /// Drives of the array that were lost; a single drive counts too.
+    pub lost_members: u64,
     /// Crashes of any kind.
     pub crashes: u64,
     /// What the last crash took.

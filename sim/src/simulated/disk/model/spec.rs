@@ -1,5 +1,6 @@
 //! What a drive and its file system are like: sizes, speeds, and the timers of the kernel.
 
+use super::drive::Raid10;
 use crate::simulated::key::Stream;
 
 /// The properties of one host's disk. The defaults are a datacentre SATA or entry NVMe SSD without power-loss protection
@@ -38,6 +39,8 @@ pub struct DiskSpec {
     pub dirty_expire_ns: u64,
     /// The journal commits this long after the first change of metadata that waits for it (ext4 `commit=`).
     pub journal_commit_ns: u64,
+    /// Several such drives as one. `None`: a single drive.
+    pub raid10: Option<Raid10>,
 }
 
 impl Default for DiskSpec {
@@ -59,18 +62,20 @@ impl Default for DiskSpec {
             writeback_interval_ns: 5_000_000_000,
             dirty_expire_ns: 30_000_000_000,
             journal_commit_ns: 5_000_000_000,
+            raid10: None,
         }
     }
 }
 
 impl DiskSpec {
-    /// The time of a read of `bytes`, of which `missing_bytes` have to come from the drive.
-    pub(super) fn read_ns(&self, bytes: u64, missing_bytes: u64) -> u64 {
-        let device_ns = match missing_bytes {
-            0 => 0,
-            _ => self.read_latency_ns + duration_ns(missing_bytes, self.read_bytes_per_s),
-        };
-        self.cached_read_ns + duration_ns(bytes, self.cached_read_bytes_per_s) + device_ns
+    /// Four of the default drives as a RAID10 under md.
+    pub fn raid10() -> DiskSpec {
+        DiskSpec { raid10: Some(Raid10::default()), ..DiskSpec::default() }
+    }
+
+    /// The time of a read of `bytes` from the page cache.
+    pub(super) fn cached_read_ns(&self, bytes: u64) -> u64 {
+        self.cached_read_ns + duration_ns(bytes, self.cached_read_bytes_per_s)
     }
 
     /// The time of a write of `bytes` into the page cache.
@@ -78,12 +83,7 @@ impl DiskSpec {
         self.cached_write_ns + duration_ns(bytes, self.cached_write_bytes_per_s)
     }
 
-    /// The time to move `bytes` from the page cache to the drive.
-    pub(super) fn transfer_ns(&self, bytes: u64) -> u64 {
-        duration_ns(bytes, self.write_bytes_per_s)
-    }
-
-    /// The time of one cache flush.
+    /// The time of one cache flush of one sound drive.
     pub(super) fn flush_ns(&self, stream: &mut Stream) -> u64 {
         let tail_ns_mean = self.flush_ns_mean.saturating_sub(self.flush_ns_min);
         let tail_ns = stream.exponential(tail_ns_mean as f64) as u64;
@@ -96,6 +96,6 @@ impl DiskSpec {
     }
 }
 
-fn duration_ns(bytes: u64, bytes_per_s: u64) -> u64 {
+pub(super) fn duration_ns(bytes: u64, bytes_per_s: u64) -> u64 {
     u64::try_from(u128::from(bytes) * 1_000_000_000 / u128::from(bytes_per_s.max(1))).unwrap_or(u64::MAX)
 }
