@@ -1,0 +1,86 @@
+//! What the small files claim: checkpoint, abort, epochs, and the JSON files of `config/`.
+
+use std::collections::BTreeSet;
+
+use protocol::fastjson;
+use sim::disk;
+
+use super::{Check, files::list, log::Log};
+use crate::error::{StoreError, io_error};
+
+impl Check {
+    /// Says in which state the store was found.
+    pub(super) fn note_state(&mut self) {
+        let root = self.root.clone();
+        if self.is_open {
+            let what = "a broker has this store open: only what its checkpoint vouches for is judged, the end of log, queues \
+                        and index is not";
+            self.note(&root.join("lock"), None, what);
+        } else if self.is_abnormal {
+            self.note(&root.join("abort"), None, "the last broker did not close the store: the next start recovers it");
+        }
+    }
+
+    /// Looks whether the configuration can be read; the topics that topics.json has.
+    pub(super) async fn config_files(&mut self) -> Result<Option<BTreeSet<String>>, StoreError> {
+        let directory = self.root.join("config");
+        let mut topics = None;
+        for (name, is_dir) in list(&directory).await? {
+            let path = directory.join(&name);
+            let is_backup = name.ends_with(".json.bak");
+            if is_dir || !(name.ends_with(".json") || is_backup) {
+                continue;
+            }
+            let bytes = disk::read(&path).await.map_err(io_error("read", &path))?;
+            let parsed = serde_json::from_slice::<serde_json::Value>(&fastjson::relax(&bytes));
+            match parsed {
+                Ok(value) if name == "topics.json" => {
+                    let table = value.get("topicConfigTable").and_then(|table| table.as_object());
+                    topics = table.map(|table| table.keys().cloned().collect());
+                }
+                Ok(_) => {}
+                // Its file is there; the next change writes a new backup.
+                Err(error) if is_backup => self.note(&path, None, format!("it cannot be read: {error}")),
+                Err(error) => self.damage(&path, None, format!("it cannot be read: {error}")),
+            }
+        }
+        Ok(topics)
+    }
+
+    /// Compares the checkpoint with what the log has.
+    pub(super) async fn compare_claims(&mut self, log: &Log) -> Result<(), StoreError> {
+        let path = self.root.join("checkpoint");
+        if self.is_open {
+            return Ok(());
+        }
+        let length = disk::metadata(&path).await.map(|metadata| metadata.len);
+        match length {
+            Ok(length) if length < 24 => self.damage(&path, None, format!("it has {length} bytes")),
+            Ok(_) => {}
+            Err(_) if log.last_timestamp_ms.is_some() => {
+                self.note(&path, None, "there is none: the next start looks through the whole log");
+            }
+            Err(_) => {}
+        }
+        let end = log.reached();
+        let flushed = self.checkpoint.master_flushed_offset.cast_unsigned();
+        if flushed > end {
+            let what = format!("it says that the log is flushed up to {flushed}, but the log ends at {end}");
+            self.damage(&path, Some(24), what);
+        }
+        let last_ms = log.last_timestamp_ms.unwrap_or(0);
+        let claims = [
+            (0, "flushed", self.checkpoint.physic_msg_timestamp_ms),
+            (8, "in their queues", self.checkpoint.logics_msg_timestamp_ms),
+            (16, "in the index", self.checkpoint.index_msg_timestamp_ms),
+        ];
+        for (byte, what, claimed_ms) in claims {
+            if claimed_ms > last_ms {
+                let what =
+                    format!("it says that records up to time {claimed_ms} are {what}, but the last is of {last_ms}");
+                self.damage(&path, Some(byte), what);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,68 @@
+//! Reading the files of a store without changing them.
+
+use std::path::{Path, PathBuf};
+
+use sim::disk::{self, File, OpenOptions};
+
+use crate::error::{StoreError, io_error};
+
+/// A file that is only read.
+#[derive(Debug)]
+pub(super) struct Reading {
+    pub path: PathBuf,
+    file: File,
+    pub length_bytes: u64,
+}
+
+impl Reading {
+    /// `None` if it is gone: the broker that has the store open may have deleted it.
+    pub(super) async fn open(path: PathBuf) -> Result<Option<Reading>, StoreError> {
+        let mut options = OpenOptions::new();
+        let file = match options.read(true).open(&path).await {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(io_error("open", &path)(error)),
+        };
+        let length_bytes = file.len().await.map_err(io_error("look at", &path))?;
+        Ok(Some(Reading { path, file, length_bytes }))
+    }
+
+    /// Up to `length` bytes at `position`; fewer at the end of the file.
+    pub(super) async fn read(&self, position: u64, length: usize) -> Result<Vec<u8>, StoreError> {
+        let there = usize::try_from(self.length_bytes.saturating_sub(position)).unwrap_or(usize::MAX);
+        let mut bytes = vec![0; length.min(there)];
+        self.file.read_exact_at(&mut bytes, position).await.map_err(io_error("read", &self.path))?;
+        Ok(bytes)
+    }
+}
+
+/// The entries of a directory, in the order of their names, with whether they are directories; none if it does not exist.
+pub(super) async fn list(directory: &Path) -> Result<Vec<(String, bool)>, StoreError> {
+    if !disk::exists(directory).await.map_err(io_error("look for", directory))? {
+        return Ok(Vec::new());
+    }
+    let entries = disk::read_dir(directory).await.map_err(io_error("list", directory))?;
+    let mut entries: Vec<_> = entries.into_iter().map(|entry| (entry.name, entry.is_dir)).collect();
+    entries.sort();
+    Ok(entries)
+}
+
+/// The files of a series by their first offsets, and what is wrong with their names.
+pub(super) async fn series(
+    directory: &Path,
+) -> Result<(Vec<(u64, Reading)>, Vec<(PathBuf, &'static str)>), StoreError> {
+    let (mut files, mut foreign) = (Vec::new(), Vec::new());
+    for (name, is_dir) in list(directory).await? {
+        let path = directory.join(&name);
+        match name.parse::<u64>() {
+            Ok(start) if !is_dir && name.len() == 20 && i64::try_from(start).is_ok() => {
+                if let Some(file) = Reading::open(path).await? {
+                    files.push((start, file));
+                }
+            }
+            _ if is_dir => foreign.push((path, "a directory among the files of a log")),
+            _ => foreign.push((path, "its name is not the 20 digits of an offset")),
+        }
+    }
+    Ok((files, foreign))
+}

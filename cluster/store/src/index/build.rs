@@ -1,0 +1,225 @@
+//! Following the log: which messages are to be indexed, and when the files are written.
+
+use std::{
+    sync::{Arc, PoisonError, atomic::Ordering},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use protocol::{
+    PhysicalOffset,
+    message::{MAGIC_V1, MAGIC_V2, PHYSICAL_OFFSET_POSITION, RecordError, RecordView, parse_record},
+};
+use sim::time::{Instant, sleep, wall_clock_ms};
+
+use super::{Index, file::IndexFile, key_hash, keys_of, name::next_name, table::Full};
+use crate::{commit_log::CommitLog, durable, error::StoreError, segment::SCAN_CHUNK_BYTES, store::Shared};
+
+/// How often the task looks for new messages.
+const BUILD_INTERVAL: Duration = Duration::from_millis(100);
+/// How often what is in memory is written.
+const FLUSH_INTERVAL: Duration = Duration::from_secs(10);
+/// So many entries are written at once, whatever the time.
+const FLUSH_ENTRIES: usize = 64 << 10;
+
+/// How far the log is indexed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Progress {
+    /// The record that comes next.
+    pub next: u64,
+    /// How many of its keys are indexed already.
+    pub keys_done: usize,
+}
+
+/// What lies at a place of the log.
+enum At {
+    Record(u64),
+    NextFile,
+    NeedMore(usize),
+    Damaged(String),
+}
+
+impl Shared {
+    /// The task that builds the index.
+    pub(crate) async fn run_index(self: Arc<Self>) {
+        let mut last_flush = Instant::now();
+        loop {
+            // Elapsed is the ordinary case.
+            let _ = sim::time::timeout(BUILD_INTERVAL, self.index.wanted.notified()).await;
+            if let Err(error) = self.index.catch_up(&self.log, self.dispatcher.confirm_offset()).await {
+                tracing::error!(%error, "the index does not go on; trying again");
+                sleep(BUILD_INTERVAL).await;
+            } else if last_flush.elapsed() >= FLUSH_INTERVAL {
+                last_flush = Instant::now();
+                if let Err(error) = self.index.flush().await {
+                    tracing::error!(%error, "the index cannot be written; trying again");
+                }
+            }
+        }
+    }
+
+    /// Indexes all that there is and brings it to the drive.
+    pub(crate) async fn close_index(&self) -> Result<(), StoreError> {
+        self.index.catch_up(&self.log, self.dispatcher.confirm_offset()).await?;
+        self.index.flush().await
+    }
+}
+
+impl Index {
+    /// Brings to the drive what is in memory.
+    pub(crate) async fn flush(&self) -> Result<(), StoreError> {
+        let _building = self.building.lock().await;
+        match self.last_file() {
+            Some(last) => last.flush(true).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Indexes the log up to `until`, which is the end of a record.
+    pub(super) async fn catch_up(&self, log: &CommitLog, until: PhysicalOffset) -> Result<(), StoreError> {
+        if !self.is_enabled {
+            return Ok(());
+        }
+        let until = until.0.cast_unsigned();
+        let mut progress = self.building.lock().await;
+        let mut need = 8;
+        loop {
+            let log_min = log.min_offset().0.cast_unsigned();
+            if progress.next < log_min {
+                *progress = Progress { next: log_min, keys_done: 0 };
+            }
+            if progress.next >= until {
+                return Ok(());
+            }
+            let Some((chunk, in_file)) = read_chunk(log, progress.next, until, need).await? else {
+                if log.min_offset().0.cast_unsigned() > progress.next {
+                    // Its file went while we looked.
+                    continue;
+                }
+                return Ok(());
+            };
+            need = 8;
+            let mut at = 0;
+            loop {
+                match look(&chunk[at..], in_file - at, progress.next) {
+                    At::Record(length) => {
+                        let record = &chunk[at..at + length as usize];
+                        if let Ok(record) = parse_record(record) {
+                            self.put(&record, &mut progress).await?;
+                        }
+                        at += length as usize;
+                        *progress = Progress { next: progress.next + length, keys_done: 0 };
+                    }
+                    At::NextFile => {
+                        let next = log.next_segment_start(PhysicalOffset(progress.next.cast_signed()));
+                        *progress = Progress { next: next.0.cast_unsigned(), keys_done: 0 };
+                        break;
+                    }
+                    // A record is read from its beginning, as far as its length says.
+                    At::NeedMore(bytes) if at > 0 || progress.next + bytes as u64 <= until => {
+                        need = bytes;
+                        break;
+                    }
+                    // `until` is within a record: it is not all there yet.
+                    At::NeedMore(_) => return Ok(()),
+                    At::Damaged(_) if at > 0 => break,
+                    At::Damaged(why) => {
+                        let skipped = skip(&chunk, progress.next, chunk.len() < SCAN_CHUNK_BYTES);
+                        tracing::error!(
+                            physical_offset = progress.next,
+                            %why,
+                            skipped,
+                            "damage in the CommitLog: what is there is not indexed"
+                        );
+                        *progress = Progress { next: progress.next + skipped as u64, keys_done: 0 };
+                        break;
+                    }
+                }
+                if at >= chunk.len() {
+                    break;
+                }
+            }
+            // Nobody waits for it, if that is an error.
+            self.reached.send_replace(progress.next.cast_signed());
+        }
+    }
+
+    /// Indexes a message under its keys.
+    async fn put(&self, record: &RecordView<'_>, progress: &mut Progress) -> Result<(), StoreError> {
+        for key in keys_of(record).skip(progress.keys_done) {
+            let hash = key_hash(record.topic, key);
+            loop {
+                let put = self.last_file().and_then(|last| {
+                    last.with_table(|table| {
+                        table.put(hash, record.physical_offset, record.store_timestamp_ms).map(|()| table.unwritten())
+                    })
+                });
+                match put {
+                    Some(Ok(unwritten)) => {
+                        progress.keys_done += 1;
+                        if unwritten >= FLUSH_ENTRIES
+                            && let Some(last) = self.last_file()
+                        {
+                            last.flush(false).await?;
+                        }
+                        break;
+                    }
+                    Some(Err(Full)) | None => self.roll_over().await?,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Closes the full file, if there is one, and begins the next (`getAndCreateLastIndexFile`).
+    async fn roll_over(&self) -> Result<(), StoreError> {
+        let last = self.last_file();
+        if let Some(last) = &last {
+            last.flush(true).await?;
+            last.seal();
+            self.sealed_timestamp_ms.fetch_max(last.header().end_timestamp_ms, Ordering::AcqRel);
+        }
+        durable::create_dir(&self.directory).await?;
+        let name = next_name(wall_clock_ms(), last.as_ref().map(|last| last.name()));
+        let header = last.map(|last| last.header());
+        let next = IndexFile::create(&self.directory, name, self.geometry, header.as_ref()).await?;
+        self.files.write().unwrap_or_else(PoisonError::into_inner).push(Arc::new(next));
+        Ok(())
+    }
+}
+
+/// Bytes of the log from `from` on, not beyond its file or `until`, and how many its file has from there on.
+async fn read_chunk(log: &CommitLog, from: u64, until: u64, need: usize) -> Result<Option<(Bytes, usize)>, StoreError> {
+    let Some(segment) = log.segment_at(PhysicalOffset(from.cast_signed())) else { return Ok(None) };
+    let in_file = usize::try_from(segment.end() - from).unwrap_or(usize::MAX);
+    let visible = usize::try_from(until - from).unwrap_or(usize::MAX);
+    let length = SCAN_CHUNK_BYTES.max(need).min(in_file).min(visible);
+    Ok(Some((segment.read(from - segment.start(), length).await?, in_file)))
+}
+
+/// What is at the start of `rest`, which lies at `offset` and has `in_file` bytes to the end of its file.
+fn look(rest: &[u8], in_file: usize, offset: u64) -> At {
+    match parse_record(rest) {
+        Ok(record) if record.physical_offset.0.cast_unsigned() == offset => At::Record(record.total_bytes as u64),
+        Ok(record) => At::Damaged(format!("a record that belongs at physical offset {}", record.physical_offset)),
+        Err(RecordError::Blank { .. }) => At::NextFile,
+        Err(RecordError::Truncated { need_bytes, .. }) if need_bytes <= in_file => At::NeedMore(need_bytes),
+        // The last bytes of a file that cannot hold a blank record.
+        Err(RecordError::Zeros) if in_file < 8 => At::NextFile,
+        Err(RecordError::Zeros) if rest.len() < 8 => At::NeedMore(8),
+        Err(error) => At::Damaged(error.to_string()),
+    }
+}
+
+/// How far the next place is where a record may begin that says that it belongs there. If there is none: all of `chunk`, or,
+/// unless it `is_last`, so much that a record which begins in its last bytes is found with what follows.
+fn skip(chunk: &[u8], offset: u64, is_last: bool) -> usize {
+    let begins = |at: &usize| {
+        let head = &chunk[*at..];
+        let magic = head.get(4..8).map(|magic| u32::from_be_bytes(std::array::from_fn(|byte| magic[byte])));
+        let place = head.get(PHYSICAL_OFFSET_POSITION..PHYSICAL_OFFSET_POSITION + 8);
+        matches!(magic, Some(MAGIC_V1 | MAGIC_V2)) && place == Some(&(offset + *at as u64).to_be_bytes()[..])
+    };
+    let overlap = if is_last { 0 } else { PHYSICAL_OFFSET_POSITION + 7 };
+    (1..chunk.len()).find(begins).unwrap_or(chunk.len() - overlap)
+}

@@ -1,0 +1,135 @@
+//! Finding messages by key (`DefaultMessageStore.queryMessage`, `IndexService.queryOffset`).
+//!
+//! Of Apache's answer it differs where that one is wrong: every hit is compared with its record (topic, key, and the exact
+//! time), so that a hash that two keys share costs no answer its place, and a stale entry gives no wrong message.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use bytes::Bytes;
+use protocol::{PhysicalOffset, message::parse_record};
+use sim::time::timeout;
+
+use super::{Index, file::IndexFile, format::NO_ENTRY, key_hash, keys_of};
+use crate::{error::StoreError, store::MessageStore};
+
+/// How long a query waits for the index to reach what was visible when it came.
+const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(1);
+/// `maxMsgsNumBatch`: the most messages that one query gives.
+const MESSAGES_MAX: usize = 64;
+/// What one answer may take of the 16 MiB that a remoting frame has; one message is always given.
+const ANSWER_BYTES_MAX: usize = 12 << 20;
+
+/// What a query found (`QueryMessageResult`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct QueryMessageResult {
+    /// The records, as they are in the CommitLog and in its order.
+    pub messages: Vec<Bytes>,
+    /// STORETIMESTAMP of the last message in the index, in milliseconds.
+    pub index_last_update_timestamp_ms: i64,
+    /// Where the last message in the index is.
+    pub index_last_update_physical_offset: PhysicalOffset,
+}
+
+/// What is looked for.
+struct Wanted<'a> {
+    topic: &'a str,
+    key: &'a str,
+    begin_ms: i64,
+    end_ms: i64,
+    count: usize,
+}
+
+#[derive(Default)]
+struct Found {
+    messages: BTreeMap<PhysicalOffset, Bytes>,
+    bytes: usize,
+}
+
+impl MessageStore {
+    /// The youngest `max` messages, at most 64, of a topic with a key (their UNIQ_KEY or one of their KEYS) that were stored
+    /// from `begin_ms` to `end_ms`, in the order of the log. What was visible when it is called is found, unless the index
+    /// is more than a second behind; with `messageIndexEnable=false` nothing is.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] when the drive cannot be read.
+    pub async fn query_message(
+        &self,
+        topic: &str,
+        key: &str,
+        max: usize,
+        begin_ms: i64,
+        end_ms: i64,
+    ) -> Result<QueryMessageResult, StoreError> {
+        let index = &self.shared().index;
+        index.wait_for(self.confirm_offset()).await;
+        let last = index.last_file().map(|last| last.header());
+        let mut found = Found::default();
+        let wanted = Wanted { topic, key, begin_ms, end_ms, count: max.min(MESSAGES_MAX) };
+        for file in index.files().iter().rev() {
+            let header = file.header();
+            let is_in_time = begin_ms <= header.end_timestamp_ms && end_ms >= header.begin_timestamp_ms;
+            if is_in_time && !self.search(file, &wanted, &mut found).await? || header.begin_timestamp_ms < begin_ms {
+                break;
+            }
+        }
+        Ok(QueryMessageResult {
+            messages: found.messages.into_values().collect(),
+            index_last_update_timestamp_ms: last.map_or(0, |last| last.end_timestamp_ms),
+            index_last_update_physical_offset: last.map_or(PhysicalOffset::ZERO, |last| last.end_offset),
+        })
+    }
+
+    /// Follows the chain of one file; whether more is wanted.
+    async fn search(&self, file: &IndexFile, wanted: &Wanted<'_>, found: &mut Found) -> Result<bool, StoreError> {
+        let hash = key_hash(wanted.topic, wanted.key);
+        let header = file.header();
+        let mut number = file.newest(hash).await?;
+        while number > NO_ENTRY {
+            if found.messages.len() >= wanted.count || found.bytes > ANSWER_BYTES_MAX {
+                return Ok(false);
+            }
+            let Some(entry) = file.entry(number).await? else { break };
+            // The time of an entry is cut to seconds, and those before it are older.
+            let is_too_old = header.time_of(&entry).saturating_add(1000) <= wanted.begin_ms;
+            if is_too_old && number > 1 && entry.time_diff_s < i32::MAX {
+                break;
+            }
+            if entry.key_hash == hash && !found.messages.contains_key(&entry.physical_offset) {
+                let record = self.look_message_by_offset(entry.physical_offset).await?;
+                if let Some(record) = record.filter(|record| wanted.is(record)) {
+                    if !found.messages.is_empty() && found.bytes + record.len() > ANSWER_BYTES_MAX {
+                        return Ok(false);
+                    }
+                    found.bytes += record.len();
+                    found.messages.insert(entry.physical_offset, record);
+                }
+            }
+            // A damaged file may lead in circles; entries only ever lead to older ones.
+            number = if entry.previous < number { entry.previous } else { NO_ENTRY };
+        }
+        Ok(found.messages.len() < wanted.count)
+    }
+}
+
+impl Wanted<'_> {
+    fn is(&self, record: &[u8]) -> bool {
+        parse_record(record).is_ok_and(|record| {
+            record.topic == self.topic
+                && (self.begin_ms..=self.end_ms).contains(&record.store_timestamp_ms)
+                && keys_of(&record).any(|key| key == self.key)
+        })
+    }
+}
+
+impl Index {
+    /// Waits until the index has reached `offset`, but not for long.
+    async fn wait_for(&self, offset: PhysicalOffset) {
+        let mut reached = self.reached.subscribe();
+        if !self.is_enabled || *reached.borrow() >= offset.0 {
+            return;
+        }
+        self.wanted.notify_one();
+        // Elapsed: the index is being rebuilt, or the drive refuses it. An answer of what there is is better than none.
+        let _ = timeout(CATCH_UP_TIMEOUT, reached.wait_for(|reached| *reached >= offset.0)).await;
+    }
+}
