@@ -11,7 +11,7 @@ use futures_util::future::BoxFuture;
 use protocol::BrokerId;
 use protocol::body::{MessageQueue, TopicRouteData};
 use protocol::topic::AUTO_CREATE_TOPIC_KEY;
-use remoting::RemotingError;
+use remoting::{CloseReason, RemotingError};
 use sim::time::Instant;
 
 use super::ClientInstance;
@@ -179,8 +179,15 @@ impl ClientInstance {
 
     /// Notes that a broker did not answer, if it is that what the error says.
     pub(crate) fn broker_failed(&self, addr: &str, error: &ClientError) {
-        // A connection that ended can be made again at once; whether it can, the next one to try will know.
-        if let ClientError::Remoting(RemotingError::Connect { .. } | RemotingError::Timeout { .. }) = error {
+        // A connection that the peer ended can perhaps be made again at once; the next one to try will know.
+        let ClientError::Remoting(error) = error else { return };
+        let is_silent = matches!(
+            error,
+            RemotingError::Connect { .. }
+                | RemotingError::Timeout { .. }
+                | RemotingError::Closed { reason: CloseReason::Silent, .. }
+        );
+        if is_silent {
             self.reachability.lock().failed(addr, self.now_ms());
         }
     }

@@ -8,11 +8,11 @@ use protocol::header::{
     GetConsumerRunningInfoRequestHeader, ResetOffsetRequestHeader, UpdateConsumerOffsetRequestHeader,
 };
 use protocol::{RemotingCommand, request_code, response_code};
-use remoting::RemotingClient;
 use sim::world::Crash;
 
-use crate::produce_and_consume::{consumer, producer};
-use crate::support::{Inbox, QUEUES, TOPIC, bodies, create_topic, message, run, run_with, sleep_ms, until};
+use crate::support::{
+    Inbox, QUEUES, TOPIC, ask_master, bodies, consumer, create_topic, message, producer, run, run_with, sleep_ms, until,
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -165,9 +165,6 @@ fn an_offset_beyond_the_queue_is_corrected() {
             let admin = create_topic(&config, 1).await;
             let producer = producer(&config).await;
             // The group has an offset that the queue never had: as after a crash that lost the tail.
-            let route = admin.examine_topic_route(TOPIC).await.expect("known");
-            let addr = route.broker_datas[0].master_or_any_addr().expect("a master").to_owned();
-            let remoting = RemotingClient::new(remoting::ClientConfig::default());
             for queue_id in 0..QUEUES {
                 let header = UpdateConsumerOffsetRequestHeader {
                     consumer_group: "consumers".into(),
@@ -177,7 +174,7 @@ fn an_offset_beyond_the_queue_is_corrected() {
                     broker_name: None,
                 };
                 let request = RemotingCommand::request(request_code::UPDATE_CONSUMER_OFFSET, &header);
-                remoting.invoke(&addr, request, 3 * SECOND).await.expect("answered");
+                ask_master(&admin, "broker-a", request).await;
             }
             let inbox = Inbox::default();
             let consumer = consumer(&config, "consumers", &inbox).start().await.expect("started");
@@ -208,9 +205,6 @@ fn an_operator_looks_into_a_consumer_and_moves_it_back() {
                 producer.send(message(number)).await.expect("sent");
             }
             until("all have arrived", || inbox.len() >= 10).await;
-            let route = admin.examine_topic_route(TOPIC).await.expect("known");
-            let addr = route.broker_datas[0].master_or_any_addr().expect("a master").to_owned();
-            let remoting = RemotingClient::new(remoting::ClientConfig::default());
 
             let header = GetConsumerRunningInfoRequestHeader {
                 consumer_group: "consumers".into(),
@@ -218,7 +212,7 @@ fn an_operator_looks_into_a_consumer_and_moves_it_back() {
                 jstack_enable: false,
             };
             let request = RemotingCommand::request(request_code::GET_CONSUMER_RUNNING_INFO, &header);
-            let response = remoting.invoke(&addr, request, 3 * SECOND).await.expect("answered");
+            let response = ask_master(&admin, "broker-a", request).await;
             assert_eq!(response.code, response_code::SUCCESS, "{:?}", response.remark);
             let info = ConsumerRunningInfo::decode(&response.body).expect("running info");
             let queue = MessageQueue::new(TOPIC, "broker-a", 0);
@@ -233,7 +227,7 @@ fn an_operator_looks_into_a_consumer_and_moves_it_back() {
                 ..ResetOffsetRequestHeader::default()
             };
             let request = RemotingCommand::request(request_code::INVOKE_BROKER_TO_RESET_OFFSET, &header);
-            let response = remoting.invoke(&addr, request, 3 * SECOND).await.expect("answered");
+            let response = ask_master(&admin, "broker-a", request).await;
             assert_eq!(response.code, response_code::SUCCESS, "{:?}", response.remark);
             sleep_ms(30_000).await;
             assert_eq!(inbox.len(), 10, "a suspended consumer pulls nothing");

@@ -1,28 +1,14 @@
 //! What a healthy cluster does for its clients.
 
-use crate::support::{Inbox, QUEUES, TOPIC, bodies, create_topic, message, run, sleep_ms, until};
+use crate::support::{
+    Inbox, QUEUES, TOPIC, bodies, consumer, create_topic, message, producer, queues_of, run, sleep_ms, until,
+};
 use client::{
     ClientConfig, ClientError, ClientFactory, ConsumeFromWhere, ConsumeStatus, Message, MessageModel, MessageQueue,
-    Outcome, Producer, PullConsumer, PullStatus, PushConfig, PushConsumer, PushConsumerBuilder, QueueOffset,
-    SendStatus, ServiceState,
+    Outcome, Producer, PullConsumer, PullStatus, PushConfig, PushConsumer, QueueOffset, SendStatus, ServiceState,
 };
 
-/// A consumer of everything, from the beginning, which notes the bodies.
-pub fn consumer(config: &ClientConfig, group: &str, inbox: &Inbox) -> PushConsumerBuilder {
-    let inbox = inbox.clone();
-    PushConsumer::builder(group)
-        .client_config(config.clone())
-        .config(PushConfig { consume_from_where: ConsumeFromWhere::FirstOffset, ..PushConfig::default() })
-        .subscribe(TOPIC, "*")
-        .listener(move |messages| {
-            for message in messages {
-                inbox.push(String::from_utf8_lossy(&message.body));
-            }
-            std::future::ready(ConsumeStatus::ConsumeSuccess)
-        })
-}
-
-/// A broadcasting one, with a name of its own.
+/// A broadcasting consumer of everything, with a name of its own.
 async fn broadcaster(config: &ClientConfig, name: &str, inbox: &Inbox) -> PushConsumer {
     let config = ClientConfig { instance_name: name.into(), store_root: "/data/offsets".into(), ..config.clone() };
     let push = PushConfig {
@@ -31,10 +17,6 @@ async fn broadcaster(config: &ClientConfig, name: &str, inbox: &Inbox) -> PushCo
         ..PushConfig::default()
     };
     consumer(&config, "consumers", inbox).config(push).start().await.expect("started")
-}
-
-pub async fn producer(config: &ClientConfig) -> Producer {
-    Producer::builder("producers").client_config(config.clone()).start().await.expect("started")
 }
 
 #[test]
@@ -171,13 +153,10 @@ fn members_share_queues_and_hand_them_over_without_repeating() {
             let producer = producer(&config).await;
             let inbox = Inbox::default();
             let one = consumer(&config, "consumers", &inbox).start().await.expect("started");
-            let of_topic = |consumer: &PushConsumer| {
-                consumer.assigned_queues().into_iter().filter(|queue| queue.topic == TOPIC).collect::<Vec<_>>()
-            };
-            until("one has all", || of_topic(&one).len() == 4).await;
+            until("one has all", || queues_of(&one).len() == 4).await;
             let two = consumer(&config, "consumers", &inbox).start().await.expect("started");
-            until("they share", || of_topic(&one).len() == 2 && of_topic(&two).len() == 2).await;
-            let mut all = [of_topic(&one), of_topic(&two)].concat();
+            until("they share", || queues_of(&one).len() == 2 && queues_of(&two).len() == 2).await;
+            let mut all = [queues_of(&one), queues_of(&two)].concat();
             all.sort();
             all.dedup();
             assert_eq!(all.len(), 2 * QUEUES as usize);
@@ -188,7 +167,7 @@ fn members_share_queues_and_hand_them_over_without_repeating() {
             two.shutdown().await;
             // The broker told the one that is left.
             sleep_ms(2_000).await;
-            assert_eq!(of_topic(&one).len(), 4);
+            assert_eq!(queues_of(&one).len(), 4);
             one.shutdown().await;
             for number in 20..40 {
                 producer.send(message(number)).await.expect("sent");
