@@ -1,80 +1,92 @@
-//! A sweep by cell: all trials of one (mode, flush, fault), added up as they come, in memory that does not grow with them.
+//! Many trials by cell: all trials of one (mode, fault, flush), added up as they come.
+//!
+//! The unit of every statistic is the trial: one run with one fault (or one sequence of faults) in it. The messages of a
+//! trial share its fate, so that counting them as independent would make every interval far too narrow.
 
 use crate::{
-    interval::clopper_pearson_95,
+    distribution::Distribution,
+    interval::{Interval, clopper_pearson_95},
     record::{LossPromise, RunRecord, Verdict},
-    text::{count, duration_ms},
 };
-use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, fmt::Write};
+use indexmap::IndexMap;
 
-/// What the trials of a cell have in common.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+/// What the trials of a cell have in common, by the names on the command line.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct CellKey {
     pub mode: String,
-    /// The position of the fault in the list of faults, so that cells keep that order.
-    pub fault_order: usize,
     pub fault: String,
     pub flush: String,
 }
 
 /// The sums over the trials of a cell.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Cell {
+    /// Trials that ended with a record.
     pub trials: u64,
     pub held: u64,
     pub broken: u64,
     pub not_live: u64,
+    /// Trials in which the cluster's own code panicked. They have no record and are not among `trials`.
+    pub panicked: u64,
     /// Trials that lost at least one acknowledged message.
     pub trials_with_loss: u64,
     pub acked: u64,
+    /// Deliveries to the consumer group, repeated ones included.
+    pub delivered: u64,
     pub lost: u64,
     pub duplicates: u64,
-    pub oldest_lost_ms_max: u64,
-    pub unavailable_ms_max: u64,
-    /// What the configuration allows; absent where the promise is not a window.
-    pub bound_ms: Option<u64>,
+    /// By trial with a loss: how long before the fault the oldest lost message had been acknowledged, in ms.
+    pub oldest_lost_ms: Distribution,
+    /// By trial: the longest time without a successful send, in ms.
+    pub unavailable_ms: Distribution,
+    /// What is promised: the weakest promise among the trials.
+    pub loss_promise: Option<LossPromise>,
+    /// The same in words.
     pub promise: String,
-    /// The command that replays the trial that lost most, or broke.
-    pub worst: Option<String>,
-    worst_rank: (Option<Verdict>, u64),
+    /// The trial that broke its promise, or lost most; nothing when all trials held and lost nothing.
+    pub worst: Option<WorstTrial>,
 }
 
-/// All cells of a sweep.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Cells(BTreeMap<CellKey, Cell>);
+/// The trial of a cell that is most worth a look.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorstTrial {
+    /// The command that runs it again.
+    pub command: String,
+    /// What came out; nothing when it panicked.
+    pub outcome: Option<WorstOutcome>,
+}
+
+/// What came out of the worst trial.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WorstOutcome {
+    pub verdict: Verdict,
+    pub lost: u64,
+    pub oldest_lost_ms: u64,
+}
+
+/// All cells of a sweep, in the order in which their first trials came.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Cells(IndexMap<CellKey, Cell>);
+
+impl CellKey {
+    /// The cell of a record.
+    pub fn of(record: &RunRecord) -> CellKey {
+        CellKey { mode: record.mode.clone(), fault: record.fault.clone(), flush: record.flush.clone() }
+    }
+}
 
 impl Cells {
-    /// Adds a trial. `fault_order` places its fault among the others.
-    pub fn add(&mut self, record: &RunRecord, fault_order: usize) {
-        let key = CellKey {
-            mode: record.mode.clone(),
-            fault_order,
-            fault: record.fault.clone(),
-            flush: record.flush.clone(),
-        };
+    /// Adds a trial.
+    pub fn add(&mut self, record: &RunRecord) {
+        self.0.entry(CellKey::of(record)).or_default().add(record);
+    }
+
+    /// Adds a trial in which the cluster's own code panicked; `command` runs it again.
+    pub fn add_panic(&mut self, key: CellKey, command: String) {
         let cell = self.0.entry(key).or_default();
-        cell.trials += 1;
-        match record.verdict {
-            Verdict::Held => cell.held += 1,
-            Verdict::Broken => cell.broken += 1,
-            Verdict::NotLive => cell.not_live += 1,
-        }
-        cell.trials_with_loss += u64::from(record.lost > 0);
-        cell.acked += record.acked;
-        cell.lost += record.lost;
-        cell.duplicates += record.duplicates;
-        cell.oldest_lost_ms_max = cell.oldest_lost_ms_max.max(record.oldest_lost_ms);
-        cell.unavailable_ms_max = cell.unavailable_ms_max.max(record.unavailable_ms);
-        cell.promise.clone_from(&record.promise);
-        if let LossPromise::Window { bound_ms } = record.promise_loss {
-            cell.bound_ms = Some(bound_ms);
-        }
-        // A verdict other than `held` ranks above any loss; ties go to the trial that came first in the order of seeds.
-        let rank = ((record.verdict != Verdict::Held).then_some(record.verdict), record.lost);
-        if rank > cell.worst_rank {
-            cell.worst_rank = rank;
-            cell.worst = Some(record.command());
+        cell.panicked += 1;
+        if cell.panicked == 1 {
+            cell.worst = Some(WorstTrial { command, outcome: None });
         }
     }
 
@@ -83,82 +95,154 @@ impl Cells {
         self.0.iter()
     }
 
+    /// How many cells there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether no trial has come yet.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// How many trials ended with a record.
+    pub fn trials(&self) -> u64 {
+        self.0.values().map(|cell| cell.trials).sum()
+    }
+
+    /// How many cells have a trial that broke its promise, was not live, or panicked.
+    pub fn bad_cells(&self) -> usize {
+        self.0.values().filter(|cell| cell.is_bad()).count()
+    }
+
     /// The worst verdict over all trials.
     pub fn verdict(&self) -> Verdict {
-        let any = |count: fn(&Cell) -> u64| self.0.values().any(|cell| count(cell) > 0);
-        if any(|cell| cell.broken) {
-            Verdict::Broken
-        } else if any(|cell| cell.not_live) {
-            Verdict::NotLive
-        } else {
-            Verdict::Held
+        self.0.values().map(Cell::verdict).max().unwrap_or(Verdict::Held)
+    }
+}
+
+impl Cell {
+    fn add(&mut self, record: &RunRecord) {
+        self.trials += 1;
+        match record.verdict {
+            Verdict::Held => self.held += 1,
+            Verdict::Broken => self.broken += 1,
+            Verdict::NotLive => self.not_live += 1,
+        }
+        self.acked += record.acked;
+        self.delivered += record.delivered;
+        self.lost += record.lost;
+        self.duplicates += record.duplicates;
+        self.unavailable_ms.add(record.unavailable_ms);
+        if record.lost > 0 {
+            self.trials_with_loss += 1;
+            self.oldest_lost_ms.add(record.oldest_lost_ms);
+        }
+        if self.loss_promise.is_none_or(|promise| promise < record.promise_loss) {
+            self.loss_promise = Some(record.promise_loss);
+            self.promise.clone_from(&record.promise);
+        }
+        let outcome =
+            WorstOutcome { verdict: record.verdict, lost: record.lost, oldest_lost_ms: record.oldest_lost_ms };
+        // A tie goes to the trial that came first.
+        let is_worse = match &self.worst {
+            Some(WorstTrial { outcome: Some(worst), .. }) => worst.rank() < outcome.rank(),
+            Some(WorstTrial { outcome: None, .. }) => false,
+            None => outcome.verdict != Verdict::Held || outcome.lost > 0,
+        };
+        if is_worse {
+            self.worst = Some(WorstTrial { command: record.command(), outcome: Some(outcome) });
         }
     }
 
-    /// The table for a terminal, with the commands that replay the worst trials below it.
-    pub fn text(&self) -> String {
-        let header = [
-            "mode",
-            "fault",
-            "flush",
-            "promise",
-            "trials",
-            "with loss (95 %)",
-            "lost",
-            "oldest",
-            "bound",
-            "no service",
-            "dup.",
-        ]
-        .map(str::to_owned);
-        let rows = self.0.iter().map(|(key, cell)| {
-            let interval = clopper_pearson_95(cell.trials_with_loss, cell.trials);
-            [
-                key.mode.clone(),
-                key.fault.clone(),
-                key.flush.clone(),
-                match (cell.broken, cell.not_live) {
-                    (0, 0) => "held".to_owned(),
-                    (0, stuck) => format!("NOT LIVE ×{stuck}"),
-                    (broken, _) => format!("BROKEN ×{broken}"),
-                },
-                count(cell.trials),
-                format!(
-                    "{} ({:.0}–{:.0} %)",
-                    count(cell.trials_with_loss),
-                    (interval.low * 100.0).floor(),
-                    (interval.high * 100.0).ceil()
-                ),
-                count(cell.lost),
-                if cell.lost > 0 { duration_ms(cell.oldest_lost_ms_max) } else { "–".to_owned() },
-                cell.bound_ms.map_or_else(|| "–".to_owned(), duration_ms),
-                duration_ms(cell.unavailable_ms_max),
-                count(cell.duplicates),
-            ]
-        });
-        let table = std::iter::once(header).chain(rows).collect::<Vec<_>>();
-        let mut text = String::new();
-        let width = |column: usize| table.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-        let widths: [usize; 11] = std::array::from_fn(width);
-        for row in &table {
-            let mut line = String::new();
-            for (column, value) in row.iter().enumerate() {
-                let gap = " ".repeat(widths[column] - value.chars().count());
-                // Words to the left, numbers to the right.
-                let _ = if column < 4 { write!(line, "{value}{gap}  ") } else { write!(line, "{gap}{value}  ") };
-            }
-            text.push_str(line.trim_end());
-            text.push('\n');
+    /// The worst verdict of its trials.
+    pub fn verdict(&self) -> Verdict {
+        match (self.broken, self.not_live) {
+            (0, 0) => Verdict::Held,
+            (0, _) => Verdict::NotLive,
+            _ => Verdict::Broken,
         }
-        let worst = self.0.values().filter_map(|cell| cell.worst.as_deref()).collect::<Vec<_>>();
-        if !worst.is_empty() {
-            text.push_str("\nthe worst trial of each cell that lost messages or broke its promise:\n");
-            for command in worst {
-                text.push_str("  ");
-                text.push_str(command);
-                text.push('\n');
-            }
+    }
+
+    /// Whether a trial broke its promise, was not live, or panicked.
+    pub fn is_bad(&self) -> bool {
+        self.panicked > 0 || self.verdict() != Verdict::Held
+    }
+
+    /// The 95 % interval of the probability that a trial loses an acknowledged message.
+    pub fn loss_interval(&self) -> Interval {
+        clopper_pearson_95(self.trials_with_loss, self.trials)
+    }
+
+    /// Deliveries beyond the first of each message, per thousand deliveries that were a first.
+    pub fn duplicates_per_1000(&self) -> f64 {
+        let first = self.delivered.saturating_sub(self.duplicates);
+        if first == 0 { 0.0 } else { self.duplicates as f64 * 1000.0 / first as f64 }
+    }
+
+    /// How old a lost message may be, in ms; nothing where the promise is not a window of time.
+    pub fn bound_ms(&self) -> Option<u64> {
+        match self.loss_promise {
+            Some(LossPromise::Window { bound_ms }) => Some(bound_ms),
+            _ => None,
         }
-        text
+    }
+}
+
+impl WorstOutcome {
+    /// Orders outcomes from harmless to worst: the verdict before the loss, the number lost before their age.
+    fn rank(&self) -> (Verdict, u64, u64) {
+        (self.verdict, self.lost, self.oldest_lost_ms)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::{lossy, record};
+
+    #[test]
+    fn cells_keep_the_order_in_which_they_came() {
+        let mut cells = Cells::default();
+        for (mode, fault) in [("2m-noslave", "power-loss"), ("2m-2s-sync", "none"), ("2m-noslave", "power-loss")] {
+            cells.add(&RunRecord { mode: mode.to_owned(), fault: fault.to_owned(), ..record() });
+        }
+        let found = cells.iter().map(|(key, cell)| (key.mode.as_str(), cell.trials)).collect::<Vec<_>>();
+        assert_eq!(found, [("2m-noslave", 2), ("2m-2s-sync", 1)]);
+    }
+
+    #[test]
+    fn the_worst_trial_is_a_broken_one_before_a_lossy_one_before_a_later_one() {
+        let mut cells = Cells::default();
+        let worst = |cells: &Cells| cells.iter().next().and_then(|(_, cell)| cell.worst.clone());
+        cells.add(&RunRecord { seed: 1, ..record() });
+        assert_eq!(worst(&cells), None);
+        for (seed, lost, verdict) in [
+            (2, 5, Verdict::Held),
+            (3, 9, Verdict::Held),
+            (4, 9, Verdict::Held),
+            (5, 0, Verdict::Broken),
+            (6, 50, Verdict::Held),
+        ] {
+            cells.add(&RunRecord { seed, verdict, ..lossy(lost, 100) });
+        }
+        assert_eq!(worst(&cells).map(|worst| worst.command.ends_with("--seed 5")), Some(true));
+        let (_, cell) = cells.iter().next().expect("one cell");
+        assert_eq!((cell.trials, cell.trials_with_loss, cell.lost, cell.broken), (6, 4, 73, 1));
+        cells.add_panic(CellKey::of(&record()), "again".to_owned());
+        cells.add(&RunRecord { seed: 7, verdict: Verdict::Broken, ..lossy(99, 100) });
+        assert_eq!(worst(&cells), Some(WorstTrial { command: "again".to_owned(), outcome: None }));
+        assert_eq!((cells.trials(), cells.bad_cells(), cells.verdict()), (7, 1, Verdict::Broken));
+    }
+
+    #[test]
+    fn ages_are_those_of_lossy_trials_and_times_without_service_those_of_all() {
+        let mut cells = Cells::default();
+        for (lost, oldest_lost_ms, unavailable_ms) in [(0, 0, 10), (3, 400, 5_000), (1, 100, 6_000), (2, 300, 7_000)] {
+            cells.add(&RunRecord { unavailable_ms, ..lossy(lost, oldest_lost_ms) });
+        }
+        let (_, cell) = cells.iter().next().expect("one cell");
+        assert_eq!((cell.oldest_lost_ms.median(), cell.oldest_lost_ms.max()), (Some(300), Some(400)));
+        assert_eq!((cell.unavailable_ms.median(), cell.unavailable_ms.max()), (Some(5_000), Some(7_000)));
     }
 }

@@ -130,8 +130,8 @@ pub struct BrokerAvailability {
     pub longest_without_delivery_ms: u64,
 }
 
-/// How many acknowledged messages a mode may lose under a fault.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// How many acknowledged messages a mode may lose under a fault; ordered from the strong promise to the weak one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum LossPromise {
     /// None.

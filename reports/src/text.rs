@@ -21,9 +21,35 @@ pub fn duration_ms(ms: u64) -> String {
     }
 }
 
+/// A median and a maximum of durations in one unit: `316 / 464 ms`, `9.0 / 15.0 s`. Seconds from `seconds_from_ms` on.
+pub(crate) fn median_and_max_ms(median: u64, max: u64, seconds_from_ms: u64) -> String {
+    if max < seconds_from_ms {
+        format!("{} / {} ms", count(median), count(max))
+    } else {
+        format!("{} / {} s", seconds(median), seconds(max))
+    }
+}
+
+/// A duration in a narrow place: milliseconds below a second, then seconds with one decimal.
+pub(crate) fn short_ms(ms: u64) -> String {
+    if ms < 1_000 { format!("{ms} ms") } else { format!("{} s", seconds(ms)) }
+}
+
+fn seconds(ms: u64) -> String {
+    format!("{}.{}", count(ms / 1000), ms % 1000 / 100)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pairs_share_a_unit() {
+        assert_eq!(median_and_max_ms(316, 464, 10_000), "316 / 464 ms");
+        assert_eq!(median_and_max_ms(316, 9_999, 10_000), "316 / 9 999 ms");
+        assert_eq!(median_and_max_ms(316, 10_000, 10_000), "0.3 / 10.0 s");
+        assert_eq!((short_ms(999), short_ms(1_000)), ("999 ms".to_owned(), "1.0 s".to_owned()));
+    }
 
     #[test]
     fn numbers_are_grouped() {

@@ -67,6 +67,11 @@ fn wrong_input_gets_one_line_that_names_it_and_what_is_allowed() {
         (&["sweep", "--seeds", "1..3", "--faults", "none,fire"], &["fire"]),
         (&["sweep", "--seeds", "1..3", "--shard", "3/2"], &["3/2"]),
         (&["sweep"], &["--seeds"]),
+        (&["demo", "--trials", "0"], &["--trials", "0"]),
+        (&["demo", "--trials", "2", "--seeds", "1..3"], &["--trials", "--seeds"]),
+        (&["demo", "--md", "--json"], &["--md", "--json"]),
+        (&["demo", "--faults", "fire"], &["fire", "power-loss"]),
+        (&["demo", "--out", "/proc/none/such"], &["/proc/none/such", "--out"]),
         (&["replay", "missing.json"], &["missing.json"]),
         (&["replay", "bad.toml"], &["bad.toml", "not the record of a run"]),
         (&["check", "history.jsonl", "--promise", "single-master/sync/none"], &["history.jsonl", "line 1"]),
@@ -198,6 +203,49 @@ fn sweep_prints_a_table_and_writes_every_record() {
         "sweep", "--flush", "sync", "--faults", "none", "--seeds", "1..4", "--shard", "2/3", "--out", "t", "--json",
     ]);
     assert_eq!(json(&staticfire(dir.path(), &shard))["trials"], 1);
+}
+
+#[test]
+fn demo_prints_the_matrix_in_three_forms_and_keeps_the_records() {
+    let dir = dir();
+    let demo = |more: &[&str]| {
+        let words = ["demo", "--modes", "single-master", "--faults", "power-loss,broker-crash", "--trials", "2"];
+        let output = staticfire(dir.path(), &with_short(&[&words, more].concat()));
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "", "no progress without a terminal");
+        output
+    };
+    let summary = json(&demo(&["--json"]));
+    assert_eq!((&summary["trials"], &summary["verdict"]), (&Value::from(8), &Value::from("held")));
+    let cells = summary["cells"].as_array().expect("a list");
+    assert_eq!(cells.len(), 4);
+    for field in ["loss_interval_95", "oldest_lost_ms_median", "bound_ms", "unavailable_ms_median", "worst"] {
+        assert!(cells[0].get(field).is_some(), "{field}: {}", cells[0]);
+    }
+    let kept = std::fs::read(dir.path().join("target/staticfire/demo/demo.json")).expect("written");
+    assert_eq!(serde_json::from_slice::<Value>(&kept).expect("JSON"), summary);
+    // The records give the same matrix again.
+    let records = std::fs::read(dir.path().join("target/staticfire/demo/records.jsonl")).expect("written");
+    let mut again = reports::Cells::default();
+    for record in reports::read_records(&records[..]) {
+        again.add(&record.expect("a record"));
+    }
+    assert_eq!(serde_json::to_value(again.summaries()).expect("plain data"), summary["cells"]);
+
+    let text = demo(&["--out", "text"]).stdout;
+    let text = String::from_utf8_lossy(&text).into_owned();
+    assert!(text.contains("single-master, sync flush") && text.contains("all promises held: 8 trials"), "{text}");
+    assert!(!text.contains('\u{1b}'), "no colours without a terminal: {text}");
+    let markdown = demo(&["--md"]).stdout;
+    assert!(markdown.starts_with(b"| mode | flush | fault |"));
+
+    // The command below the matrix is the trial, to the step.
+    let Some(worst) = cells.iter().find_map(|cell| cell["worst"].as_str()) else { panic!("no cell lost anything") };
+    let words = worst.strip_prefix("cargo staticfire ").expect("a command").split(' ').collect::<Vec<_>>();
+    let replayed = json(&staticfire(dir.path(), &[&words[..], &["--json"]].concat()));
+    let line = reports::read_records(&records[..]).map(|record| record.expect("a record"));
+    let mut same = line.filter(|record| record.command() == worst);
+    assert_eq!(replayed["trace_hash"], same.next().expect("the worst trial has a record").trace_hash);
 }
 
 #[test]

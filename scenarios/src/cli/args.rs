@@ -1,8 +1,9 @@
 //! The arguments.
 
-use crate::spec::{Flush, Mode};
+use super::demo::DemoArguments;
+use crate::spec::{Flush, Mode, ProfileName};
 use clap::{Args, Parser, Subcommand};
-use faults::FaultKind;
+use faults::Fault;
 use std::{ops::Range, path::PathBuf};
 
 /// Fires faults at a simulated RocketMQ cluster and says what survived.
@@ -28,6 +29,8 @@ pub enum Command {
     Replay(ReplayArguments),
     /// Run many seeds over modes, flushes and faults
     Sweep(SweepArguments),
+    /// Show what each mode survives: every mode and flush under the main faults, in a few minutes
+    Demo(DemoArguments),
     /// Ask the oracles about a history file
     Check(CheckArguments),
     /// Prove that the same seed gives the same run in other processes
@@ -51,9 +54,12 @@ pub struct RunArguments {
     /// async or sync
     #[arg(long, value_parser = parse::<Flush>)]
     pub flush: Option<Flush>,
-    /// The class of faults
-    #[arg(long, value_parser = parse::<FaultKind>)]
-    pub fault: Option<FaultKind>,
+    /// The class of faults, or up to three in sequence: os-crash+power-loss
+    #[arg(long, value_parser = parse::<Fault>)]
+    pub fault: Option<Fault>,
+    /// Whose behaviour the brokers have: hardened, apache-4.9.8 or apache-5.3
+    #[arg(long, value_parser = parse::<ProfileName>)]
+    pub profile: Option<ProfileName>,
     /// A fault plan of your own (TOML) instead of a class of faults
     #[arg(long, value_name = "FILE", conflicts_with = "fault")]
     pub plan: Option<PathBuf>,
@@ -102,9 +108,12 @@ pub struct SweepArguments {
     /// async, sync [default: both]
     #[arg(long, value_delimiter = ',', value_parser = parse::<Flush>)]
     pub flush: Vec<Flush>,
-    /// The classes of faults [default: all]
-    #[arg(long, value_delimiter = ',', value_parser = parse::<FaultKind>)]
-    pub faults: Vec<FaultKind>,
+    /// The classes of faults, each one or up to three in sequence: none,os-crash+power-loss [default: all single ones]
+    #[arg(long, value_delimiter = ',', value_parser = parse::<Fault>)]
+    pub faults: Vec<Fault>,
+    /// Whose behaviour the brokers have: hardened, apache-4.9.8 or apache-5.3 [default: hardened]
+    #[arg(long, value_parser = parse::<ProfileName>)]
+    pub profile: Option<ProfileName>,
     /// The seeds, the last one not included: 1..51 are fifty
     #[arg(long, value_parser = seeds)]
     pub seeds: Range<u64>,
@@ -129,7 +138,7 @@ pub struct SweepArguments {
 pub struct CheckArguments {
     /// A history in JSON Lines
     pub history: PathBuf,
-    /// What was promised: MODE/FLUSH/FAULT, for example single-master/sync/power-loss
+    /// What was promised: MODE/FLUSH/FAULT, for example 2m-2s-sync/async/slave-crash+power-loss
     #[arg(long, value_name = "MODE/FLUSH/FAULT")]
     pub promise: String,
     /// Print one JSON object
@@ -147,21 +156,21 @@ pub struct MetaArguments {
     #[arg(long, value_parser = parse::<Flush>)]
     pub flush: Option<Flush>,
     /// The class of faults
-    #[arg(long, default_value = "power-loss", value_parser = parse::<FaultKind>)]
-    pub fault: FaultKind,
+    #[arg(long, default_value = "power-loss", value_parser = parse::<Fault>)]
+    pub fault: Fault,
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
 }
 
-fn parse<T: std::str::FromStr>(text: &str) -> Result<T, String>
+pub fn parse<T: std::str::FromStr>(text: &str) -> Result<T, String>
 where
     T::Err: std::fmt::Display,
 {
     text.parse().map_err(|error: T::Err| error.to_string())
 }
 
-fn seeds(text: &str) -> Result<Range<u64>, String> {
+pub fn seeds(text: &str) -> Result<Range<u64>, String> {
     let wrong =
         || format!("`{text}` is no range of seeds: write FROM..TO with FROM smaller than TO, for example 1..51");
     let (from, to) = text.split_once("..").ok_or_else(wrong)?;

@@ -5,9 +5,13 @@
 
 mod args;
 mod check;
+mod combinations;
+mod demo;
 mod list;
+mod matrix;
 mod meta;
 mod output;
+mod progress;
 mod replay;
 mod run;
 mod sweep;
@@ -113,6 +117,7 @@ pub fn main() -> ExitCode {
         Command::Run(arguments) => run::run(&arguments),
         Command::Replay(arguments) => replay::replay(&arguments),
         Command::Sweep(arguments) => sweep::sweep(&arguments),
+        Command::Demo(arguments) => demo::demo(&arguments),
         Command::Check(arguments) => check::check(&arguments),
         Command::Meta(arguments) => meta::meta(&arguments),
     };
