@@ -239,6 +239,9 @@ impl RouteTable {
     }
 
     /// Takes the write permission from all topics of a broker, for its retirement. Gives how many topics it has.
+    ///
+    /// The broker does not know of it: its next registration with changed topics, or the first one after it was away, gives the
+    /// permission back, as in Apache's name server (4.9.8 and 5.3).
     pub fn wipe_write_perm(&mut self, broker_name: &str) -> usize {
         self.change_perm(broker_name, |perm| perm & !PERM_WRITE)
     }

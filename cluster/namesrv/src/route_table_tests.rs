@@ -171,6 +171,69 @@ fn write_permission_can_be_wiped_and_given_back() {
     assert_eq!(table.wipe_write_perm("nobody"), 0);
 }
 
+/// As in 4.9.8 (`RouteInfoManager.registerBroker`): the wiping is the name server's own, and lasts until the broker has news.
+#[test]
+fn a_wiped_permission_lasts_until_the_broker_has_news_or_was_away() {
+    let mut table = RouteTable::default();
+    let wiped = |table: &mut RouteTable| {
+        assert_eq!(table.wipe_write_perm("a"), 1);
+        assert!(!is_writable(perm(table, "T")));
+    };
+    register(&mut table, broker("a", MASTER, "m", &["T"]));
+    register(&mut table, broker("a", SLAVE, "s", &["T"]));
+    wiped(&mut table);
+    register(&mut table, broker("a", MASTER, "m", &["T"]));
+    register(&mut table, broker("a", SLAVE, "s", &["T"]));
+    assert!(!is_writable(perm(&table, "T")), "it registered what it had registered before");
+    let mut news = broker("a", MASTER, "m", &["T"]);
+    news.data_version = version(2);
+    register(&mut table, news.clone());
+    assert!(is_writable(perm(&table, "T")));
+    wiped(&mut table);
+    assert!(table.unregister("m", "a"));
+    register(&mut table, news);
+    assert!(is_writable(perm(&table, "T")), "it came back, with its slave there all the while");
+}
+
+#[test]
+fn a_slave_finds_its_master_again_whichever_comes_first() {
+    let mut table = RouteTable::default();
+    let slave = || broker("a", SLAVE, "s", &["T"]);
+    assert_eq!(register(&mut table, slave()), Registered::default(), "there is no master yet");
+    assert_eq!(table.route("T", false), None, "a slave of 4.9 says nothing of topics");
+    register(&mut table, broker("a", MASTER, "m", &["T"]));
+    let master =
+        |addr: &str| Registered { master_addr: Some(addr.to_owned()), ha_server_addr: Some(format!("ha of {addr}")) };
+    assert_eq!(register(&mut table, slave()), master("m"));
+    // The master's connection ends, or it is silent for too long: what the slave has can still be read.
+    table.heard("s", 100_000);
+    assert_eq!(table.expire(120_001).iter().map(|departed| &*departed.broker_addr).collect::<Vec<_>>(), ["m"]);
+    table.check();
+    assert_eq!(addrs(&table, "T"), [(SLAVE, "s".to_owned())]);
+    assert_eq!(register(&mut table, slave()), Registered::default());
+    // It comes back at another address.
+    register(&mut table, broker("a", MASTER, "moved", &["T"]));
+    assert_eq!(register(&mut table, slave()), master("moved"));
+    assert_eq!(addrs(&table, "T"), [(MASTER, "moved".to_owned()), (SLAVE, "s".to_owned())]);
+}
+
+/// A name server that restarts empty while the master is away: slaves of 5.x say which topics they have, whether they may act
+/// as the master or not, those of 4.9 do not.
+#[test]
+fn slaves_that_speak_for_their_topics_fill_an_empty_name_server() {
+    let mut table = RouteTable::default();
+    let mut speaking = broker("a", SLAVE, "s", &["T"]);
+    speaking.enable_acting_master = Some(false);
+    register(&mut table, speaking.clone());
+    assert_eq!(addrs(&table, "T"), [(SLAVE, "s".to_owned())]);
+    let mut changed = broker("a", MASTER, "m", &["T", "U"]);
+    changed.topics.get_mut("T").expect("it is there").read_queue_nums = 16;
+    register(&mut table, changed);
+    speaking.data_version = version(7);
+    register(&mut table, speaking);
+    assert_eq!(table.route("T", false).expect("a route").queue_datas[0].read_queue_nums, 16, "the master has the word");
+}
+
 #[test]
 fn topics_are_deleted_and_added_by_request() {
     let mut table = RouteTable::default();
