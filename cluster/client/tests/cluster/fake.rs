@@ -226,7 +226,6 @@ impl FakeBroker {
             next_begin_offset: QueueOffset(next),
             min_offset: QueueOffset(0),
             max_offset: QueueOffset(end),
-            ..PullMessageResponseHeader::default()
         };
         let response = RemotingCommand::response_with(code, &answer).with_body(found.concat());
         if code == response_code::PULL_NOT_FOUND && header.sys_flag & sysflag::pull::SUSPEND != 0 {

@@ -56,7 +56,7 @@ where
     H: FnOnce(Stand) -> Fut + Send + 'static,
     Fut: Future<Output = ()> + 'static,
 {
-    let fakes: Vec<FakeBroker> = fakes.iter().map(|fake| FakeBroker::clone(fake)).collect();
+    let fakes: Vec<FakeBroker> = fakes.iter().copied().cloned().collect();
     run_hosts(1, move || fakes.iter().map(FakeBroker::host).collect(), app, fault)
 }
 
