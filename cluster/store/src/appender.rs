@@ -10,11 +10,12 @@
 
 use std::sync::Arc;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use protocol::{
     PhysicalOffset,
     message::{BLANK_RECORD_BYTES, MessageToStore, blank_record},
 };
+use quirks::Quirk;
 use sim::{
     task::{self, JoinHandle},
     time::wall_clock_ms,
@@ -26,7 +27,9 @@ use crate::{
     config::FlushDiskType,
     dispatch::{DispatchRequest, Pending, has_queue_offset, record_tags_code},
     error::StoreError,
-    put::{Place, PutMessageStatus, PutReply, PutRequest},
+    history::EpochEntry,
+    put::{Place, PutMessageStatus, PutReply, PutRequest, Replicated},
+    replica::ReplicaRecords,
     segment::Segment,
     store::Shared,
 };
@@ -36,15 +39,32 @@ const GROUP_MAX_BYTES: usize = 1 << 20;
 /// The most puts taken up at once.
 const GROUP_MAX_PUTS: usize = 1024;
 
+type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
+
+/// What changes the log, in the order in which it was asked for.
+#[derive(Debug)]
+pub(crate) enum Request {
+    /// A message, or several.
+    Put(PutRequest),
+    /// Records of another replica's log.
+    Replica { records: ReplicaRecords, reply: Reply<PhysicalOffset> },
+    /// This life's epoch begins.
+    BeginEpoch { reply: Reply<EpochEntry> },
+    /// What comes next belongs to this epoch of another replica's log.
+    AdoptEpoch { epoch: EpochEntry, reply: Reply<()> },
+}
+
 pub(crate) struct Appender {
-    shared: Arc<Shared>,
-    requests: mpsc::UnboundedReceiver<PutRequest>,
+    pub(crate) shared: Arc<Shared>,
+    requests: mpsc::UnboundedReceiver<Request>,
     /// The file being filled; absent in an empty store.
-    segment: Option<Arc<Segment>>,
+    pub(crate) segment: Option<Arc<Segment>>,
     /// The file after it, being made.
     next_segment: Option<NextSegment>,
-    written: Written,
+    pub(crate) written: Written,
     group: Group,
+    /// This life's epoch, once it has begun: from then on the log is this store's own.
+    pub(crate) epoch: Option<EpochEntry>,
 }
 
 /// What is encoded and not yet written.
@@ -67,10 +87,10 @@ impl Drop for NextSegment {
 }
 
 impl Appender {
-    pub(crate) fn new(shared: Arc<Shared>, requests: mpsc::UnboundedReceiver<PutRequest>) -> Appender {
+    pub(crate) fn new(shared: Arc<Shared>, requests: mpsc::UnboundedReceiver<Request>) -> Appender {
         let written = shared.log.written();
         let segment = shared.log.segments().pop();
-        Appender { shared, requests, segment, next_segment: None, written, group: Group::default() }
+        Appender { shared, requests, segment, next_segment: None, written, group: Group::default(), epoch: None }
     }
 
     /// Serves puts until the store is closed and all that came before are answered.
@@ -78,9 +98,32 @@ impl Appender {
         let mut requests = Vec::new();
         while self.requests.recv_many(&mut requests, GROUP_MAX_PUTS).await > 0 {
             for request in requests.drain(..) {
-                self.take(request).await;
+                match request {
+                    Request::Put(request) => self.take(request).await,
+                    other => {
+                        self.write_group().await;
+                        self.serve(other).await;
+                    }
+                }
             }
             self.write_group().await;
+        }
+    }
+
+    /// Serves what is no put; nothing is waiting to be written.
+    async fn serve(&mut self, request: Request) {
+        // An error of a reply means that nobody waits for it any more.
+        match request {
+            Request::Put(request) => self.take(request).await,
+            Request::Replica { records, reply } => {
+                let _ = reply.send(self.append_copy(records).await);
+            }
+            Request::BeginEpoch { reply } => {
+                let _ = reply.send(self.begin_epoch().await);
+            }
+            Request::AdoptEpoch { epoch, reply } => {
+                let _ = reply.send(self.adopt_epoch(epoch).await);
+            }
         }
     }
 
@@ -88,6 +131,14 @@ impl Appender {
         if let Some(why) = self.shared.state.failure() {
             // An error means that nobody waits for the answer any more; so in all replies.
             let _ = request.reply.send(PutReply::Refused(PutMessageStatus::ServiceNotAvailable, why));
+            return;
+        }
+        if self.epoch.is_none()
+            && let Err(error) = self.begin_epoch().await
+        {
+            tracing::error!(%error, "the epoch of this life cannot be written");
+            let refused = PutReply::Refused(PutMessageStatus::ServiceNotAvailable, error.to_string().into());
+            let _ = request.reply.send(refused);
             return;
         }
         if !self.group.buffer.is_empty() && self.group.buffer.len() + request.bytes > GROUP_MAX_BYTES {
@@ -147,6 +198,7 @@ impl Appender {
                         sys_flag: message.sys_flag,
                     },
                     queue: Arc::clone(&queue),
+                    is_copy: false,
                 });
             }
         }
@@ -179,22 +231,41 @@ impl Appender {
             }
             return;
         }
-        let block = buffer.freeze();
-        self.written.offset += block.len() as i64;
+        self.publish(start, buffer.freeze(), pending.into_iter());
         let log = &self.shared.log;
-        log.publish(start, block, self.written);
-        self.shared.dispatcher.enqueue(pending.into_iter());
         let is_sync = self.shared.config.flush_disk_type == FlushDiskType::SyncFlush;
-        if !is_sync {
-            self.shared.dispatcher.release(self.written.offset);
-        }
+        let replication = &self.shared.replication;
+        let slave_timeout = replication.slave_timeout();
         for (reply, place, wait) in replies {
             let end = place.physical_offset + place.bytes as i64;
             let flushed = (is_sync && wait).then(|| log.flushed.wait_for(end));
-            let _ = reply.send(PutReply::Appended { place, flushed });
+            let replicated = match slave_timeout.filter(|_| wait) {
+                None => Replicated::NotAsked,
+                Some(_) if !replication.has_enough() => Replicated::NotAvailable,
+                Some(slave_timeout) => {
+                    Replicated::Wait { reached: replication.replicated.wait_for(end), slave_timeout }
+                }
+            };
+            let _ = reply.send(PutReply::Appended { place, flushed, replicated });
         }
-        self.shared.flush_wanted.notify_one();
         self.make_next_segment();
+    }
+
+    /// Tells everyone of a block that was written at `start`.
+    pub(crate) fn publish(&mut self, start: PhysicalOffset, block: Bytes, pending: impl Iterator<Item = Pending>) {
+        self.written.offset += block.len() as i64;
+        self.shared.dispatcher.enqueue(pending);
+        self.shared.log.publish(start, block, self.written);
+        self.release_written();
+        self.shared.flush_wanted.notify_one();
+    }
+
+    /// What is written may be seen, unless it has to be flushed first.
+    fn release_written(&self) {
+        let config = &self.shared.config;
+        if config.flush_disk_type == FlushDiskType::AsyncFlush || config.quirks.has(Quirk::UnflushedVisible) {
+            self.shared.dispatcher.release_local(self.written.offset);
+        }
     }
 
     /// Leaves the rest of the present file blank and goes on in the next.
@@ -216,15 +287,18 @@ impl Appender {
                         });
                     }
                     self.written.offset = PhysicalOffset(end.cast_signed());
-                    self.shared.log.publish(self.written.offset, bytes::Bytes::new(), self.written);
-                    if self.shared.config.flush_disk_type == FlushDiskType::AsyncFlush {
-                        self.shared.dispatcher.release(self.written.offset);
-                    }
+                    self.shared.log.publish(self.written.offset, Bytes::new(), self.written);
+                    self.release_written();
                 }
                 end
             }
             None => self.shared.log.min_offset().0.cast_unsigned(),
         };
+        self.open_segment(start).await
+    }
+
+    /// Goes on in the file that begins at `start`, the end of the log.
+    pub(crate) async fn open_segment(&mut self, start: u64) -> Result<(), StoreError> {
         let segment = match self.next_segment.take() {
             Some(mut next) if next.start == start => match (&mut next.task).await {
                 Ok(made) => made,
@@ -252,7 +326,7 @@ impl Appender {
     }
 
     /// Begins to make the next file, unless that is under way (`AllocateMappedFileService`).
-    fn make_next_segment(&mut self) {
+    pub(crate) fn make_next_segment(&mut self) {
         let Some(segment) = &self.segment else { return };
         let start = segment.end();
         if self.next_segment.as_ref().is_some_and(|next| next.start == start) {

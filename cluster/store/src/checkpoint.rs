@@ -22,7 +22,7 @@ pub(crate) struct Checkpoint {
     pub physic_msg_timestamp_ms: i64,
     /// Every record stored up to this time has its ConsumeQueue unit flushed.
     pub logics_msg_timestamp_ms: i64,
-    /// The same for the index files, which this store keeps as it found them.
+    /// Every record stored up to this time is in index files that are full and flushed.
     pub index_msg_timestamp_ms: i64,
     /// The log is flushed below this physical offset (5.x; Apache 4.9 leaves it as it is).
     pub master_flushed_offset: i64,

@@ -1,9 +1,11 @@
 //! The settings of a store: RocketMQ's `MessageStoreConfig` (4.9.8), with its names (units last) and its defaults.
 //!
 //! Sizes and times are settings so that a simulation may roll over often. Left out: what concerns memory mapping, the
-//! transient store pool, DLedger and the index file.
+//! transient store pool and DLedger.
 
 use std::{path::PathBuf, time::Duration};
+
+use quirks::QuirkSet;
 
 use crate::{consume_queue::UNIT_BYTES, error::StoreError};
 
@@ -72,8 +74,16 @@ pub struct StoreConfig {
     pub access_message_in_memory_max_bytes: u64,
     /// The most bytes of recent records kept in this process's memory for pulls at the tail (ours: Apache maps its files).
     pub tail_cache_max_bytes: usize,
+    /// `messageIndexEnable`: keep an index of messages by key.
+    pub message_index_enable: bool,
+    /// `maxHashSlotNum`: the hash slots of an index file, 4 bytes each. Files of another size are built anew.
+    pub max_hash_slot_num: u32,
+    /// `maxIndexNum`: the entries of an index file, 20 bytes each.
+    pub max_index_num: u32,
     /// `checkCRCOnRecover`: recompute the bodies' checksums when the store is opened.
     pub check_crc_on_recover: bool,
+    /// Which defects of Apache's brokers are reproduced: none but in simulations that ask for them.
+    pub quirks: QuirkSet,
 }
 
 impl StoreConfig {
@@ -106,7 +116,11 @@ impl StoreConfig {
             max_transfer_count_on_message_in_disk: 8,
             access_message_in_memory_max_bytes: 1 << 30,
             tail_cache_max_bytes: 16 << 20,
+            message_index_enable: true,
+            max_hash_slot_num: 5_000_000,
+            max_index_num: 20_000_000,
             check_crc_on_recover: true,
+            quirks: QuirkSet::NONE,
         }
     }
 
@@ -146,6 +160,12 @@ impl StoreConfig {
                 value: queue_bytes,
                 why: "a ConsumeQueue file has a multiple of 20 bytes, at most 2147483647",
             });
+        }
+        for (setting, value) in [("maxHashSlotNum", self.max_hash_slot_num), ("maxIndexNum", self.max_index_num)] {
+            if !(2..=100_000_000).contains(&value) {
+                let why = "an index file has 2 to 100000000 of them";
+                return Err(StoreError::Setting { setting, value: u64::from(value), why });
+            }
         }
         if self.delete_when_hour > 23 {
             return Err(StoreError::Setting {

@@ -11,7 +11,7 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, PoisonError, RwLock,
-        atomic::{AtomicI64, Ordering},
+        atomic::{AtomicBool, AtomicI64, Ordering},
     },
 };
 
@@ -95,11 +95,19 @@ pub(crate) fn unit_of(record: &RecordView<'_>, deliver_timestamp: &DeliverTimest
 pub(crate) struct Pending {
     pub request: DispatchRequest,
     pub queue: Arc<ConsumeQueue>,
+    /// The record came from another replica, which gave it its place in the queue.
+    pub is_copy: bool,
 }
 
 pub(crate) struct Dispatcher {
     pending: Mutex<VecDeque<Pending>>,
     listeners: RwLock<Vec<MessageArrivingListener>>,
+    /// How far this store itself allows: written or flushed.
+    local: AtomicI64,
+    /// How far the replicas allow.
+    replicated: AtomicI64,
+    /// Whether the replicas are asked.
+    holds_back: AtomicBool,
     /// The end of what was released.
     confirmed: AtomicI64,
     /// STORETIMESTAMP of the last message that was dispatched.
@@ -117,6 +125,9 @@ impl Dispatcher {
         Dispatcher {
             pending: Mutex::default(),
             listeners: RwLock::default(),
+            local: AtomicI64::new(confirmed.0),
+            replicated: AtomicI64::new(0),
+            holds_back: AtomicBool::new(false),
             confirmed: AtomicI64::new(confirmed.0),
             dispatched_timestamp_ms: AtomicI64::new(dispatched_timestamp_ms),
         }
@@ -140,21 +151,55 @@ impl Dispatcher {
         lock(&self.pending).extend(messages);
     }
 
-    /// Makes visible what lies below `confirm_offset`.
-    pub(crate) fn release(&self, confirm_offset: PhysicalOffset) {
+    /// An empty log begins somewhere else.
+    pub(crate) fn begin_at(&self, offset: PhysicalOffset) {
+        self.local.store(offset.0, Ordering::Release);
+        self.confirmed.store(offset.0, Ordering::Release);
+    }
+
+    /// This store allows to be seen what lies below.
+    pub(crate) fn release_local(&self, offset: PhysicalOffset) {
+        self.local.fetch_max(offset.0, Ordering::AcqRel);
+        self.release();
+    }
+
+    /// The replicas allow to be seen what lies below.
+    pub(crate) fn release_replicated(&self, offset: PhysicalOffset) {
+        self.replicated.fetch_max(offset.0, Ordering::AcqRel);
+        self.release();
+    }
+
+    /// Whether the replicas are asked.
+    pub(crate) fn set_holds_back(&self, holds_back: bool) {
+        self.holds_back.store(holds_back, Ordering::Release);
+        self.release();
+    }
+
+    /// Makes visible what everyone allows. Whoever moves a bound and then calls this finds what it moved visible afterwards,
+    /// as far as the other bounds allow: they are read under the lock.
+    fn release(&self) {
         let listeners = self.listeners.read().unwrap_or_else(PoisonError::into_inner);
         // Held to the end: listeners are called in the order of the log.
         let mut pending = lock(&self.pending);
+        let local = self.local.load(Ordering::Acquire);
+        let confirm_offset = PhysicalOffset(match self.holds_back.load(Ordering::Acquire) {
+            true => local.min(self.replicated.load(Ordering::Acquire)),
+            false => local,
+        });
         while let Some(first) = pending.front()
             && first.request.physical_offset + i64::from(first.request.size_bytes) <= confirm_offset
         {
-            let Some(Pending { request, queue }) = pending.pop_front() else { break };
+            let Some(Pending { request, queue, is_copy }) = pending.pop_front() else { break };
             let unit = ConsumeQueueUnit {
                 physical_offset: request.physical_offset,
                 size_bytes: request.size_bytes,
                 tags_code: request.tags_code,
             };
-            queue.append(request.queue_offset, unit, request.store_timestamp_ms);
+            if is_copy {
+                queue.append_copy(request.queue_offset, unit, request.store_timestamp_ms);
+            } else {
+                queue.append(request.queue_offset, unit, request.store_timestamp_ms);
+            }
             self.dispatched_timestamp_ms.fetch_max(request.store_timestamp_ms, Ordering::AcqRel);
             for listener in listeners.iter() {
                 listener(&request);

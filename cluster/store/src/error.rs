@@ -91,6 +91,42 @@ pub enum StoreError {
         /// What is wrong with it.
         why: String,
     },
+    /// The file of epochs is damaged.
+    #[error(
+        "{} cannot be read: {why}; restore it from a backup, or, if there is none, empty this store (a slave), or remove the \
+         file (a master: its slaves then have to be emptied)",
+        path.display()
+    )]
+    EpochsFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// Bytes were asked for that the log does not have.
+    #[error("physical offset {offset} is not in the log, which has {min} to {max}")]
+    NotInLog {
+        /// Where they were asked for.
+        offset: PhysicalOffset,
+        /// The first that is there.
+        min: PhysicalOffset,
+        /// The log's end.
+        max: PhysicalOffset,
+    },
+    /// What a replica is to append is not what belongs at that place. Nothing was written.
+    #[error("the replica's log cannot go on at physical offset {at}: {why}")]
+    NotAppendable {
+        /// Where it was to be written.
+        at: PhysicalOffset,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The store takes nothing any more, or not now.
+    #[error("the store takes no writes: {why}")]
+    Refused {
+        /// Why.
+        why: std::sync::Arc<str>,
+    },
     /// A setting that cannot work.
     #[error("{setting} = {value} cannot work: {why}")]
     Setting {

@@ -51,9 +51,9 @@ impl Shared {
             }
             if self.config.flush_disk_type == FlushDiskType::SyncFlush {
                 // Visible before acknowledged: a producer that reads its own message finds it.
-                self.dispatcher.release(reached);
+                self.dispatcher.release_local(reached);
             }
-            self.log.flushed.advance(reached);
+            self.log.note_flushed(reached);
         }
         Ok(())
     }
@@ -139,6 +139,7 @@ impl Shared {
         let checkpoint = Checkpoint {
             physic_msg_timestamp_ms: flushed_ms,
             logics_msg_timestamp_ms: logics_ms.max(0),
+            index_msg_timestamp_ms: self.index.sealed_timestamp_ms(),
             master_flushed_offset: flushed_offset.0,
             ..*last
         };

@@ -16,12 +16,15 @@
 //! | [`store`], [`put`], [`get`], [`lookup`] | what a broker calls |
 //! | [`appender`], [`flush`], [`dispatch`], [`retention`] | the tasks behind it |
 //! | [`commit_log`], [`consume_queue`], [`segment`], [`segment_dir`] | the two series of files |
+//! | [`index`] | messages by key |
+//! | [`check`] | looking for damage without changing anything |
 //! | [`recovery`], [`checkpoint`], [`lock_file`] | what a crash leaves, and how it is made whole |
 //! | [`config_file`], [`durable`] | topics.json and its siblings; durable changes of the directory tree |
 //!
-//! Left out so far: the index files (kept untouched), replication, DLedger, 5.x's BatchConsumeQueue and timers.
+//! Left out so far: replication, DLedger, 5.x's BatchConsumeQueue and timers.
 
 mod appender;
+pub mod check;
 mod checkpoint;
 mod commit_log;
 mod config;
@@ -32,10 +35,14 @@ mod durable;
 mod error;
 mod flush;
 mod get;
+mod history;
+mod index;
 mod lock_file;
 mod lookup;
 mod put;
 mod recovery;
+mod replica;
+mod replication;
 mod retention;
 mod segment;
 mod segment_dir;
@@ -48,8 +55,12 @@ pub use config_file::ConfigFile;
 pub use consume_queue::ConsumeQueueUnit;
 pub use dispatch::{DeliverTimestamp, DispatchRequest, MessageArrivingListener};
 pub use error::StoreError;
+pub use history::{CommonPoint, EpochEntry, LogHistory, common_point};
 pub use get::{GetMessageResult, GetMessageStatus};
+pub use index::QueryMessageResult;
 pub use lookup::{BoundaryType, QueueBounds};
 pub use put::{Appended, PutMessageResult, PutMessageStatus};
-pub use recovery::RecoveryReport;
+pub use recovery::{OpenOptions, RecoveryReport};
+pub use replica::{CutError, RecordCutter};
+pub use replication::{Availability, Replication, SyncReplication};
 pub use store::MessageStore;

@@ -1,11 +1,14 @@
 //! The `lock` and `abort` files of a store directory.
 //!
 //! `lock` is held by the broker that has the store open. `abort` exists while it is open: whoever finds it at start knows
-//! that the last broker did not close it (`DefaultMessageStore.createTempFile`).
+//! that the last broker did not close it (`DefaultMessageStore.createTempFile`), and whether the machine went down with it.
 
 use std::{io::ErrorKind, path::Path};
 
-use sim::disk::{self, File, OpenOptions};
+use sim::{
+    disk::{self, File, OpenOptions},
+    process,
+};
 
 use crate::{
     durable,
@@ -27,15 +30,28 @@ pub(crate) async fn acquire(path: &Path, create: bool) -> Result<Option<File>, S
     }
 }
 
-/// Makes the abort file, durably: before anything else in the store is changed.
+/// Makes the abort file, durably: before anything else in the store is changed. It says in which boot of the machine the
+/// store is open; Apache's brokers only look whether it is there.
 pub(crate) async fn create_abort(path: &Path) -> Result<(), StoreError> {
-    let mut options = OpenOptions::new();
-    let file = options.write(true).create(true).open(path).await.map_err(io_error("create", path))?;
-    file.sync_all().await.map_err(io_error("sync", path))?;
-    durable::sync_dir(durable::parent_of(path)).await
+    durable::replace_file(path, process::boot_id().as_bytes(), None).await
 }
 
-/// Whether the last broker did not close the store.
-pub(crate) async fn abort_exists(path: &Path) -> Result<bool, StoreError> {
-    disk::exists(path).await.map_err(io_error("look for", path))
+/// How the last broker left the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LeftOpen {
+    /// It closed it.
+    No,
+    /// It died; the machine did not.
+    InThisBoot,
+    /// It died with the machine, or may have: an Apache broker does not tell.
+    InAnotherBoot,
+}
+
+/// How the last broker left the store.
+pub(crate) async fn left_open(path: &Path) -> Result<LeftOpen, StoreError> {
+    if !disk::exists(path).await.map_err(io_error("look for", path))? {
+        return Ok(LeftOpen::No);
+    }
+    let boot_id = disk::read(path).await.map_err(io_error("read", path))?;
+    Ok(if boot_id == process::boot_id().as_bytes() { LeftOpen::InThisBoot } else { LeftOpen::InAnotherBoot })
 }

@@ -1,12 +1,13 @@
 //! What a put asks for and what it is answered.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use protocol::{
     PhysicalOffset, QueueOffset,
     message::{BLANK_RECORD_BYTES, MessageIllegal, MessageToStore},
     message_id::offset_message_id,
 };
+use sim::time::{Instant, timeout};
 use tokio::sync::oneshot;
 
 use crate::{config::StoreConfig, watermark::Reached};
@@ -22,6 +23,8 @@ pub enum PutMessageStatus {
     FlushSlaveTimeout,
     /// It is stored, but there is no slave to confirm it.
     SlaveNotAvailable,
+    /// It was not stored: fewer replicas are there than `minInSyncReplicas` (5.x).
+    InSyncReplicasNotEnough,
     /// The store takes no writes at the moment: it is shutting down, or the disk is full, or has failed.
     ServiceNotAvailable,
     /// The next CommitLog file could not be made.
@@ -73,6 +76,46 @@ impl PutMessageResult {
     }
 }
 
+/// Waits for what a put was told to wait for; how it ended. Flush and replication go on side by side, each with its own
+/// time. As in Apache's, what the replicas say counts for more than a flush that takes too long; an error of the drive
+/// counts most.
+pub(crate) async fn outcome(
+    flushed: Option<oneshot::Receiver<Reached>>,
+    sync_flush_timeout: Duration,
+    replicated: Replicated,
+) -> (PutMessageStatus, Option<Arc<str>>) {
+    let begun = match (&flushed, &replicated) {
+        (None, Replicated::NotAsked) => return (PutMessageStatus::PutOk, None),
+        (None, Replicated::NotAvailable) => return (PutMessageStatus::SlaveNotAvailable, None),
+        _ => Instant::now(),
+    };
+    let flush_status = match flushed {
+        None => PutMessageStatus::PutOk,
+        Some(flushed) => match timeout(sync_flush_timeout, flushed).await {
+            Ok(Ok(Ok(()))) => PutMessageStatus::PutOk,
+            Ok(Ok(Err(why))) => return (PutMessageStatus::UnknownError, Some(why)),
+            Ok(Err(_)) => {
+                return (PutMessageStatus::UnknownError, Some("the store was closed before the flush".into()));
+            }
+            Err(_) => PutMessageStatus::FlushDiskTimeout,
+        },
+    };
+    match replicated {
+        Replicated::NotAsked => (flush_status, None),
+        Replicated::NotAvailable => (PutMessageStatus::SlaveNotAvailable, None),
+        Replicated::Wait { reached, slave_timeout } => {
+            match timeout(slave_timeout.saturating_sub(begun.elapsed()), reached).await {
+                Ok(Ok(Ok(()))) => (flush_status, None),
+                Ok(Ok(Err(why))) => (PutMessageStatus::FlushSlaveTimeout, Some(why)),
+                Ok(Err(_)) => {
+                    (PutMessageStatus::FlushSlaveTimeout, Some("the store was closed before a slave had it".into()))
+                }
+                Err(_) => (PutMessageStatus::FlushSlaveTimeout, None),
+            }
+        }
+    }
+}
+
 /// A put on its way to the appender.
 #[derive(Debug)]
 pub(crate) struct PutRequest {
@@ -108,6 +151,24 @@ pub(crate) enum PutReply {
         place: Place,
         /// Resolves when the records are flushed, if that was asked for.
         flushed: Option<oneshot::Receiver<Reached>>,
+        /// What the replicas say.
+        replicated: Replicated,
+    },
+}
+
+/// What a put waits for from the replicas.
+#[derive(Debug)]
+pub(crate) enum Replicated {
+    /// Nothing.
+    NotAsked,
+    /// There are none to wait for.
+    NotAvailable,
+    /// That they have the records.
+    Wait {
+        /// Resolves when they have.
+        reached: oneshot::Receiver<Reached>,
+        /// How long to wait.
+        slave_timeout: Duration,
     },
 }
 
@@ -164,7 +225,7 @@ pub(crate) fn check(config: &StoreConfig, messages: &[MessageToStore]) -> Result
         if message.topic.len() > usize::from(u8::MAX) {
             return Err(illegal(format!("the topic has {} bytes, at most 255 are stored", message.topic.len())));
         }
-        if !is_directory_name(&message.topic) || message.queue_id < 0 {
+        if !is_queue_name(&message.topic, message.queue_id) {
             return Err(illegal(format!("\"{}\" queue {} names no queue", message.topic, message.queue_id)));
         }
         if (&message.topic, message.queue_id) != (&first.topic, first.queue_id) {
@@ -176,7 +237,7 @@ pub(crate) fn check(config: &StoreConfig, messages: &[MessageToStore]) -> Result
         }
         bytes += message.encoded_len();
     }
-    let max = config.max_message_size_bytes + HEAD_ALLOWANCE_BYTES;
+    let max = record_bytes_max(config);
     if bytes > max {
         return Err(illegal(format!("the records have {bytes} bytes, maxMessageSize allows {max}")));
     }
@@ -189,7 +250,12 @@ pub(crate) fn check(config: &StoreConfig, messages: &[MessageToStore]) -> Result
     Ok(bytes)
 }
 
-/// A topic is also the name of a directory: it must not lead out of the store.
-fn is_directory_name(topic: &str) -> bool {
-    !topic.is_empty() && topic != "." && topic != ".." && !topic.contains(['/', '\\', '\0'])
+/// The longest record that these settings allow, and the longest blank before one.
+pub(crate) fn record_bytes_max(config: &StoreConfig) -> usize {
+    config.max_message_size_bytes + HEAD_ALLOWANCE_BYTES
+}
+
+/// Whether there can be such a queue. Topic and id are names of directories too: they must not lead out of the store.
+pub(crate) fn is_queue_name(topic: &str, queue_id: i32) -> bool {
+    queue_id >= 0 && !topic.is_empty() && topic != "." && topic != ".." && !topic.contains(['/', '\\', '\0'])
 }

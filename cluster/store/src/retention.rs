@@ -71,6 +71,7 @@ impl Shared {
             for queue in self.queues.all() {
                 queue.delete_expired(log_min).await?;
             }
+            self.index.delete_expired(log_min).await?;
         }
         Ok(deleted)
     }

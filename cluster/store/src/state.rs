@@ -1,15 +1,20 @@
 //! Whether the store takes writes, and if not, why.
 
 use std::sync::{
-    Arc, OnceLock,
+    Arc, Mutex, OnceLock,
     atomic::{AtomicBool, Ordering},
 };
+
+use crate::error::lock;
 
 #[derive(Debug, Default)]
 pub(crate) struct StoreState {
     closing: AtomicBool,
     disk_full: AtomicBool,
     failed: OnceLock<Arc<str>>,
+    /// Whether `refused` says something: puts look at this first.
+    is_refusing_puts: AtomicBool,
+    refused: Mutex<Option<Arc<str>>>,
 }
 
 impl StoreState {
@@ -25,6 +30,21 @@ impl StoreState {
             return Some("the disk is full beyond diskSpaceWarningLevelRatio: free some room".into());
         }
         None
+    }
+
+    /// Why no put is taken now: as [`StoreState::refusal`], or because of the broker's role.
+    pub(crate) fn put_refusal(&self) -> Option<Arc<str>> {
+        if let Some(why) = self.refusal() {
+            return Some(why);
+        }
+        if self.is_refusing_puts.load(Ordering::Acquire) { lock(&self.refused).clone() } else { None }
+    }
+
+    /// Refuses puts for a reason of the broker's role, or takes them again.
+    pub(crate) fn refuse_puts(&self, why: Option<Arc<str>>) {
+        let mut refused = lock(&self.refused);
+        self.is_refusing_puts.store(why.is_some(), Ordering::Release);
+        *refused = why;
     }
 
     /// Why the store takes no writes until it is opened again: a drive that failed once cannot be believed.

@@ -16,12 +16,11 @@ use protocol::{
 use sim::{
     disk,
     task::{self, JoinHandle},
-    time::timeout,
 };
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::{
-    appender::Appender,
+    appender::{Appender, Request},
     checkpoint::Checkpoint,
     commit_log::CommitLog,
     config::StoreConfig,
@@ -29,8 +28,11 @@ use crate::{
     dispatch::{DeliverTimestamp, Dispatcher, MessageArrivingListener},
     durable,
     error::{StoreError, io_error, lock},
+    history::Epochs,
+    index::{Index, Opened},
     put::{self, Messages, PutMessageResult, PutMessageStatus, PutReply, PutRequest},
-    recovery::{self, Recovered, RecoveryReport},
+    recovery::{self, OpenOptions, Recovered, RecoveryReport},
+    replication::{Replication, ReplicationState},
     state::StoreState,
 };
 
@@ -40,7 +42,10 @@ pub(crate) struct Shared {
     pub log: CommitLog,
     pub queues: ConsumeQueueTable,
     pub dispatcher: Dispatcher,
+    pub index: Index,
     pub state: StoreState,
+    pub epochs: Epochs,
+    pub replication: ReplicationState,
     pub deliver_timestamp: DeliverTimestamp,
     /// The appender has written something.
     pub flush_wanted: Notify,
@@ -66,9 +71,10 @@ impl Shared {
 /// An open store.
 pub struct MessageStore {
     shared: Arc<Shared>,
-    requests: Mutex<Option<mpsc::UnboundedSender<PutRequest>>>,
+    requests: Mutex<Option<mpsc::UnboundedSender<Request>>>,
     tasks: Mutex<Tasks>,
     report: RecoveryReport,
+    replication: Replication,
 }
 
 #[derive(Default)]
@@ -93,15 +99,36 @@ impl MessageStore {
     /// A directory that is locked, has foreign or truncated files, or a log that is damaged where it had been flushed:
     /// nothing has been changed then, and the error says what to do. Or the drive fails.
     pub async fn open(config: StoreConfig, deliver_timestamp: DeliverTimestamp) -> Result<MessageStore, StoreError> {
-        let Recovered { log, queues, checkpoint, lock: lock_file, report } =
-            recovery::recover(&config, &deliver_timestamp).await?;
+        MessageStore::open_with(config, deliver_timestamp, OpenOptions::default()).await
+    }
+
+    /// As [`MessageStore::open`], with something to be done on the way.
+    ///
+    /// # Errors
+    /// As [`MessageStore::open`].
+    pub async fn open_with(
+        config: StoreConfig,
+        deliver_timestamp: DeliverTimestamp,
+        options: OpenOptions,
+    ) -> Result<MessageStore, StoreError> {
+        let Recovered { log, queues, checkpoint, lock: lock_file, report, epochs } =
+            recovery::recover(&config, &deliver_timestamp, options).await?;
+        let opened = Opened {
+            abnormal: report.abnormal,
+            index_msg_timestamp_ms: checkpoint.index_msg_timestamp_ms,
+            scanned_from: report.scanned_from,
+        };
+        let index = Index::load(&config, &log, opened).await?;
         let written = log.written();
         let shared = Arc::new(Shared {
             dispatcher: Dispatcher::new(written.offset, written.store_timestamp_ms),
             config,
             log,
             queues,
+            index,
             state: StoreState::default(),
+            epochs,
+            replication: ReplicationState::new(),
             deliver_timestamp,
             flush_wanted: Notify::new(),
             flushing: tokio::sync::Mutex::default(),
@@ -116,9 +143,16 @@ impl MessageStore {
                 task::spawn(Arc::clone(&shared).run_log_flush()),
                 task::spawn(Arc::clone(&shared).run_queue_flush()),
                 task::spawn(Arc::clone(&shared).run_retention()),
+                task::spawn(Arc::clone(&shared).run_index()),
             ],
         };
-        Ok(MessageStore { shared, requests: Mutex::new(Some(requests)), tasks: Mutex::new(tasks), report })
+        let replication = Replication { shared: Arc::clone(&shared) };
+        Ok(MessageStore { shared, requests: Mutex::new(Some(requests)), tasks: Mutex::new(tasks), report, replication })
+    }
+
+    /// The store's side of replication.
+    pub fn replication(&self) -> &Replication {
+        &self.replication
     }
 
     pub(crate) fn shared(&self) -> &Shared {
@@ -137,7 +171,7 @@ impl MessageStore {
 
     /// Why the store takes no writes at the moment, if it takes none.
     pub fn refusal(&self) -> Option<Arc<str>> {
-        self.shared.state.refusal()
+        self.shared.state.put_refusal()
     }
 
     /// Registers what is called after each message that has become visible.
@@ -174,24 +208,16 @@ impl MessageStore {
         let sync_flush_timeout = self.shared.config.sync_flush_timeout();
         async move {
             let unavailable = |why: &str| PutMessageResult::refused(PutMessageStatus::ServiceNotAvailable, why);
-            let (place, flushed) = match submitted {
+            let (place, flushed, replicated) = match submitted {
                 Err(refused) => return refused,
                 Ok(reply) => match reply.await {
-                    Ok(PutReply::Appended { place, flushed }) => (place, flushed),
+                    Ok(PutReply::Appended { place, flushed, replicated }) => (place, flushed, replicated),
                     Ok(PutReply::Refused(status, why)) => return PutMessageResult::refused(status, why),
                     Err(_) => return unavailable("the store was closed"),
                 },
             };
             let appended = Some(place.into_appended());
-            let Some(flushed) = flushed else {
-                return PutMessageResult { status: PutMessageStatus::PutOk, appended, remark: None };
-            };
-            let (status, remark) = match timeout(sync_flush_timeout, flushed).await {
-                Ok(Ok(Ok(()))) => (PutMessageStatus::PutOk, None),
-                Ok(Ok(Err(why))) => (PutMessageStatus::UnknownError, Some(why)),
-                Ok(Err(_)) => (PutMessageStatus::UnknownError, Some("the store was closed before the flush".into())),
-                Err(_) => (PutMessageStatus::FlushDiskTimeout, None),
-            };
+            let (status, remark) = put::outcome(flushed, sync_flush_timeout, replicated).await;
             PutMessageResult { status, appended, remark }
         }
     }
@@ -199,15 +225,24 @@ impl MessageStore {
     fn enqueue(&self, messages: Messages, wait: bool) -> Result<oneshot::Receiver<PutReply>, PutMessageResult> {
         let bytes = put::check(&self.shared.config, messages.as_slice())?;
         let unavailable = |why: Arc<str>| PutMessageResult::refused(PutMessageStatus::ServiceNotAvailable, why);
-        if let Some(why) = self.shared.state.refusal() {
+        if let Some(why) = self.shared.state.put_refusal() {
             return Err(unavailable(why));
+        }
+        if wait && let Some(why) = self.shared.replication.refusal() {
+            return Err(PutMessageResult::refused(PutMessageStatus::InSyncReplicasNotEnough, why));
         }
         let (reply, receiver) = oneshot::channel();
         let request = PutRequest { messages, bytes, wait, reply };
-        match lock(&self.requests).as_ref().map(|requests| requests.send(request)) {
-            Some(Ok(())) => Ok(receiver),
-            _ => Err(unavailable("the store is shutting down".into())),
+        if self.send(Request::Put(request)) {
+            Ok(receiver)
+        } else {
+            Err(unavailable("the store is shutting down".into()))
         }
+    }
+
+    /// Hands something to the appender; whether there still is one.
+    pub(crate) fn send(&self, request: Request) -> bool {
+        lock(&self.requests).as_ref().is_some_and(|requests| requests.send(request).is_ok())
     }
 
     /// Brings to the drive all that is written now, whatever the timers say.
@@ -269,7 +304,7 @@ impl MessageStore {
             // An error means that the appender panicked; what it had written is flushed all the same.
             let _ = appender.await;
         }
-        let flushed = self.flush().await;
+        let flushed = self.flush().await.and(self.shared.close_index().await);
         for task in lock(&self.tasks).others.drain(..) {
             task.abort();
         }

@@ -42,6 +42,11 @@ impl Watermark {
         PhysicalOffset(self.position.load(Ordering::Acquire))
     }
 
+    /// Puts it somewhere else; nobody may wait.
+    pub(crate) fn begin_at(&self, position: PhysicalOffset) {
+        self.position.store(position.0, Ordering::Release);
+    }
+
     /// Moves it forward and wakes whom it passes.
     pub(crate) fn advance(&self, position: PhysicalOffset) {
         let mut waiters = lock(&self.waiters);

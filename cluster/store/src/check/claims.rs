@@ -6,7 +6,10 @@ use protocol::fastjson;
 use sim::disk;
 
 use super::{Check, files::list, log::Log};
-use crate::error::{StoreError, io_error};
+use crate::{
+    error::{StoreError, io_error},
+    history,
+};
 
 impl Check {
     /// Says in which state the store was found.
@@ -50,6 +53,7 @@ impl Check {
     /// Compares the checkpoint with what the log has.
     pub(super) async fn compare_claims(&mut self, log: &Log) -> Result<(), StoreError> {
         let path = self.root.join("checkpoint");
+        self.check_epochs(log).await?;
         if self.is_open {
             return Ok(());
         }
@@ -80,6 +84,27 @@ impl Check {
                     format!("it says that records up to time {claimed_ms} are {what}, but the last is of {last_ms}");
                 self.damage(&path, Some(byte), what);
             }
+        }
+        Ok(())
+    }
+
+    /// Reads the log's epochs, if it has any; an Apache broker's store has none.
+    async fn check_epochs(&mut self, log: &Log) -> Result<(), StoreError> {
+        let path = self.root.join("epochs");
+        let epochs = match history::file::load(&path).await {
+            Ok(epochs) => epochs,
+            Err(StoreError::EpochsFile { why, .. }) => {
+                self.damage(&path, None, why);
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
+        let end = log.reached();
+        if let Some(beyond) = epochs.iter().find(|epoch| epoch.start.0.cast_unsigned() > end)
+            && !self.is_open
+        {
+            let what = format!("epoch {} begins at {}, beyond the log's end, {end}", beyond.id, beyond.start);
+            if self.is_abnormal { self.note(&path, None, what) } else { self.damage(&path, None, what) }
         }
         Ok(())
     }

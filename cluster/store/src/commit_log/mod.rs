@@ -19,6 +19,8 @@ use protocol::{
     message::{RECORD_BYTES_MIN, parse_record, store_timestamp_position},
 };
 
+use tokio::sync::watch;
+
 use crate::{
     config::StoreConfig,
     error::{StoreError, lock},
@@ -41,6 +43,10 @@ pub(crate) struct CommitLog {
     /// A copy of the position in `written`, to be read without the lock.
     written_offset: AtomicI64,
     pub(crate) flushed: Watermark,
+    /// The position in `written` again, for those who wait for more to copy.
+    written_watch: watch::Sender<PhysicalOffset>,
+    /// The same of `flushed`.
+    flushed_watch: watch::Sender<PhysicalOffset>,
     /// STORETIMESTAMP of the last flushed record.
     flushed_timestamp_ms: AtomicI64,
 }
@@ -65,6 +71,8 @@ impl CommitLog {
             written: Mutex::new(written),
             written_offset: AtomicI64::new(written.offset.0),
             flushed: Watermark::new(written.offset),
+            written_watch: watch::Sender::new(written.offset),
+            flushed_watch: watch::Sender::new(written.offset),
             flushed_timestamp_ms: AtomicI64::new(written.store_timestamp_ms),
         }
     }
@@ -88,6 +96,15 @@ impl CommitLog {
 
     pub(crate) fn push_segment(&self, segment: Arc<Segment>) {
         self.segments.write().unwrap_or_else(PoisonError::into_inner).push(segment);
+    }
+
+    /// An empty log begins at the start of another file: forgets its file and all positions. The files that it had.
+    pub(crate) fn begin_at(&self, written: Written) -> Vec<Arc<Segment>> {
+        let forgotten = std::mem::take(&mut *self.segments.write().unwrap_or_else(PoisonError::into_inner));
+        self.flushed.begin_at(written.offset);
+        *lock(&self.written) = written;
+        self.written_offset.store(written.offset.0, Ordering::Release);
+        forgotten
     }
 
     /// Forgets the first file; it must not be the last.
@@ -125,6 +142,21 @@ impl CommitLog {
         }
         *lock(&self.written) = written;
         self.written_offset.store(written.offset.0, Ordering::Release);
+        self.written_watch.send_replace(written.offset);
+    }
+
+    /// Tells everyone who waits that the log is flushed up to here.
+    pub(crate) fn note_flushed(&self, offset: PhysicalOffset) {
+        self.flushed.advance(offset);
+        self.flushed_watch.send_replace(offset);
+    }
+
+    pub(crate) fn subscribe_written(&self) -> watch::Receiver<PhysicalOffset> {
+        self.written_watch.subscribe()
+    }
+
+    pub(crate) fn subscribe_flushed(&self) -> watch::Receiver<PhysicalOffset> {
+        self.flushed_watch.subscribe()
     }
 
     pub(crate) fn flushed_timestamp_ms(&self) -> i64 {
@@ -172,6 +204,26 @@ impl CommitLog {
         let Some(head) = self.head(offset, STORE_TIMESTAMP_END_MAX).await? else { return Ok(None) };
         let at = store_timestamp_position(&head);
         Ok(head.get(at..at + 8).and_then(|bytes| bytes.try_into().ok()).map(i64::from_be_bytes))
+    }
+
+    /// The bytes of the log from `offset` on, as they are: at most `max_bytes`, to the end of a file, or of the log.
+    pub(crate) async fn read_raw(&self, offset: PhysicalOffset, max_bytes: usize) -> Result<Bytes, StoreError> {
+        let written = self.written_offset();
+        if offset == written {
+            return Ok(Bytes::new());
+        }
+        let (min, max) = (self.min_offset(), written);
+        let outside = || StoreError::NotInLog { offset, min, max };
+        if offset < min || offset > written {
+            return Err(outside());
+        }
+        let segment = self.segment_at(offset).ok_or_else(outside)?;
+        let end = segment.end().min(written.0.cast_unsigned());
+        let length = usize::try_from(end - offset.0.cast_unsigned()).unwrap_or(usize::MAX).min(max_bytes);
+        if let Some(bytes) = lock(&self.tail).get_up_to(offset.0, length) {
+            return Ok(bytes);
+        }
+        segment.read(offset.0.cast_unsigned() - segment.start(), length).await
     }
 
     /// The first bytes of the record at `offset`.

@@ -152,6 +152,45 @@ impl ConsumeQueue {
         state.push(unit, store_timestamp_ms);
     }
 
+    /// Takes the place that another replica has given to a message; the next message of this queue comes after it.
+    pub(crate) fn follow(&self, offset: QueueOffset) {
+        let mut state = lock(&self.state);
+        // At 0 the topic was deleted and made anew.
+        if offset.0 >= state.next || offset.0 == 0 {
+            state.next = offset.0 + 1;
+        }
+    }
+
+    /// Appends the unit of a message of another replica's log that has become visible. What does not follow is no reason to
+    /// stop: the log is the other replica's, and this queue is what recovery would make of it.
+    pub(crate) fn append_copy(&self, offset: QueueOffset, unit: ConsumeQueueUnit, store_timestamp_ms: i64) {
+        let next = lock(&self.state).next;
+        let (topic, queue_id, place) = (&self.topic, self.queue_id, unit.physical_offset.0);
+        match self.redispatch(offset, unit, store_timestamp_ms) {
+            Redispatched::Appended => {}
+            Redispatched::Known => tracing::warn!(
+                %topic,
+                queue_id,
+                queue_offset = offset.0,
+                physical_offset = place,
+                "a second record with a queue offset that is taken: left out of the queue"
+            ),
+            Redispatched::Gap => {
+                tracing::warn!(
+                    %topic,
+                    queue_id,
+                    queue_offset = offset.0,
+                    physical_offset = place,
+                    "a record that does not follow in its queue: the queue begins anew with it"
+                );
+                self.restart_at(offset);
+                self.redispatch(offset, unit, store_timestamp_ms);
+            }
+        }
+        // What is written already, but not visible, has its place too.
+        lock(&self.state).next = next;
+    }
+
     /// Appends a unit that recovery has found in the log, unless it is known or does not follow.
     pub(crate) fn redispatch(
         &self,

@@ -333,8 +333,9 @@ mod tests {
                     prop_assert!(entry.previous < number);
                     number = entry.previous;
                 }
-                let expected: Vec<i64> =
-                    (1..).zip(&hashes).filter(|(_, hash)| **hash == wanted).map(|(number, _)| number).rev().collect();
+                let mut expected: Vec<i64> =
+                    (1..).zip(&hashes).filter(|(_, hash)| **hash == wanted).map(|(number, _)| number).collect();
+                expected.reverse();
                 prop_assert_eq!(found, expected);
             }
         }

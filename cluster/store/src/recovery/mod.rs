@@ -10,7 +10,9 @@
 //! 5. Only then change the disk: erase what was cut off, so that it can never come back (apache/rocketmq#10666), remove the
 //!    files after it, and sync all that a kill may have left in the page cache, before anything is served or appended.
 
+mod diverged;
 mod scan;
+pub(crate) mod tail_at_risk;
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -28,11 +30,14 @@ use crate::{
     dispatch::{DeliverTimestamp, has_queue_offset, unit_of},
     durable,
     error::StoreError,
-    lock_file,
+    history::{self, Epochs},
+    lock_file::{self, LeftOpen},
     segment::{Segment, segment_name},
     segment_dir::{self, SegmentListing},
 };
+use quirks::Quirk;
 use scan::{LogScanner, Stop, next_valid_record};
+use tail_at_risk::TailAtRisk;
 
 /// How far before the checkpoint's times recovery begins (`StoreCheckpoint.getMinTimestamp`: 3 s).
 const CHECKPOINT_MARGIN_MS: i64 = 3_000;
@@ -47,6 +52,15 @@ pub(crate) struct Recovered {
     pub checkpoint: Checkpoint,
     pub lock: File,
     pub report: RecoveryReport,
+    pub epochs: Epochs,
+}
+
+/// What is to be done while a store is opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OpenOptions {
+    /// The log is to end here, where a record begins, if it is longer: what follows is not in the master's log. It is copied
+    /// to `diverged/` first, then erased, durably. An offset before the log's beginning empties it.
+    pub truncate_at: Option<PhysicalOffset>,
 }
 
 /// What was found when the store was opened.
@@ -66,13 +80,23 @@ pub struct RecoveryReport {
     pub torn_tail: Option<String>,
     /// The drive had promised to keep the log up to here, and has not.
     pub flushed_but_lost_until: Option<PhysicalOffset>,
+    /// The machine went down while the store was open, now or earlier, and no epoch of a master has begun since: what was
+    /// not flushed may be missing. Always `false` for a store that was closed in good order before and after.
+    pub machine_went_down: bool,
+    /// The log has no record, or had none at an earlier start, and no epoch of a master has begun since.
+    pub is_empty: bool,
+    /// Where the bytes are that [`OpenOptions::truncate_at`] has cut off, if there were any.
+    pub diverged_tail: Option<PathBuf>,
 }
 
 struct Recovery<'a> {
     config: &'a StoreConfig,
     deliver_timestamp: &'a DeliverTimestamp,
     checkpoint: Checkpoint,
+    left_open: LeftOpen,
     abnormal: bool,
+    /// Where the log is to end at most.
+    limit: u64,
     log: CommitLog,
     segments: Vec<Arc<Segment>>,
     queues: ConsumeQueueTable,
@@ -101,6 +125,7 @@ pub(crate) fn abort_path(config: &StoreConfig) -> PathBuf {
 pub(crate) async fn recover(
     config: &StoreConfig,
     deliver_timestamp: &DeliverTimestamp,
+    options: OpenOptions,
 ) -> Result<Recovered, StoreError> {
     config.check()?;
     let lock_path = config.store_path_root_dir.join("lock");
@@ -108,7 +133,7 @@ pub(crate) async fn recover(
     let segment_bytes = config.mapped_file_size_commit_log_bytes;
     let listing = segment_dir::list(&config.commit_log_dir(), segment_bytes, "mappedFileSizeCommitLog").await?;
     found_on_disk(config).await?;
-    let abnormal = lock_file::abort_exists(&abort_path(config)).await?;
+    let left_open = lock_file::left_open(&abort_path(config)).await?;
     let checkpoint = Checkpoint::load(&checkpoint_path(config)).await?;
     let mut segments = Vec::with_capacity(listing.starts.len());
     for start in &listing.starts {
@@ -122,7 +147,9 @@ pub(crate) async fn recover(
         config,
         deliver_timestamp,
         checkpoint,
-        abnormal,
+        left_open,
+        abnormal: left_open != LeftOpen::No,
+        limit: options.truncate_at.map_or(u64::MAX, |limit| limit.0.max(0).cast_unsigned()),
         segments,
     };
     recovery.run(&listing, lock).await
@@ -131,8 +158,17 @@ pub(crate) async fn recover(
 impl Recovery<'_> {
     async fn run(self, listing: &SegmentListing, lock: Option<File>) -> Result<Recovered, StoreError> {
         let log_min = self.segments.first().map_or(0, |first| first.start());
-        let (mut from, mut dispatch_from) =
-            if self.abnormal { self.start_after_crash().await? } else { self.start_after_shutdown().await? };
+        let stored_epochs = history::file::load(&history::file::path(self.config)).await?;
+        let earlier_risk = tail_at_risk::load(self.config).await?;
+        let (mut from, mut dispatch_from) = if self.limit < log_min {
+            // Nothing stays, not even what the queues remember of deleted records.
+            self.load_queues(0).await?;
+            (log_min, log_min)
+        } else if self.abnormal {
+            self.start_after_crash().await?
+        } else {
+            self.start_after_shutdown().await?
+        };
         let mut walk = self.walk(from, dispatch_from).await?;
         if walk.gap && from > log_min {
             tracing::warn!("a ConsumeQueue lacks units that the checkpoint claims: dispatching the whole log again");
@@ -143,6 +179,10 @@ impl Recovery<'_> {
         self.judge(&walk).await?;
 
         // From here on the disk is changed.
+        let diverged_tail = match self.limit {
+            u64::MAX => None,
+            limit => diverged::keep(self.config, &self.segments, &stored_epochs, limit).await?,
+        };
         self.lower_claims(&walk).await?;
         durable::create_dir(&self.config.commit_log_dir()).await?;
         durable::create_dir(&self.config.consume_queue_dir()).await?;
@@ -150,8 +190,17 @@ impl Recovery<'_> {
             Some(lock) => lock,
             None => self.create_lock().await?,
         };
+        let risk = TailAtRisk {
+            machine_went_down: earlier_risk.machine_went_down || self.left_open == LeftOpen::InAnotherBoot,
+            is_empty: earlier_risk.is_empty || walk.end == log_min,
+        };
+        if risk != earlier_risk {
+            // Before the abort file says that the store is open in this boot.
+            tail_at_risk::store(self.config, risk).await?;
+        }
         lock_file::create_abort(&abort_path(self.config)).await?;
-        let flushed_but_lost_until = (self.checkpoint.master_flushed_offset.cast_unsigned() > walk.end)
+        let flushed_but_lost = self.checkpoint.master_flushed_offset.cast_unsigned() > walk.end;
+        let flushed_but_lost_until = (flushed_but_lost && walk.stop != Stop::Limit)
             .then_some(PhysicalOffset(self.checkpoint.master_flushed_offset));
         let kept = self.cut(&walk, from, listing).await?;
         for queue in self.queues.all() {
@@ -163,6 +212,11 @@ impl Recovery<'_> {
         };
         let log = CommitLog::new(self.config, kept, written);
         self.queues.correct_min_offsets(log.min_offset()).await?;
+        let epochs = history::fit(&stored_epochs, log.min_offset(), written.offset);
+        if epochs != stored_epochs && !stored_epochs.is_empty() {
+            // What the log has lost must not seem to be there when the log has grown again.
+            history::file::store(&history::file::path(self.config), &epochs).await?;
+        }
         let report = RecoveryReport {
             abnormal: self.abnormal,
             end_offset: written.offset,
@@ -171,12 +225,22 @@ impl Recovery<'_> {
             redispatched: walk.redispatched,
             torn_tail: match walk.stop {
                 Stop::Bad(why) => Some(why),
-                Stop::Files | Stop::Zeros => None,
+                Stop::Files | Stop::Zeros | Stop::Limit => None,
             },
             flushed_but_lost_until,
+            machine_went_down: risk.machine_went_down,
+            is_empty: risk.is_empty,
+            diverged_tail,
         };
         tracing::info!(?report, "store recovered");
-        Ok(Recovered { log, queues: self.queues, checkpoint: self.checkpoint, lock, report })
+        Ok(Recovered {
+            log,
+            queues: self.queues,
+            checkpoint: self.checkpoint,
+            lock,
+            report,
+            epochs: Epochs::new(epochs),
+        })
     }
 
     async fn create_lock(&self) -> Result<File, StoreError> {
@@ -203,7 +267,7 @@ impl Recovery<'_> {
     async fn start_after_shutdown(&self) -> Result<(u64, u64), StoreError> {
         let log_min = self.segments.first().map_or(0, |first| first.start());
         let log_end = self.segments.last().map_or(0, |last| last.end());
-        self.load_queues(log_end).await?;
+        self.load_queues(log_end.min(self.limit)).await?;
         let mut last = None;
         for queue in self.queues.all() {
             let unit = queue.unit(queue.max_offset() - 1).await?;
@@ -226,7 +290,7 @@ impl Recovery<'_> {
         let Checkpoint { physic_msg_timestamp_ms, logics_msg_timestamp_ms, .. } = self.checkpoint;
         let claimed_ms = physic_msg_timestamp_ms.min(logics_msg_timestamp_ms) - CHECKPOINT_MARGIN_MS;
         let mut from = self.segments.first().map_or(0, |first| first.start());
-        for segment in self.segments.iter().rev() {
+        for segment in self.segments.iter().rev().filter(|segment| segment.start() < self.limit) {
             let stored_ms = self.first_store_timestamp_ms(segment).await?;
             if stored_ms.is_some_and(|stored_ms| stored_ms <= claimed_ms) {
                 from = segment.start();
@@ -250,7 +314,7 @@ impl Recovery<'_> {
 
     /// Walks the log from `from` on and dispatches the records from `dispatch_from` on.
     async fn walk(&self, from: u64, dispatch_from: u64) -> Result<Walk, StoreError> {
-        let mut scanner = LogScanner::new(&self.segments, from, self.config.check_crc_on_recover);
+        let mut scanner = LogScanner::new(&self.segments, from, self.limit, self.config);
         let log_min = self.segments.first().map_or(0, |first| first.start());
         let is_whole_log = from == log_min;
         let (mut records, mut redispatched, mut gap) = (0, 0, false);
@@ -306,6 +370,9 @@ impl Recovery<'_> {
     /// Refuses a log that ends where flushed records should be, while later ones are whole.
     async fn judge(&self, walk: &Walk) -> Result<(), StoreError> {
         let flushed = self.checkpoint.master_flushed_offset.cast_unsigned();
+        if walk.stop == Stop::Limit || self.config.quirks.has(Quirk::StaleTailResurrection) {
+            return Ok(());
+        }
         if !self.abnormal && walk.stop != Stop::Files && walk.end == flushed {
             return Ok(());
         }
@@ -314,7 +381,7 @@ impl Recovery<'_> {
         let is_flushed = |record: &RecordView<'_>| {
             record.physical_offset.0.cast_unsigned() < flushed || record.store_timestamp_ms < flushed_ms
         };
-        let next = next_valid_record(&self.segments, walk.end, u64::MAX, is_flushed).await?;
+        let next = next_valid_record(&self.segments, walk.end, self.limit, is_flushed).await?;
         let end = PhysicalOffset(walk.end.cast_signed());
         match (next, find_segment(&self.segments, end)) {
             (Some(next_valid_offset), Some(segment)) => Err(StoreError::DamagedLog {
@@ -323,7 +390,7 @@ impl Recovery<'_> {
                 physical_offset: end,
                 why: match &walk.stop {
                     Stop::Bad(why) => why.clone(),
-                    Stop::Zeros | Stop::Files => "nothing is there".to_owned(),
+                    Stop::Zeros | Stop::Files | Stop::Limit => "nothing is there".to_owned(),
                 },
                 next_valid_offset,
             }),
@@ -346,6 +413,7 @@ impl Recovery<'_> {
             physic_msg_timestamp_ms: known.physic_msg_timestamp_ms.min(log_ms),
             logics_msg_timestamp_ms: known.logics_msg_timestamp_ms.min(queues_ms).min(log_ms),
             master_flushed_offset: known.master_flushed_offset.min(walk.end.cast_signed()),
+            confirm_phy_offset: known.confirm_phy_offset.min(walk.end.cast_signed()),
             ..known
         };
         if lowered == known { Ok(()) } else { lowered.store(&checkpoint_path(self.config)).await }
@@ -371,11 +439,12 @@ impl Recovery<'_> {
             let is_known_clean = !self.abnormal
                 && walk.stop == Stop::Zeros
                 && self.checkpoint.master_flushed_offset.cast_unsigned() == walk.end;
-            if !is_known_clean {
+            let is_left = self.config.quirks.has(Quirk::StaleTailResurrection) && walk.stop != Stop::Limit;
+            if !is_known_clean && !is_left {
                 last.erase_from(walk.end - last.start()).await?;
             }
         }
-        if self.abnormal || matches!(walk.stop, Stop::Bad(_)) {
+        if self.abnormal || matches!(walk.stop, Stop::Bad(_) | Stop::Limit) {
             // A kill leaves what was not flushed in the page cache, with the sizes and names that it was not given time for.
             for segment in kept.iter().filter(|segment| segment.end() > from) {
                 segment.sync_all().await?;

@@ -10,7 +10,10 @@ use protocol::{
     message::{MAGIC_V1, MAGIC_V2, RecordError, RecordView, parse_record},
 };
 
+use quirks::Quirk;
+
 use crate::{
+    config::StoreConfig,
     error::StoreError,
     segment::{SCAN_CHUNK_BYTES, Segment},
 };
@@ -22,6 +25,8 @@ pub(super) enum Stop {
     Files,
     /// Nothing was ever written here.
     Zeros,
+    /// The log is to end here.
+    Limit,
     /// What is here is no whole record.
     Bad(String),
 }
@@ -35,10 +40,19 @@ pub(super) struct LogScanner<'a> {
     buffer_at: u64,
     /// The byte of the file where the next record begins.
     position: u64,
-    check_crc: bool,
+    checks: Checks,
     pub stop: Option<Stop>,
     /// STORETIMESTAMP of the last record.
     pub last_store_timestamp_ms: Option<i64>,
+}
+
+/// What is asked of a record.
+#[derive(Clone, Copy)]
+struct Checks {
+    /// It must end here at most.
+    limit: u64,
+    body_crc: bool,
+    physical_offset: bool,
 }
 
 /// What is at a place of the file.
@@ -50,8 +64,13 @@ enum At {
 }
 
 impl<'a> LogScanner<'a> {
-    /// A walk from `from` on, which must be where a record begins.
-    pub(super) fn new(segments: &'a [Arc<Segment>], from: u64, check_crc: bool) -> LogScanner<'a> {
+    /// A walk from `from` on, which must be where a record begins, to `limit` at most.
+    pub(super) fn new(segments: &'a [Arc<Segment>], from: u64, limit: u64, config: &StoreConfig) -> LogScanner<'a> {
+        let checks = Checks {
+            limit,
+            body_crc: config.check_crc_on_recover,
+            physical_offset: !config.quirks.has(Quirk::RecordOffsetUnchecked),
+        };
         let number = segments.iter().position(|segment| from < segment.end()).unwrap_or(segments.len());
         let position = segments.get(number).map_or(0, |segment| from.saturating_sub(segment.start()));
         LogScanner {
@@ -60,8 +79,8 @@ impl<'a> LogScanner<'a> {
             buffer: Vec::new(),
             buffer_at: position,
             position,
-            check_crc,
-            stop: (number == segments.len()).then_some(Stop::Files),
+            checks,
+            stop: if limit <= from { Some(Stop::Limit) } else { (number == segments.len()).then_some(Stop::Files) },
             last_store_timestamp_ms: None,
         }
     }
@@ -117,7 +136,7 @@ impl<'a> LogScanner<'a> {
         loop {
             let consumed = (self.position - self.buffer_at) as usize;
             let rest = &self.buffer[consumed..];
-            let at = look(rest, in_file - consumed, segment.start() + self.position, self.check_crc, |record| {
+            let at = look(rest, in_file - consumed, segment.start() + self.position, self.checks, |record| {
                 self.last_store_timestamp_ms = Some(record.store_timestamp_ms);
                 visit(record);
             });
@@ -130,7 +149,10 @@ impl<'a> LogScanner<'a> {
 }
 
 /// What is at the start of `rest`, which lies at `offset` and has `in_file` bytes to the end of its file.
-fn look(rest: &[u8], in_file: usize, offset: u64, check_crc: bool, visit: impl FnOnce(&RecordView<'_>)) -> At {
+fn look(rest: &[u8], in_file: usize, offset: u64, checks: Checks, visit: impl FnOnce(&RecordView<'_>)) -> At {
+    if offset >= checks.limit {
+        return At::Stop(Stop::Limit);
+    }
     if in_file == 0 {
         return At::NextFile;
     }
@@ -139,13 +161,14 @@ fn look(rest: &[u8], in_file: usize, offset: u64, check_crc: bool, visit: impl F
         return At::NeedMore(8);
     }
     match parse_record(rest) {
-        Ok(record) if record.physical_offset.0.cast_unsigned() != offset => {
+        Ok(record) if offset + record.total_bytes as u64 > checks.limit => At::Stop(Stop::Limit),
+        Ok(record) if checks.physical_offset && record.physical_offset.0.cast_unsigned() != offset => {
             bad(format!("a record that belongs at physical offset {}", record.physical_offset))
         }
         Ok(record) if record.queue_id < 0 || record.queue_offset.0 < 0 => {
             bad(format!("a record of queue {}, offset {}", record.queue_id, record.queue_offset))
         }
-        Ok(record) => match if check_crc { record.check_crc() } else { Ok(()) } {
+        Ok(record) => match if checks.body_crc { record.check_crc() } else { Ok(()) } {
             Ok(()) => {
                 visit(&record);
                 At::Record(record.total_bytes)
@@ -153,6 +176,9 @@ fn look(rest: &[u8], in_file: usize, offset: u64, check_crc: bool, visit: impl F
             Err(error) => bad(error.to_string()),
         },
         Err(RecordError::Zeros) => At::Stop(Stop::Zeros),
+        Err(RecordError::Blank { blank_bytes }) if offset.saturating_add(blank_bytes as u64) > checks.limit => {
+            At::Stop(Stop::Limit)
+        }
         Err(RecordError::Blank { blank_bytes }) if blank_bytes == in_file => At::NextFile,
         Err(RecordError::Blank { blank_bytes }) => {
             bad(format!("a blank of {blank_bytes} bytes where {in_file} are left"))

@@ -1,0 +1,140 @@
+//! The appender's part of replication: epochs, and records that another replica has written.
+
+use bytes::Bytes;
+use protocol::PhysicalOffset;
+use sim::rng;
+
+use super::ReplicaRecords;
+use crate::{
+    appender::Appender,
+    commit_log::Written,
+    dispatch::Pending,
+    error::StoreError,
+    history::{self, EpochEntry},
+    recovery::tail_at_risk,
+};
+
+impl Appender {
+    fn refuse_if_failed(&self) -> Result<(), StoreError> {
+        match self.shared.state.failure() {
+            Some(why) => Err(StoreError::Refused { why }),
+            None => Ok(()),
+        }
+    }
+
+    /// Begins this life's epoch at the log's end, unless that was done.
+    pub(crate) async fn begin_epoch(&mut self) -> Result<EpochEntry, StoreError> {
+        if let Some(epoch) = self.epoch {
+            return Ok(epoch);
+        }
+        self.refuse_if_failed()?;
+        let id = (rng::u64("store-epoch") >> 1).max(EpochEntry::UNKNOWN_ID + 1);
+        let epoch = EpochEntry { id, start: self.written.offset };
+        self.store_epoch(epoch).await?;
+        // Whatever this log has lost is lost now.
+        tail_at_risk::clear(&self.shared.config).await?;
+        self.epoch = Some(epoch);
+        Ok(epoch)
+    }
+
+    pub(crate) async fn adopt_epoch(&mut self, epoch: EpochEntry) -> Result<(), StoreError> {
+        let at = self.written.offset;
+        let refuse = |why: String| Err(StoreError::NotAppendable { at, why });
+        self.refuse_if_failed()?;
+        if self.shared.epochs.get().last() == Some(&epoch) {
+            return Ok(());
+        }
+        if self.epoch.is_some() {
+            return refuse("this store is a master whose epoch has begun".to_owned());
+        }
+        if epoch.start.0 < 0 || (epoch.start != at && !self.is_empty()) {
+            return refuse(format!("the other replica's epoch {} begins at {}", epoch.id, epoch.start));
+        }
+        self.store_epoch(epoch).await
+    }
+
+    fn is_empty(&self) -> bool {
+        self.written.offset == self.shared.log.min_offset()
+    }
+
+    async fn store_epoch(&self, epoch: EpochEntry) -> Result<(), StoreError> {
+        let shared = &self.shared;
+        let mut epochs = shared.epochs.get().to_vec();
+        // Only in an empty log can there be one that begins later.
+        epochs.retain(|earlier| earlier.start <= epoch.start);
+        epochs.push(epoch);
+        let end = self.written.offset.max(epoch.start);
+        shared.epochs.store(&shared.config, history::fit(&epochs, shared.log.min_offset(), end)).await
+    }
+
+    /// Writes records that another replica has written.
+    pub(crate) async fn append_copy(&mut self, records: ReplicaRecords) -> Result<PhysicalOffset, StoreError> {
+        let ReplicaRecords { at, bytes, messages, store_timestamp_ms } = records;
+        let refuse = |why: String| Err(StoreError::NotAppendable { at, why });
+        self.refuse_if_failed()?;
+        if self.epoch.is_some() {
+            return refuse("this store is a master whose epoch has begun".to_owned());
+        }
+        let start = at.0.cast_unsigned();
+        if at != self.written.offset {
+            if !self.is_empty() {
+                return refuse(format!("the log ends at {}", self.written.offset));
+            }
+            if !start.is_multiple_of(self.shared.log.segment_bytes()) {
+                return refuse("the log is empty, and no file begins there".to_owned());
+            }
+        }
+        match self.shared.epochs.get().last() {
+            Some(last) if last.start <= at => {}
+            Some(last) => return refuse(format!("the last epoch begins at {}", last.start)),
+            None => {
+                self.shared
+                    .epochs
+                    .store(&self.shared.config, vec![EpochEntry { id: EpochEntry::UNKNOWN_ID, start: at }])
+                    .await?
+            }
+        }
+        if at != self.written.offset {
+            self.begin_at(at).await?;
+        }
+        let segment = match &self.segment {
+            Some(segment) if start < segment.end() => segment.clone(),
+            _ => {
+                self.open_segment(start).await?;
+                self.segment.clone().expect("it was just opened")
+            }
+        };
+        if let Err(error) = segment.write(&bytes, start - segment.start()).await {
+            self.shared.fail(&error);
+            return Err(error);
+        }
+        self.written.store_timestamp_ms = self.written.store_timestamp_ms.max(store_timestamp_ms);
+        let queues = &self.shared.queues;
+        let pending: Vec<_> = messages
+            .into_iter()
+            .map(|request| {
+                let queue = queues.find_or_create(&request.topic, request.queue_id);
+                queue.follow(request.queue_offset);
+                Pending { request, queue, is_copy: true }
+            })
+            .collect();
+        self.publish(at, bytes, pending.into_iter());
+        self.make_next_segment();
+        Ok(self.written.offset)
+    }
+
+    /// An empty log begins at `at`.
+    async fn begin_at(&mut self, at: PhysicalOffset) -> Result<(), StoreError> {
+        let shared = &self.shared;
+        let _flushing = shared.flushing.lock().await;
+        self.segment = None;
+        self.written = Written { offset: at, ..self.written };
+        let forgotten = shared.log.begin_at(self.written);
+        shared.dispatcher.begin_at(at);
+        for segment in forgotten {
+            segment.remove().await?;
+        }
+        shared.log.publish(at, Bytes::new(), self.written);
+        Ok(())
+    }
+}

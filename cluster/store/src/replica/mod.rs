@@ -1,0 +1,113 @@
+//! A log that is copied: what a master reads out of it, what a slave (or a master that takes its lost end back) appends.
+
+mod append;
+mod cutter;
+mod records;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use protocol::PhysicalOffset;
+use tokio::sync::{oneshot, watch};
+
+pub use cutter::{CutError, RecordCutter};
+
+use crate::{
+    appender::Request,
+    error::StoreError,
+    history::{EpochEntry, LogHistory},
+    put::record_bytes_max,
+    store::MessageStore,
+};
+pub(crate) use records::ReplicaRecords;
+
+impl MessageStore {
+    /// Refuses puts for a reason of the broker's role (a slave; a master that is not ready), or takes them again. Other
+    /// reasons to refuse are kept apart, and what replicas append is not concerned.
+    pub fn refuse_puts(&self, why: Option<Arc<str>>) {
+        self.shared().state.refuse_puts(why);
+    }
+
+    /// Tells of every new end of the log.
+    pub fn subscribe_written(&self) -> watch::Receiver<PhysicalOffset> {
+        self.shared().log.subscribe_written()
+    }
+
+    /// Tells of every new end of what is on the drive.
+    pub fn subscribe_flushed(&self) -> watch::Receiver<PhysicalOffset> {
+        self.shared().log.subscribe_flushed()
+    }
+
+    /// The epochs of the log, in order.
+    pub fn epochs(&self) -> Arc<[EpochEntry]> {
+        self.shared().epochs.get()
+    }
+
+    /// What another replica is told of this log.
+    pub fn history(&self) -> LogHistory {
+        // The epochs first: one that begins later than the end is none of this log.
+        let epochs = self.epochs().to_vec();
+        LogHistory { epochs, min: self.min_physical_offset(), max: self.max_physical_offset() }
+    }
+
+    /// Begins this life's epoch at the log's end, durably: before a master takes puts. The second call of a life changes
+    /// nothing. A put that comes before it begins the epoch by itself, so that no byte is ever written in an older one.
+    ///
+    /// # Errors
+    /// The drive fails, or the store takes no writes.
+    pub async fn begin_epoch(&self) -> Result<EpochEntry, StoreError> {
+        self.ask(|reply| Request::BeginEpoch { reply }).await
+    }
+
+    /// Takes over the master's epoch, durably: before its first byte is appended. To take over the last one again changes
+    /// nothing.
+    ///
+    /// # Errors
+    /// The epoch does not begin at the log's end ([`StoreError::NotAppendable`]), the drive fails, or the store takes no
+    /// writes.
+    pub async fn adopt_epoch(&self, epoch: EpochEntry) -> Result<(), StoreError> {
+        self.ask(|reply| Request::AdoptEpoch { epoch, reply }).await
+    }
+
+    /// Bytes of the log as they are, from `from` on: at most `max_bytes`, none beyond what is written or beyond the end of
+    /// a file; empty at the log's end.
+    ///
+    /// # Errors
+    /// `from` is not in the log (any more): [`StoreError::NotInLog`]; or the drive cannot be read.
+    pub async fn read_log(&self, from: PhysicalOffset, max_bytes: usize) -> Result<Bytes, StoreError> {
+        self.shared().log.read_raw(from, max_bytes).await
+    }
+
+    /// Writes records of another replica's log as they are, and dispatches them; the new end. `records` are whole records
+    /// of one file (or its blank), as [`RecordCutter`] gives them, and `at` is the log's end. An empty log begins where
+    /// its first records do, which must be the beginning of a file.
+    ///
+    /// # Errors
+    /// [`StoreError::NotAppendable`] when they do not belong there or are damaged; [`StoreError::Refused`] when the store
+    /// takes no writes; or the drive fails.
+    pub async fn append_replica(&self, at: PhysicalOffset, records: Bytes) -> Result<PhysicalOffset, StoreError> {
+        let records = ReplicaRecords::check(self.shared(), at, records)?;
+        self.ask(|reply| Request::Replica { records, reply }).await
+    }
+
+    /// A cutter for what another replica sends from `at` on.
+    pub fn record_cutter(&self, at: PhysicalOffset) -> RecordCutter {
+        let config = self.config();
+        RecordCutter::new(at, config.mapped_file_size_commit_log_bytes, record_bytes_max(config))
+    }
+
+    async fn ask<T>(
+        &self,
+        request: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Request,
+    ) -> Result<T, StoreError> {
+        if let Some(why) = self.shared().state.refusal() {
+            return Err(StoreError::Refused { why });
+        }
+        let (reply, answered) = oneshot::channel();
+        let closed = || StoreError::Refused { why: "the store was closed".into() };
+        if !self.send(request(reply)) {
+            return Err(closed());
+        }
+        answered.await.map_err(|_| closed())?
+    }
+}
