@@ -68,7 +68,6 @@ impl Default for HaConfig {
     }
 }
 
-#[allow(dead_code, reason = "the services that ask follow")]
 impl HaConfig {
     pub(crate) fn heartbeat_interval(&self) -> Duration {
         Duration::from_millis(self.ha_send_heartbeat_interval_ms)

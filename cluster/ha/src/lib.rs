@@ -1,8 +1,19 @@
 //! Replication of the CommitLog from a master to its slaves (Apache's `DefaultHAService`).
 
+mod acks;
+mod apache_slave;
+mod backoff;
 mod config;
+mod decision;
+mod error;
+mod flow;
+mod frame;
+mod handshake;
+mod incoming;
 mod master;
 mod replica;
+mod replica_log;
+mod send_log;
 mod slave;
 
 pub use config::{HaConfig, Role};

@@ -1,21 +1,72 @@
-//! The master's side of replication.
+//! The master's side of replication (`DefaultHAService`).
+//!
+//! A slave connects, says who it is and what its log holds, and is sent what follows; what it acknowledges moves the store's
+//! watermark, for which the puts of a SYNC_MASTER wait.
+//!
+//! | room | is |
+//! |---|---|
+//! | [`connection`] | one slave's connection, from its first bytes on: [`extended`] for slaves of ours, [`apache`] for Apache's |
+//! | [`following`] | the log one way, the reports the other |
+//! | [`followers`] | all of them, and what the store is told |
+//! | [`tail`] | before the epoch begins: what this master has lost is taken back |
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+mod apache;
+mod connection;
+mod extended;
+mod followers;
+mod following;
+mod tail;
+
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+    time::Duration,
+};
 
 use futures_util::future::BoxFuture;
+use sim::{
+    net::TcpListener,
+    task::{self, JoinHandle},
+    time::sleep,
+};
 use store::{MessageStore, StoreError};
 use tokio::sync::watch;
 
 use crate::{HaConfig, Identity, ReplicaId, ReplicaStatus, TailRecovery};
+use followers::Followers;
+use tail::Candidates;
 
 /// Writes a replica down durably (`config/replicas.json`), if it is not there yet.
 pub type RememberReplica = Arc<dyn Fn(ReplicaId) -> BoxFuture<'static, io::Result<()>> + Send + Sync>;
 
-/// Serves the HA port of a master.
+/// How often it is looked who has fallen behind or stands still, as a part of `slaveTimeout`.
+const LOOKS_PER_SLAVE_TIMEOUT: u32 = 4;
+
+/// What the connections of a master share.
+pub(crate) struct Shared {
+    pub store: Arc<MessageStore>,
+    pub identity: Identity,
+    pub config: HaConfig,
+    pub followers: Arc<Followers>,
+    pub candidates: Candidates,
+    /// Whether the epoch has begun.
+    pub serving: watch::Sender<bool>,
+    pub remember: OnceLock<RememberReplica>,
+}
+
+impl Shared {
+    /// `mappedFileSizeCommitLog`.
+    pub(crate) fn file_bytes(&self) -> u64 {
+        self.store.config().mapped_file_size_commit_log_bytes
+    }
+}
+
+/// Serves the HA port of a master. To drop it closes the port and all connections.
 pub struct MasterService {
-    store: Arc<MessageStore>,
+    shared: Arc<Shared>,
     local_addr: SocketAddr,
-    changed: watch::Sender<u64>,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl MasterService {
@@ -29,10 +80,19 @@ impl MasterService {
         identity: Identity,
         config: HaConfig,
     ) -> io::Result<MasterService> {
-        let _ = (identity, config);
-        let listener = sim::net::TcpListener::bind(addr).await?;
+        let listener = TcpListener::bind(addr).await?;
         let local_addr = listener.local_addr()?;
-        Ok(MasterService { store, local_addr, changed: watch::Sender::new(0) })
+        let shared = Arc::new(Shared {
+            followers: Arc::new(Followers::new(Arc::clone(&store), &config)),
+            candidates: Candidates::default(),
+            serving: watch::Sender::new(false),
+            remember: OnceLock::new(),
+            store,
+            identity,
+            config,
+        });
+        let acceptor = task::spawn(connection::accept(listener, Arc::clone(&shared)));
+        Ok(MasterService { shared, local_addr, tasks: Mutex::new(vec![acceptor]) })
     }
 
     /// Where it listens.
@@ -41,13 +101,14 @@ impl MasterService {
     }
 
     /// What is called, and awaited, for each replica before its acknowledgements count: so that a master that lost its tail
-    /// knows whom to wait for. To be set before [`MasterService::serve`].
+    /// knows whom to wait for. To be set once, before [`MasterService::serve`]; a later call changes nothing.
     pub fn remember_replicas_with(&self, remember: RememberReplica) {
-        let _ = remember;
+        // The first one counts.
+        let _ = self.shared.remember.set(remember);
     }
 
     /// Before the epoch begins: waits for the `expected` replicas, at most `limit` (for ever without one), and takes back
-    /// from them what this master has lost.
+    /// from them what this master has lost. While it waits a line of log says for whom, every 5 s.
     ///
     /// # Errors
     /// The store cannot be written.
@@ -56,23 +117,51 @@ impl MasterService {
         expected: &[ReplicaId],
         limit: Option<Duration>,
     ) -> Result<TailRecovery, StoreError> {
-        let _ = (expected, limit, &self.store);
-        Ok(TailRecovery::default())
+        tail::recover(&self.shared, expected, limit).await
     }
 
     /// After the store's epoch has begun: answers the slaves, sends them the log, counts what they acknowledge.
-    pub fn serve(&self) {}
+    pub fn serve(&self) {
+        self.shared.followers.serve();
+        if self.shared.serving.send_replace(true) {
+            return;
+        }
+        let followers = Arc::clone(&self.shared.followers);
+        let pause = (self.shared.config.slave_timeout() / LOOKS_PER_SLAVE_TIMEOUT).max(Duration::from_millis(10));
+        let looks = task::spawn(async move {
+            loop {
+                sleep(pause).await;
+                followers.look();
+            }
+        });
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner).push(looks);
+    }
 
     /// The slaves that are connected and follow.
     pub fn replicas(&self) -> Vec<ReplicaStatus> {
-        Vec::new()
+        self.shared.followers.statuses()
     }
 
     /// Changes whenever a replica comes, goes, or gets into or out of sync.
     pub fn in_sync_changed(&self) -> watch::Receiver<u64> {
-        self.changed.subscribe()
+        self.shared.followers.subscribe()
     }
 
     /// Closes the port and all connections.
-    pub async fn shutdown(&self) {}
+    pub async fn shutdown(&self) {
+        let tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        for task in tasks {
+            task.abort();
+            // An error means that it was cancelled, which is what was asked.
+            let _ = task.await;
+        }
+    }
+}
+
+impl Drop for MasterService {
+    fn drop(&mut self) {
+        for task in self.tasks.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            task.abort();
+        }
+    }
 }

@@ -1,0 +1,245 @@
+//! What a master says to a slave of ours, as a function of both logs' histories: pure.
+//!
+//! The epochs tell how far the two logs are one; the CRC of the last bytes before that point must then bear it out. Neither
+//! is ever resolved by taking one side's word: logs without a common past, or whose common past differs, are refused.
+
+use protocol::PhysicalOffset;
+use store::{CommonPoint, LogHistory, common_point};
+
+use crate::{Identity, handshake::Hello};
+
+/// How many bytes before the common point are compared.
+pub(crate) const CHECK_BYTES: i64 = 64 << 10;
+
+/// What both sides have and must have alike: `[from, to)`; empty when there is nothing to compare.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Window {
+    pub from: PhysicalOffset,
+    pub to: PhysicalOffset,
+}
+
+impl Window {
+    fn before(common: PhysicalOffset, master: &LogHistory, slave: &LogHistory) -> Window {
+        let from = (common - CHECK_BYTES).max(master.min).max(slave.min).min(common);
+        Window { from, to: common }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.from >= self.to
+    }
+}
+
+/// How a slave joins a master that has begun its epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Joining {
+    /// Its log is a part of the master's: it is sent what follows.
+    Stream { check: Window, from: PhysicalOffset },
+    /// Its log has an end that the master's has not: it must be cut first.
+    Truncate { check: Window, to: PhysicalOffset },
+}
+
+/// Refuses a slave that does not belong here, whatever its log.
+///
+/// `rival` is the address under which a replica with the slave's id is connected now.
+///
+/// # Errors
+/// Why, and what to do about it.
+pub(crate) fn screen(master: &Identity, file_bytes: u64, hello: &Hello, rival: Option<&str>) -> Result<(), String> {
+    let (id, addr) = (hello.broker_id, &hello.broker_addr);
+    if (&hello.cluster_name, &hello.broker_name) != (&master.cluster_name, &master.broker_name) {
+        return Err(format!(
+            "broker {id} at {addr} belongs to {}/{}, this master is of {}/{}: set brokerClusterName and brokerName right, or \
+             point the slave at its own master",
+            hello.cluster_name, hello.broker_name, master.cluster_name, master.broker_name
+        ));
+    }
+    if *addr == master.broker_addr {
+        return Err(format!(
+            "the slave at {addr} is pointed at itself: set its haMasterAddress to its master's, or its brokerIP1 right"
+        ));
+    }
+    if id.0 <= 0 {
+        return Err(format!("a slave at {addr} has brokerId {id}: 0 is the master's, give the slave a positive one"));
+    }
+    if let Some(rival) = rival.filter(|rival| rival != addr) {
+        return Err(format!(
+            "brokerId {id} is already connected from {rival}, and {addr} claims it too: give each slave of {} its own brokerId",
+            master.broker_name
+        ));
+    }
+    if hello.commit_log_file_size != file_bytes {
+        return Err(format!(
+            "mappedFileSizeCommitLog is {} at the slave {addr} and {file_bytes} at its master: files are copied byte for byte, \
+             set them alike (an existing store keeps the size it was made with)",
+            hello.commit_log_file_size
+        ));
+    }
+    Ok(())
+}
+
+/// Where an empty slave begins.
+pub(crate) fn first_offset(master: &LogHistory, file_bytes: u64, from_last_file: bool) -> PhysicalOffset {
+    if !from_last_file {
+        return master.min;
+    }
+    let file_bytes = i64::try_from(file_bytes).unwrap_or(i64::MAX);
+    (master.max - master.max.0 % file_bytes).max(master.min)
+}
+
+/// How a slave with this log joins a master whose epoch has begun.
+///
+/// # Errors
+/// Why it cannot, and what to do about it.
+pub(crate) fn join(
+    master: &LogHistory,
+    slave: &LogHistory,
+    file_bytes: u64,
+    from_last_file: bool,
+) -> Result<Joining, String> {
+    let (has, start_over) = (
+        format!("the slave's log is {}..{}, the master's {}..{}", slave.min, slave.max, master.min, master.max),
+        "if nothing of the slave's log is wanted, delete its store directory and start it again",
+    );
+    if slave.max == PhysicalOffset::ZERO {
+        let from = first_offset(master, file_bytes, from_last_file);
+        return Ok(Joining::Stream { check: Window { from, to: from }, from });
+    }
+    let common = match common_point(master, slave) {
+        CommonPoint::At(common) => common,
+        CommonPoint::Unrelated => {
+            return Err(format!(
+                "the two logs have no epoch in common: {has}; one of the brokers has the store of another. {start_over}"
+            ));
+        }
+        CommonPoint::Empty if slave.min == slave.max => slave.max,
+        CommonPoint::Empty => {
+            return Err(format!(
+                "{has}: the master has lost its log. Stop both and bring the slave's store to the master; {start_over}"
+            ));
+        }
+    };
+    if common < master.min || common > master.max {
+        return Err(format!("{has}, and what follows {common} is not there any more: {start_over}"));
+    }
+    if common < slave.min {
+        return Err(format!("{has}, and they part at {common}, before the slave's first byte: {start_over}"));
+    }
+    let check = Window::before(common, master, slave);
+    if slave.max > common {
+        return Ok(Joining::Truncate { check, to: common });
+    }
+    Ok(Joining::Stream { check, from: common })
+}
+
+/// Whether a master that has not begun its epoch yet can take the end of this slave's log: its own is a part of it, and
+/// shorter. What must be compared first.
+pub(crate) fn tail_of(master: &LogHistory, slave: &LogHistory) -> Option<Window> {
+    if slave.max <= master.max {
+        return None;
+    }
+    if master.max == PhysicalOffset::ZERO {
+        return Some(Window { from: slave.min, to: slave.min });
+    }
+    let common = match common_point(master, slave) {
+        CommonPoint::At(common) if common == master.max && common >= slave.min => common,
+        _ => return None,
+    };
+    // An epoch that was begun here and has no bytes has ended the one that the slave's next bytes belong to.
+    let next = slave.epochs.iter().rfind(|epoch| epoch.start <= common)?;
+    (next.start == common || master.epochs.last() == Some(next)).then(|| Window::before(common, master, slave))
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::BrokerId;
+    use store::EpochEntry;
+
+    use super::*;
+
+    fn log(epochs: &[(u64, i64)], min: i64, max: i64) -> LogHistory {
+        let epochs = epochs.iter().map(|(id, start)| EpochEntry { id: *id, start: PhysicalOffset(*start) }).collect();
+        LogHistory { epochs, min: PhysicalOffset(min), max: PhysicalOffset(max) }
+    }
+
+    fn window(from: i64, to: i64) -> Window {
+        Window { from: PhysicalOffset(from), to: PhysicalOffset(to) }
+    }
+
+    fn joined(master: &LogHistory, slave: &LogHistory) -> Result<Joining, String> {
+        join(master, slave, 1000, false)
+    }
+
+    fn stream(from: i64, to: i64) -> Result<Joining, String> {
+        Ok(Joining::Stream { check: window(from, to), from: PhysicalOffset(to) })
+    }
+
+    #[test]
+    fn a_slave_goes_on_where_the_logs_part() {
+        let master = log(&[(1, 0), (2, 100_000), (3, 200_000)], 0, 300_000);
+        assert_eq!(joined(&master, &log(&[], 0, 0)), stream(0, 0));
+        assert_eq!(joined(&master, &log(&[(1, 0)], 0, 50_000)), stream(0, 50_000));
+        assert_eq!(joined(&master, &log(&[(1, 0), (2, 100_000)], 0, 200_000)), stream(200_000 - CHECK_BYTES, 200_000));
+        assert_eq!(joined(&master, &log(&[(2, 100_000)], 190_000, 200_000)), stream(190_000, 200_000));
+        let longer = joined(&master, &log(&[(1, 0), (2, 100_000)], 0, 200_500));
+        let check = window(200_000 - CHECK_BYTES, 200_000);
+        assert_eq!(longer, Ok(Joining::Truncate { check, to: PhysicalOffset(200_000) }));
+    }
+
+    #[test]
+    fn what_cannot_be_resolved_is_refused() {
+        let master = log(&[(1, 0), (2, 5000)], 4000, 9000);
+        let refused = |slave: &LogHistory| joined(&master, slave).expect_err("refused");
+        assert!(refused(&log(&[(7, 0)], 0, 5000)).contains("no epoch in common"));
+        assert!(refused(&log(&[(1, 0)], 0, 3000)).contains("not there any more"));
+        assert!(refused(&log(&[(1, 0), (9, 4500)], 4600, 5000)).contains("before the slave's first byte"));
+        let empty = log(&[(3, 0)], 0, 0);
+        assert!(joined(&empty, &log(&[(1, 0)], 0, 3000)).expect_err("refused").contains("lost its log"));
+    }
+
+    #[test]
+    fn an_empty_slave_begins_with_the_first_or_the_last_file() {
+        let master = log(&[(1, 0)], 2000, 5500);
+        assert_eq!(first_offset(&master, 1000, false), PhysicalOffset(2000));
+        assert_eq!(first_offset(&master, 1000, true), PhysicalOffset(5000));
+        assert_eq!(first_offset(&log(&[(1, 0)], 2000, 2500), 4000, true), PhysicalOffset(2000));
+    }
+
+    #[test]
+    fn a_tail_is_taken_from_whom_the_own_log_is_a_part_of() {
+        let own = log(&[(1, 0), (2, 1000)], 0, 1500);
+        let longer = log(&[(1, 0), (2, 1000), (3, 1800)], 0, 2000);
+        assert_eq!(tail_of(&own, &longer), Some(window(0, 1500)));
+        assert_eq!(tail_of(&own, &own), None, "nothing is missing");
+        assert_eq!(tail_of(&own, &log(&[(1, 0)], 0, 2000)), None, "it has another end");
+        assert_eq!(tail_of(&log(&[], 0, 0), &longer), Some(window(0, 0)), "everything was lost");
+        let begun = log(&[(1, 0), (2, 1000)], 0, 1000);
+        assert_eq!(tail_of(&begun, &log(&[(1, 0)], 0, 2000)), None, "the lost end was given up");
+        assert_eq!(tail_of(&begun, &longer), Some(window(0, 1000)));
+    }
+
+    #[test]
+    fn strangers_are_told_why() {
+        let identity = |cluster: &str, id: i64, addr: &str| Identity {
+            cluster_name: cluster.into(),
+            broker_name: "broker-a".into(),
+            broker_id: BrokerId(id),
+            broker_addr: addr.into(),
+        };
+        let master = identity("c", 0, "10.0.0.1:10911");
+        let screened = |slave: Identity, file_bytes, rival| {
+            let hello = Hello::new(&slave, file_bytes, &log(&[], 0, 0));
+            screen(&master, 1000, &hello, rival)
+        };
+        assert_eq!(screened(identity("c", 1, "10.0.0.2:10911"), 1000, Some("10.0.0.2:10911")), Ok(()));
+        for (slave, file_bytes, rival, why) in [
+            (identity("other", 1, "10.0.0.2:10911"), 1000, None, "belongs to other/broker-a"),
+            (identity("c", 1, "10.0.0.1:10911"), 1000, None, "pointed at itself"),
+            (identity("c", 0, "10.0.0.2:10911"), 1000, None, "brokerId 0"),
+            (identity("c", 1, "10.0.0.2:10911"), 1000, Some("10.0.0.3:10911"), "already connected"),
+            (identity("c", 1, "10.0.0.2:10911"), 2000, None, "mappedFileSizeCommitLog"),
+        ] {
+            let refusal = screened(slave, file_bytes, rival).expect_err(why);
+            assert!(refusal.contains(why), "{refusal}");
+        }
+    }
+}
