@@ -1,24 +1,31 @@
 //! A broker's life: open the store, recover, serve, and stop in good order (`BrokerController`).
+//!
+//! A slave whose log has parted from its master's must cut it, which needs a closed store. It does so within the same
+//! process: one [`Running`] ends, the next begins with the shortened log, and the [`Broker`] stays. Its clients see their
+//! connections break and come back.
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use remoting::{RemotingServer, ServerConfig};
+use protocol::BrokerId;
 use sim::task::{self, JoinHandle};
-use sim::time::timeout;
+use sim::time::sleep;
 use store::{MessageStore, StoreError};
+use tokio::sync::watch;
 
 use crate::config::BrokerConfig;
-use crate::core::{Core, Files, lock};
-use crate::processor::Processor;
-use crate::service::{delay, housekeeping, pull_wait, registration};
+use crate::config_check::ConfigError;
+use crate::core::lock;
+use crate::running::{End, Running};
 
 /// Why a broker does not start, or did not stop in good order.
 #[derive(Debug, thiserror::Error)]
 pub enum BrokerError {
+    /// Settings do not go together.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// The store does not open, or not close.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -30,9 +37,38 @@ pub enum BrokerError {
         /// What the operating system said.
         source: io::Error,
     },
+    /// The same for the HA port.
+    #[error("cannot listen for slaves on {addr}: {source}; choose another haListenPort, or stop what listens there")]
+    ListenHa {
+        /// The address.
+        addr: SocketAddr,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// The name and id are taken.
+    #[error(
+        "there is a broker {broker_name} with brokerId {broker_id} already, at {addr}: two of them would send clients and \
+         slaves now to one and now to the other; give this one another brokerName or brokerId, or stop that one"
+    )]
+    Twin {
+        /// `brokerName` of both.
+        broker_name: String,
+        /// `brokerId` of both.
+        broker_id: BrokerId,
+        /// Where the other is.
+        addr: String,
+    },
     /// The request to terminate cannot be waited for.
     #[error("cannot wait for the request to terminate: {0}")]
     Signal(io::Error),
+    /// A slave whose log was to be cut does not come up again.
+    #[error("the slave's log was to be cut at {at}, and the broker did not come back: {why}")]
+    Reopen {
+        /// The offset.
+        at: i64,
+        /// What went wrong.
+        why: String,
+    },
 }
 
 /// A running broker. Dropping it without [`Broker::shutdown`] is a crash: nothing more is written.
@@ -47,140 +83,140 @@ pub enum BrokerError {
 /// # }
 /// ```
 pub struct Broker {
-    core: Arc<Core>,
-    server: RemotingServer,
-    tasks: Mutex<Option<Tasks>>,
+    running: Arc<Mutex<Arc<Running>>>,
+    /// Cuts a slave's log when that is wanted; held while it does, and by a broker that stops.
+    changing: Arc<tokio::sync::Mutex<()>>,
+    cutter: JoinHandle<()>,
+    failed: watch::Receiver<Option<(i64, String)>>,
 }
 
-struct Tasks {
-    /// Delivers delayed messages; ends by itself when the broker stops.
-    delivery: JoinHandle<()>,
-    others: Vec<JoinHandle<()>>,
-}
-
-impl Drop for Tasks {
+impl Drop for Broker {
     fn drop(&mut self) {
-        self.delivery.abort();
-        self.others.iter().for_each(JoinHandle::abort);
+        self.cutter.abort();
     }
 }
 
+/// How long a slave rests between attempts to come up with a shortened log.
+const REOPEN_RETRY: Duration = Duration::from_secs(1);
+/// How often it tries: a port may be held for a moment by connections that are ending.
+const REOPEN_ATTEMPTS: usize = 10;
+
 impl Broker {
     /// Starts a broker: opens and recovers its store, listens, and registers with its name servers. It serves when this
-    /// returns; name servers that do not answer are tried again later.
+    /// returns; name servers that do not answer are tried again later. A master that may have lost the end of its log serves
+    /// reads only until it has heard its slaves.
     ///
     /// # Errors
-    /// The store does not open, or the address cannot be listened on.
+    /// The settings do not go together, the broker runs elsewhere already, the store does not open, or the address cannot be
+    /// listened on.
     pub async fn start(config: BrokerConfig) -> Result<Self, BrokerError> {
-        let levels = config.message_delay_level.clone();
-        let deliver_timestamp = Arc::new(move |level: i32, stored_ms: i64| stored_ms + levels.delay_ms(level));
-        let store = MessageStore::open(config.store.clone(), deliver_timestamp).await?;
-        let report = store.recovery_report();
-        tracing::info!(
-            abnormal = report.abnormal,
-            end_offset = report.end_offset.0,
-            torn_tail = report.torn_tail,
-            "store open"
-        );
-        let files = Files::new(&config);
-        let stored = files.load().await?;
+        let running = Arc::new(Mutex::new(Arc::new(Running::start(config, None).await?)));
+        let changing = Arc::new(tokio::sync::Mutex::new(()));
+        let (report, failed) = watch::channel(None);
+        let cutter = task::spawn(cut_when_wanted(Arc::clone(&running), Arc::clone(&changing), report));
+        Ok(Self { running, changing, cutter, failed })
+    }
 
-        let listen_addr = config.listen_addr();
-        let server_config = ServerConfig {
-            channel_idle_max: Duration::from_millis(config.server_channel_max_idle_time_ms),
-            ..ServerConfig::default()
-        };
-        let name_servers = config.namesrv_addr.clone();
-        let core = Arc::new(Core::new(config, store, stored, files));
-        core.name_servers.update_name_servers(name_servers);
-        listen_to_store(&core);
-        core.persist_topics().await?;
-        core.persist_offsets().await?;
-
-        let server = RemotingServer::bind(listen_addr, Arc::new(Processor(Arc::clone(&core))), server_config)
-            .await
-            .map_err(|source| BrokerError::Listen { addr: listen_addr, source })?;
-        core.set_port(server.local_addr().port());
-        let tasks = vec![
-            task::spawn(pull_wait::run(Arc::clone(&core))),
-            task::spawn(housekeeping::persist_offsets(Arc::clone(&core))),
-            task::spawn(housekeeping::look_after(Arc::clone(&core))),
-            task::spawn(delay::persist(Arc::clone(&core))),
-            task::spawn(registration::run(Arc::clone(&core))),
-        ];
-        let delivery = task::spawn(delay::deliver(Arc::clone(&core)));
-        core.registration_wanted.notify_one();
-        Ok(Self { core, server, tasks: Mutex::new(Some(Tasks { delivery, others: tasks })) })
+    fn running(&self) -> Arc<Running> {
+        Arc::clone(&lock(&self.running))
     }
 
     /// The address that clients are told.
     #[must_use]
     pub fn addr(&self) -> SocketAddr {
-        self.core.store_host()
+        self.running().core.store_host()
     }
 
     /// The address that is listened on.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
-        self.server.local_addr()
+        self.running().server.local_addr()
     }
 
     /// The settings as they are now.
     #[must_use]
     pub fn config(&self) -> Arc<BrokerConfig> {
-        self.core.config()
+        self.running().core.config()
     }
 
     /// The store, for those who look into a running broker.
     #[must_use]
-    pub fn store(&self) -> &MessageStore {
-        &self.core.store
+    pub fn store(&self) -> Arc<MessageStore> {
+        Arc::clone(&self.running().core.store)
     }
 
-    /// Stops in good order: says good-bye to the name servers, accepts nothing more, answers what it has begun, writes
-    /// its tables and closes the store. A second call does nothing more.
+    /// Stops in good order: says good-bye to the name servers, accepts nothing more, answers what it has begun, gives its
+    /// slaves the rest, writes its tables and closes the store. A second call does nothing more.
     ///
     /// # Errors
     /// Something could not be written; the rest was done all the same, and the next start recovers.
     pub async fn shutdown(&self) -> Result<(), BrokerError> {
-        let Some(mut tasks) = lock(&self.tasks).take() else { return Ok(()) };
-        self.core.stopping.store(true, Ordering::Release);
-        self.core.delay_wanted.notify_one();
-        // An error means that a delivery takes too long, or has panicked: then some messages may come twice.
-        let grace = Duration::from_millis(self.core.config().shutdown_grace_ms);
-        let _ = timeout(grace, &mut tasks.delivery).await;
-        drop(tasks);
-        registration::unregister(&self.core).await;
-        self.server.shutdown(grace).await;
-        // The task that writes the offsets may have been stopped half-way.
-        lock(&self.core.offsets).mark_changed();
-        let offsets = self.core.persist_offsets().await;
-        let delay_offsets = self.core.persist_delay_offsets().await;
-        let store = self.core.store.shutdown().await;
-        self.core.name_servers.shutdown();
-        offsets.and(delay_offsets).and(store).map_err(BrokerError::Store)
+        let _no_more_cuts = self.changing.lock().await;
+        self.cutter.abort();
+        self.running().stop(End::Stop).await
     }
 
     /// Serves until the process is asked to terminate, then stops in good order.
     ///
     /// # Errors
-    /// As [`Broker::shutdown`].
+    /// As [`Broker::shutdown`]; or a slave whose log was cut did not come up again.
     pub async fn run_until_terminated(&self) -> Result<(), BrokerError> {
-        let terminated = sim::signal::terminated().await.map_err(BrokerError::Signal);
+        let mut failed = self.failed.clone();
+        let failure = async {
+            let failure = failed.wait_for(Option::is_some).await.ok().and_then(|failure| failure.clone());
+            match failure {
+                Some(failure) => failure,
+                // Nothing can fail any more: the broker is being stopped.
+                None => std::future::pending().await,
+            }
+        };
+        let terminated = tokio::select! {
+            biased;
+            terminated = sim::signal::terminated() => terminated.map_err(BrokerError::Signal),
+            (at, why) = failure => Err(BrokerError::Reopen { at, why }),
+        };
         let stopped = self.shutdown().await;
         terminated.and(stopped)
     }
 }
 
-/// Wakes those who wait for messages: held pulls, and the delivery of delayed messages.
-fn listen_to_store(core: &Arc<Core>) {
-    // The store belongs to the core: a strong reference would keep both alive for ever.
-    let core_of_listener = Arc::downgrade(core);
-    core.store.add_message_arriving_listener(Arc::new(move |message| {
-        let Some(core) = core_of_listener.upgrade() else { return };
-        if &*message.topic == protocol::topic::SCHEDULE_TOPIC {
-            core.delay_wanted.notify_one();
+/// Waits until a slave's log must be cut, closes the store, and opens it again, shortened. For ever.
+async fn cut_when_wanted(
+    running: Arc<Mutex<Arc<Running>>>,
+    changing: Arc<tokio::sync::Mutex<()>>,
+    report: watch::Sender<Option<(i64, String)>>,
+) {
+    loop {
+        let old = Arc::clone(&lock(&running));
+        let at = old.truncation_wanted().await;
+        let _one_change = changing.lock().await;
+        tracing::warn!(
+            at = at.0,
+            end = old.core.store.max_physical_offset().0,
+            "this slave's log has parted from its master's: it is closed and cut there"
+        );
+        let mut config = (*old.core.config()).clone();
+        config.listen_port = old.server.local_addr().port();
+        if let Err(error) = old.stop(End::Reopen).await {
+            // The next open recovers what was not closed.
+            tracing::error!(%error, "the store was not closed in good order");
         }
-        core.pull_wait.message_arrived(message);
-    }));
+        drop(old);
+        let mut attempt = 0;
+        let next = loop {
+            match Running::start(config.clone(), Some(at)).await {
+                Ok(next) => break next,
+                Err(error) if attempt == REOPEN_ATTEMPTS => {
+                    tracing::error!(%error, "the broker did not come back with its log cut");
+                    report.send_replace(Some((at.0, error.to_string())));
+                    return;
+                }
+                Err(error) => tracing::warn!(%error, "the broker does not come back yet: it is tried again"),
+            }
+            attempt += 1;
+            sleep(REOPEN_RETRY).await;
+        };
+        tracing::info!(end = next.core.store.max_physical_offset().0, "serving again");
+        *lock(&running) = Arc::new(next);
+    }
 }

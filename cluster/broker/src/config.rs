@@ -1,13 +1,16 @@
 //! The settings of a broker: RocketMQ's `BrokerConfig` and `NettyServerConfig` (4.9.8), with its names and defaults.
 //!
-//! [`settings`](crate::settings) reads and shows them under RocketMQ's own keys. Left out on purpose: thread pools (there
-//! are none), replication, transactions, filter servers, and what has no meaning without them.
+//! [`settings`](crate::settings) reads and shows them under RocketMQ's own keys; [`config_check`](crate::config_check) says
+//! which of them do not go together. Left out on purpose: thread pools (there are none), transactions, filter servers, and
+//! what has no meaning without them.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ha::{HaConfig, Role};
 use protocol::{BrokerId, perm};
+use quirks::QuirkSet;
 use store::StoreConfig;
 
 use crate::state::delay_level::DelayLevels;
@@ -23,6 +26,8 @@ pub struct BrokerConfig {
     pub broker_id: BrokerId,
     /// `brokerIP1`: the address that clients are told; without it, the one that routes to the outside.
     pub broker_ip1: Option<IpAddr>,
+    /// `brokerIP2`: the address that slaves are told; without it, `brokerIP1`.
+    pub broker_ip2: Option<IpAddr>,
     /// `listenPort`: 0 takes any free port.
     pub listen_port: u16,
     /// `bindAddress` (5.x): the address that is listened on.
@@ -49,7 +54,7 @@ pub struct BrokerConfig {
     pub short_polling_time_ms: u64,
     /// `notifyConsumerIdsChangedEnable`: the members of a group are told when it changes.
     pub notify_consumer_ids_changed_enable: bool,
-    /// `rejectPullConsumerEnable`-like of 5.x is left out; `slaveReadEnable`: a reader far behind is sent to a slave.
+    /// `slaveReadEnable`: a reader far behind is sent to a slave, and back when it is near again.
     pub slave_read_enable: bool,
     /// `flushConsumerOffsetInterval`: how often consumerOffset.json is written.
     pub flush_consumer_offset_interval_ms: u64,
@@ -74,16 +79,32 @@ pub struct BrokerConfig {
     pub os_page_cache_busy_time_out_ms: u64,
     /// `brokerFastFailureEnable`: whether sends are refused at all for having to wait.
     pub broker_fast_failure_enable: bool,
-    /// `maxErrorRateOfBloomFilter`-like filter settings are left out; `regionId`: told to producers for their traces.
+    /// `regionId`: told to producers for their traces.
     pub region_id: String,
     /// `traceOn`: told to producers.
     pub trace_on: bool,
-    /// `putMsgIndexHightWater`-like limits are left out; `maxPullNums`: how many messages one pull may ask for.
+    /// `maxPullNums`: how many messages one pull may ask for.
     pub max_pull_nums: i32,
     /// How long a stopping broker answers the requests that it has begun.
     pub shutdown_grace_ms: u64,
+    /// `haListenPort`: where slaves connect; without it, `listenPort` + 1.
+    pub ha_listen_port: Option<u16>,
+    /// `haMasterAddress`: a slave's master, `host:port` of its HA port; without it, the name servers say who it is.
+    pub ha_master_address: Option<String>,
+    /// `haTailRecoveryTimeoutMillis` (ours): how long a master that may have lost the end of its log waits for the replicas
+    /// that may have it; 0 is for ever. Without it, 5 s for ASYNC_MASTER and for ever for SYNC_MASTER.
+    pub ha_tail_recovery_timeout_ms: Option<u64>,
+    /// `slaveSynchronizeInterval` (in 4.9 a constant of `BrokerController`): how often a slave copies its master's topics,
+    /// groups and offsets.
+    pub slave_synchronize_interval_ms: u64,
+    /// `slaveSynchronizeDelay` (likewise): when it does so for the first time.
+    pub slave_synchronize_delay_ms: u64,
+    /// Replication; the role is `brokerRole`.
+    pub ha: HaConfig,
     /// The store.
     pub store: StoreConfig,
+    /// Which of Apache's defects are on, here, in the store and in replication.
+    pub quirks: QuirkSet,
 }
 
 impl BrokerConfig {
@@ -95,6 +116,7 @@ impl BrokerConfig {
             broker_cluster_name: "DefaultCluster".to_owned(),
             broker_id: BrokerId::MASTER,
             broker_ip1: None,
+            broker_ip2: None,
             listen_port: 10_911,
             bind_address: Ipv4Addr::UNSPECIFIED.into(),
             namesrv_addr: Vec::new(),
@@ -124,8 +146,40 @@ impl BrokerConfig {
             trace_on: true,
             max_pull_nums: 1_024,
             shutdown_grace_ms: 3_000,
+            ha_listen_port: None,
+            ha_master_address: None,
+            ha_tail_recovery_timeout_ms: None,
+            slave_synchronize_interval_ms: 10_000,
+            slave_synchronize_delay_ms: 3_000,
+            ha: HaConfig::default(),
             store: StoreConfig::new(store_path_root_dir),
+            quirks: QuirkSet::NONE,
         }
+    }
+
+    /// Whether this broker is a slave.
+    #[must_use]
+    pub fn is_slave(&self) -> bool {
+        self.ha.role == Role::Slave
+    }
+
+    /// The address on which slaves are listened for. Port 0, as `listenPort` 0, takes any free port.
+    #[must_use]
+    pub fn ha_listen_addr(&self) -> SocketAddr {
+        let next = if self.listen_port == 0 { 0 } else { self.listen_port.wrapping_add(1) };
+        SocketAddr::new(self.bind_address, self.ha_listen_port.unwrap_or(next))
+    }
+
+    /// The IP address that slaves are told.
+    pub(crate) fn advertised_ha_ip(&self) -> IpAddr {
+        self.broker_ip2.unwrap_or_else(|| self.advertised_ip())
+    }
+
+    /// How long a master waits for the replicas that may have its tail; `None` is for ever.
+    pub(crate) fn tail_recovery_limit(&self) -> Option<Duration> {
+        let by_role = if self.ha.role == Role::SyncMaster { 0 } else { 5_000 };
+        let limit_ms = self.ha_tail_recovery_timeout_ms.unwrap_or(by_role);
+        (limit_ms > 0).then(|| Duration::from_millis(limit_ms))
     }
 
     /// The address that is listened on.

@@ -1,23 +1,30 @@
 //! What the parts of a running broker share: the store, the tables, the settings, and how they are persisted.
 //!
 //! Each table is a plain state machine of [`state`](crate::state) behind a lock of its own that is held for moments and
-//! never across an await. Where two are needed they are taken one after the other, never nested.
+//! never across an await. Where two are needed they are taken one after the other; nested only in the order `followed`,
+//! `horizon`, `offsets`.
 
 use std::net::SocketAddr;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use bytes::Bytes;
+use ha::Role;
 use protocol::body::{
     ConsumerOffsetSerializeWrapper, DelayOffsetSerializeWrapper, SubscriptionGroupConfig, SubscriptionGroupWrapper,
     TopicConfig, TopicConfigSerializeWrapper,
 };
+use quirks::Quirk;
 use remoting::{Channel, ChannelId, RemotingClient};
+use sim::task::JoinHandle;
 use sim::time::{Instant, wall_clock_ms};
 use store::{ConfigFile, MessageStore, StoreError};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use crate::config::BrokerConfig;
+use crate::replication::Replication;
+use crate::replication::replicas::Replicas;
+use crate::replication::slave::FollowedEpoch;
 use crate::service::pull_wait::PullWait;
 use crate::state::clients::Clients;
 use crate::state::consumer_offsets::ConsumerOffsets;
@@ -31,7 +38,7 @@ use crate::state::topics::Topics;
 /// A running broker's insides.
 pub(crate) struct Core {
     config: RwLock<Arc<BrokerConfig>>,
-    pub store: MessageStore,
+    pub store: Arc<MessageStore>,
     pub topics: Mutex<Topics>,
     pub groups: Mutex<SubscriptionGroups>,
     pub offsets: Mutex<ConsumerOffsets>,
@@ -43,8 +50,24 @@ pub(crate) struct Core {
     pub delay_offsets: Mutex<DelayOffsetSerializeWrapper>,
     pub pull_wait: PullWait,
     pub files: Files,
-    /// Speaks to the name servers.
+    /// Speaks to the name servers, and to the other brokers of this name.
     pub name_servers: RemotingClient,
+    /// The service of the HA port, once it is there.
+    pub replication: OnceLock<Replication>,
+    /// A master's slaves to remember.
+    pub replicas: Replicas,
+    /// Where a slave's master is, for questions.
+    pub master_addr: Mutex<Option<String>>,
+    /// A slave: the epoch that its readers live in.
+    pub followed: Mutex<FollowedEpoch>,
+    /// A master: whether it accepts messages. It does not while it takes back what it has lost.
+    pub serving: watch::Sender<bool>,
+    /// A master that asks its replicas for what it has lost.
+    pub recovering: AtomicBool,
+    /// Whether this broker has a table of topics, and of groups, of its own: from its files, or taken back from a slave.
+    pub has_topics: AtomicBool,
+    pub has_groups: AtomicBool,
+    background: Mutex<Vec<JoinHandle<()>>>,
     /// Wakes the registration with the name servers.
     pub registration_wanted: Notify,
     /// One registration at a time, so that an older table never overtakes a newer one.
@@ -70,10 +93,11 @@ pub(crate) struct Files {
 
 /// What the files held.
 pub(crate) struct Stored {
-    pub topics: TopicConfigSerializeWrapper,
-    pub groups: SubscriptionGroupWrapper,
+    pub topics: Option<TopicConfigSerializeWrapper>,
+    pub groups: Option<SubscriptionGroupWrapper>,
     pub consumer_offsets: ConsumerOffsetSerializeWrapper,
     pub delay_offsets: DelayOffsetSerializeWrapper,
+    pub replicas: Replicas,
 }
 
 impl Files {
@@ -87,12 +111,13 @@ impl Files {
         }
     }
 
-    pub(crate) async fn load(&self) -> Result<Stored, StoreError> {
+    pub(crate) async fn load(&self, config: &BrokerConfig) -> Result<Stored, StoreError> {
         Ok(Stored {
-            topics: self.topics.lock().await.load().await?.unwrap_or_default(),
-            groups: self.groups.lock().await.load().await?.unwrap_or_default(),
+            topics: self.topics.lock().await.load().await?,
+            groups: self.groups.lock().await.load().await?,
             consumer_offsets: self.consumer_offsets.lock().await.load().await?.unwrap_or_default(),
             delay_offsets: self.delay_offsets.lock().await.load().await?.unwrap_or_default(),
+            replicas: Replicas::load(ConfigFile::new(config.file("replicas.json"))).await?,
         })
     }
 }
@@ -103,28 +128,24 @@ pub(crate) fn lock<T>(table: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Core {
-    pub(crate) fn new(config: BrokerConfig, store: MessageStore, stored: Stored, files: Files) -> Self {
-        let (topics, _) = Topics::new(stored.topics, &config, wall_clock_ms());
-        let queues = store.queues();
-        let horizon = ReadHorizon::new(queues.iter().map(|queue| (&*queue.topic, queue.queue_id, queue.max_offset.0)));
-        let mut offsets = ConsumerOffsets::from_file(&stored.consumer_offsets);
-        for clamped in offsets.clamp(|topic, queue_id| horizon.recovered_max(topic, queue_id)) {
-            tracing::warn!(
-                group = clamped.group,
-                topic = clamped.topic,
-                queue_id = clamped.queue_id,
-                from = clamped.from,
-                to = clamped.to,
-                "a committed offset lay beyond what was recovered: lowered"
-            );
-        }
-        let name_servers = RemotingClient::new(remoting::ClientConfig::default());
+    /// `horizon` is what readers may stand at until a master's life begins ([`Core::begin_life`]).
+    pub(crate) fn new(
+        config: BrokerConfig,
+        store: Arc<MessageStore>,
+        stored: Stored,
+        files: Files,
+        horizon: ReadHorizon<ChannelId>,
+        name_servers: RemotingClient,
+    ) -> Self {
+        let (has_topics, has_groups) = (stored.topics.is_some(), stored.groups.is_some());
+        let (topics, _) = Topics::new(stored.topics.unwrap_or_default(), &config, wall_clock_ms());
+        let followed = FollowedEpoch::of(&store);
         Self {
             config: RwLock::new(Arc::new(config)),
             store,
             topics: Mutex::new(topics),
-            groups: Mutex::new(SubscriptionGroups::new(stored.groups)),
-            offsets: Mutex::new(offsets),
+            groups: Mutex::new(SubscriptionGroups::new(stored.groups.unwrap_or_default())),
+            offsets: Mutex::new(ConsumerOffsets::from_file(&stored.consumer_offsets)),
             clients: Mutex::default(),
             locks: Mutex::default(),
             horizon: Mutex::new(horizon),
@@ -134,6 +155,15 @@ impl Core {
             pull_wait: PullWait::default(),
             files,
             name_servers,
+            replication: OnceLock::new(),
+            replicas: stored.replicas,
+            master_addr: Mutex::default(),
+            followed: Mutex::new(followed),
+            serving: watch::Sender::new(false),
+            recovering: AtomicBool::new(false),
+            has_topics: AtomicBool::new(has_topics),
+            has_groups: AtomicBool::new(has_groups),
+            background: Mutex::default(),
             registration_wanted: Notify::new(),
             registering: tokio::sync::Mutex::default(),
             delay_wanted: Notify::new(),
@@ -151,6 +181,62 @@ impl Core {
 
     pub(crate) fn set_config(&self, config: BrokerConfig) {
         *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
+    }
+
+    /// Whether this broker is a slave.
+    pub(crate) fn is_slave(&self) -> bool {
+        self.config().ha.role == Role::Slave
+    }
+
+    /// Whether its log is to grow by what another broker has: an offset beyond its end is then one to wait for.
+    pub(crate) fn awaits_log(&self) -> bool {
+        self.recovering.load(Ordering::Acquire) || self.is_slave()
+    }
+
+    /// Whether offsets that are left over of a previous life are believed, as by Apache's broker.
+    pub(crate) fn believes_all_offsets(&self) -> bool {
+        self.config().quirks.has(Quirk::LeftOverOffsets)
+    }
+
+    /// A master's log is as it will be when its life begins: what readers may stand at is known now.
+    pub(crate) fn begin_life(&self) {
+        let horizon = if self.believes_all_offsets() {
+            ReadHorizon::unbounded()
+        } else {
+            let queues = self.store.queues();
+            ReadHorizon::new(queues.iter().map(|queue| (&*queue.topic, queue.queue_id, queue.max_offset.0)))
+        };
+        *lock(&self.horizon) = horizon;
+    }
+
+    /// Committed offsets beyond what was recovered are lowered.
+    pub(crate) fn clamp_offsets(&self) {
+        let clamped = {
+            let horizon = lock(&self.horizon);
+            lock(&self.offsets).clamp(|topic, queue_id| horizon.floor(topic, queue_id))
+        };
+        for clamped in clamped {
+            tracing::warn!(
+                group = clamped.group,
+                topic = clamped.topic,
+                queue_id = clamped.queue_id,
+                from = clamped.from,
+                to = clamped.to,
+                "a committed offset lay beyond what was recovered: lowered"
+            );
+        }
+    }
+
+    /// A task that ends with the broker.
+    pub(crate) fn background(&self, task: JoinHandle<()>) {
+        lock(&self.background).push(task);
+    }
+
+    /// Ends the tasks of [`Core::background`].
+    pub(crate) fn end_background(&self) {
+        for task in lock(&self.background).drain(..) {
+            task.abort();
+        }
     }
 
     /// Milliseconds since the broker started, by the monotonic clock: the time of all state machines.
@@ -178,12 +264,24 @@ impl Core {
         let _ = self.store_host.set(SocketAddr::new(self.config().advertised_ip(), port));
     }
 
+    /// The address that slaves are told; a slave of our own listens on none, and names the one that a master in its place
+    /// would have.
+    pub(crate) fn ha_addr(&self) -> SocketAddr {
+        let config = self.config();
+        let port = match self.replication.get() {
+            Some(Replication::Master(service)) => service.local_addr().port(),
+            _ => config.ha_listen_addr().port(),
+        };
+        SocketAddr::new(config.advertised_ha_ip(), port)
+    }
+
     /// This broker's address, as the name servers know it.
     pub(crate) fn broker_addr(&self) -> String {
         self.store_host().to_string()
     }
 
-    /// A consumer group's settings; an unknown group is made if that is allowed.
+    /// A consumer group's settings; an unknown group is made if that is allowed. A slave makes none: what the master would
+    /// make is what it goes by.
     pub(crate) async fn find_or_create_group(&self, group: &str) -> Option<SubscriptionGroupConfig> {
         if let Some(config) = lock(&self.groups).get(group) {
             return Some(config.clone());
@@ -192,6 +290,9 @@ impl Core {
             return None;
         }
         let config = SubscriptionGroupConfig::new(group);
+        if self.is_slave() {
+            return Some(config);
+        }
         lock(&self.groups).put(config.clone(), wall_clock_ms());
         tracing::info!(group, "subscription group created");
         self.persist_groups_or_log().await;
@@ -237,7 +338,7 @@ impl Core {
         file.store(&table).await
     }
 
-    async fn persist_groups_or_log(&self) {
+    pub(crate) async fn persist_groups_or_log(&self) {
         if let Err(error) = self.persist_groups().await {
             tracing::error!(%error, "subscriptionGroup.json was not written: the change is lost if the broker stops");
         }
@@ -265,7 +366,9 @@ impl Core {
     pub(crate) async fn persist_delay_offsets(&self) -> Result<(), StoreError> {
         let file = self.files.delay_offsets.lock().await;
         let table = lock(&self.delay_offsets).clone();
-        self.store.flush().await?;
+        if !self.config().quirks.has(Quirk::InternalPutsUnwaited) {
+            self.store.flush().await?;
+        }
         file.store(&table).await
     }
 

@@ -3,25 +3,31 @@
 //! | room | is |
 //! |---|---|
 //! | [`broker`] | [`Broker`]: its life, from recovery to a stop in good order |
-//! | [`config`], [`settings`] | [`BrokerConfig`], and its settings under RocketMQ's own keys |
+//! | [`config`], [`settings`], [`config_check`] | [`BrokerConfig`], its settings under RocketMQ's own keys, which do not go together |
 //! | [`state`] | the tables: topics, groups, clients, offsets, held pulls and the rest, as plain state machines |
 //! | `core` | what the parts of a running broker share |
 //! | `processor` | what it answers, one file for each family of requests |
 //! | `service` | what it does by itself, one file for each loop |
+//! | `replication` | what it does as the master of slaves, and as a slave |
 //!
 //! Facts come from RocketMQ 4.9.8. Where Apache's broker breaks its own promises, this one does not: see
 //! [`state::read_horizon`] (offsets of a previous life), `service::delay` and `processor::send_back`.
 //!
-//! Left out on purpose: replication, transactions, SQL92 filters, the index of keys, access control, POP.
+//! Left out on purpose: transactions, SQL92 filters, the index of keys, access control, POP.
 #![deny(missing_docs)]
 
 pub mod broker;
 pub mod config;
+pub mod config_check;
 mod core;
 mod processor;
+mod replication;
+mod running;
 mod service;
 pub mod settings;
 pub mod state;
 
 pub use broker::{Broker, BrokerError};
 pub use config::BrokerConfig;
+pub use config_check::ConfigError;
+pub use ha::{HaConfig, Role};

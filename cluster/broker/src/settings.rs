@@ -5,10 +5,12 @@
 
 use std::net::IpAddr;
 
+use ha::Role;
 use protocol::{BrokerId, perm};
 use store::FlushDiskType;
 
 use crate::config::BrokerConfig;
+use crate::config_check::role_name;
 use crate::state::delay_level::DelayLevels;
 
 /// Why a setting was refused.
@@ -91,6 +93,45 @@ impl SettingValue for Option<IpAddr> {
     }
     fn to_text(&self) -> String {
         self.map_or_else(String::new, |ip| ip.to_string())
+    }
+}
+
+impl SettingValue for Option<u16> {
+    fn from_text(text: &str) -> Result<Self, String> {
+        if text.is_empty() { Ok(None) } else { u16::from_text(text).map(Some) }
+    }
+    fn to_text(&self) -> String {
+        self.map_or_else(String::new, |number| number.to_string())
+    }
+}
+
+impl SettingValue for Option<u64> {
+    fn from_text(text: &str) -> Result<Self, String> {
+        if text.is_empty() { Ok(None) } else { u64::from_text(text).map(Some) }
+    }
+    fn to_text(&self) -> String {
+        self.map_or_else(String::new, |number| number.to_string())
+    }
+}
+
+impl SettingValue for Option<String> {
+    fn from_text(text: &str) -> Result<Self, String> {
+        let one = Vec::<String>::from_text(text).ok().filter(|addrs| addrs.len() <= 1);
+        one.map(|mut addrs| addrs.pop()).ok_or_else(|| "host:port".to_owned())
+    }
+    fn to_text(&self) -> String {
+        self.clone().unwrap_or_default()
+    }
+}
+
+impl SettingValue for Role {
+    fn from_text(text: &str) -> Result<Self, String> {
+        let roles = [Self::AsyncMaster, Self::SyncMaster, Self::Slave];
+        let known = roles.into_iter().find(|role| role_name(*role) == text);
+        known.ok_or_else(|| "ASYNC_MASTER, SYNC_MASTER or SLAVE".to_owned())
+    }
+    fn to_text(&self) -> String {
+        role_name(*self).to_owned()
     }
 }
 
@@ -214,9 +255,11 @@ const SETTINGS: &[Setting] = settings! {
     "brokerClusterName", Start, Any => broker_cluster_name;
     "brokerFastFailureEnable", Any, Any => broker_fast_failure_enable;
     "brokerIP1", Start, Any => broker_ip1;
+    "brokerIP2", Start, Any => broker_ip2;
     "brokerId", Start, Any => broker_id;
     "brokerName", Start, Any => broker_name;
     "brokerPermission", Any, Perm => broker_permission;
+    "brokerRole", Start, Any => ha.role;
     "brokerTopicEnable", Start, Any => broker_topic_enable;
     "channelExpiredTimeout", Any, AtLeastOne => channel_expired_timeout_ms;
     "checkCRCOnRecover", Start, Any => store.check_crc_on_recover;
@@ -227,6 +270,7 @@ const SETTINGS: &[Setting] = settings! {
     "diskMaxUsedSpaceRatio", Start, Percent => store.disk_max_used_space_ratio_percent;
     "diskSpaceCleanForciblyRatio", Start, Percent => store.disk_space_clean_forcibly_ratio_percent;
     "diskSpaceWarningLevelRatio", Start, Percent => store.disk_space_warning_level_ratio_percent;
+    "enableAutoInSyncReplicas", Start, Any => ha.enable_auto_in_sync_replicas;
     "fileReservedTime", Start, AtLeastOne => store.file_reserved_time_hours;
     "flushCommitLogLeastPages", Start, Any => store.flush_commit_log_least_pages;
     "flushCommitLogThoroughInterval", Start, AtLeastOne => store.flush_commit_log_thorough_interval_ms;
@@ -238,10 +282,23 @@ const SETTINGS: &[Setting] = settings! {
     "flushDiskType", Start, Any => store.flush_disk_type;
     "flushIntervalCommitLog", Start, AtLeastOne => store.flush_interval_commit_log_ms;
     "flushIntervalConsumeQueue", Start, AtLeastOne => store.flush_interval_consume_queue_ms;
+    "haFlowControlEnable", Start, Any => ha.ha_flow_control_enable;
+    "haHousekeepingInterval", Start, AtLeastOne => ha.ha_housekeeping_interval_ms;
+    "haListenPort", Start, Any => ha_listen_port;
+    "haMasterAddress", Start, Any => ha_master_address;
+    "haSendHeartbeatInterval", Start, AtLeastOne => ha.ha_send_heartbeat_interval_ms;
+    "haSlaveFallbehindMax", Start, AtLeastOne => ha.ha_slave_fallbehind_max_bytes;
+    "haTailRecoveryTimeoutMillis", Start, Any => ha_tail_recovery_timeout_ms;
+    "haTransferBatchSize", Start, AtLeastOne => ha.ha_transfer_batch_size_bytes;
+    "haTransferFromLastFile", Start, Any => ha.ha_transfer_from_last_file;
+    "inSyncReplicas", Start, AtLeastOne => ha.in_sync_replicas;
     "listenPort", Start, Any => listen_port;
     "longPollingEnable", Any, Any => long_polling_enable;
     "mappedFileSizeCommitLog", Start, AtLeastOne => store.mapped_file_size_commit_log_bytes;
     "mappedFileSizeConsumeQueue", Start, AtLeastOne => store.mapped_file_size_consume_queue_bytes;
+    "maxHaTransferByteInSecond", Start, AtLeastOne => ha.max_ha_transfer_byte_in_second;
+    "maxHashSlotNum", Start, AtLeastOne => store.max_hash_slot_num;
+    "maxIndexNum", Start, AtLeastOne => store.max_index_num;
     "maxMessageSize", Start, AtLeastOne => store.max_message_size_bytes;
     "maxPullNums", Any, AtLeastOne => max_pull_nums;
     "maxTransferBytesOnMessageInDisk", Start, AtLeastOne => store.max_transfer_bytes_on_message_in_disk;
@@ -249,6 +306,8 @@ const SETTINGS: &[Setting] = settings! {
     "maxTransferCountOnMessageInDisk", Start, AtLeastOne => store.max_transfer_count_on_message_in_disk;
     "maxTransferCountOnMessageInMemory", Start, AtLeastOne => store.max_transfer_count_on_message_in_memory;
     "messageDelayLevel", Start, Any => message_delay_level;
+    "minInSyncReplicas", Start, AtLeastOne => ha.min_in_sync_replicas;
+    "messageIndexEnable", Start, Any => store.message_index_enable;
     "namesrvAddr", Any, Any => namesrv_addr;
     "notifyConsumerIdsChangedEnable", Any, Any => notify_consumer_ids_changed_enable;
     "osPageCacheBusyTimeOutMills", Any, AtLeastOne => os_page_cache_busy_time_out_ms;
@@ -260,6 +319,9 @@ const SETTINGS: &[Setting] = settings! {
     "shortPollingTimeMills", Any, AtLeastOne => short_polling_time_ms;
     "shutdownGraceMills", Any, Any => shutdown_grace_ms;
     "slaveReadEnable", Any, Any => slave_read_enable;
+    "slaveSynchronizeDelay", Start, Any => slave_synchronize_delay_ms;
+    "slaveSynchronizeInterval", Start, AtLeastOne => slave_synchronize_interval_ms;
+    "slaveTimeout", Start, AtLeastOne => ha.slave_timeout_ms;
     "storePathRootDir", Start, Any => store.store_path_root_dir;
     "syncFlushTimeout", Start, AtLeastOne => store.sync_flush_timeout_ms;
     "tailCacheMaxBytes", Start, Any => store.tail_cache_max_bytes;
@@ -269,7 +331,8 @@ const SETTINGS: &[Setting] = settings! {
 };
 
 /// RocketMQ's own spelling of some keys, beside the ones that newer versions write.
-const ALIASES: [(&str, &str); 2] = [
+const ALIASES: [(&str, &str); 3] = [
+    ("haMaxGapNotInSync", "haSlaveFallbehindMax"),
     ("mapedFileSizeCommitLog", "mappedFileSizeCommitLog"),
     ("mapedFileSizeConsumeQueue", "mappedFileSizeConsumeQueue"),
 ];
@@ -339,6 +402,10 @@ mod tests {
             ("namesrvAddr", "nowhere"),
             ("messageDelayLevel", "1s 2x"),
             ("brokerId", "-1"),
+            ("brokerRole", "MASTER"),
+            ("haListenPort", "-1"),
+            ("haMasterAddress", "a:1;b:2"),
+            ("inSyncReplicas", "0"),
         ] {
             let error = set(&mut config, key, value).unwrap_err();
             assert!(matches!(error, SettingError::BadValue { .. }), "{key}: {error}");

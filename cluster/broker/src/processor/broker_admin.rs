@@ -8,7 +8,7 @@ use protocol::header::{GetBrokerConfigResponseHeader, ViewBrokerStatsDataRequest
 use protocol::{RemotingCommand, response_code as code, version};
 use sim::time::wall_clock_ms;
 
-use super::{Answer, Refusal, success, success_body, success_with};
+use super::{Answer, Refusal, ha_admin, success, success_body, success_with};
 use crate::core::{Core, lock};
 use crate::settings::{self, SettingError};
 
@@ -112,6 +112,9 @@ pub(crate) async fn runtime_info(core: Arc<Core>) -> Answer {
         let queue_id = crate::state::delay_level::DelayLevels::queue_id(*level);
         let max = core.store.max_offset_in_queue(protocol::topic::SCHEDULE_TOPIC, queue_id);
         put(&format!("scheduleMessageOffset_{level}"), format!("{offset},{max}"));
+    }
+    for (key, value) in ha_admin::runtime_info(&core) {
+        put(key, value);
     }
     put("serverTimestamp", wall_clock_ms().to_string());
     Ok(success_body(&KvTable { table }))

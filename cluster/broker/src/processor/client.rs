@@ -22,7 +22,12 @@ pub(crate) fn heartbeat(core: &Arc<Core>, channel: &Channel, request: &RemotingC
     }
     let all_known = {
         let topics = lock(&core.topics);
-        heartbeat.consumer_data_set.iter().all(|data| topics.get(&topic::retry_topic(&data.group_name)).is_some())
+        // A slave has what its master has made.
+        core.is_slave()
+            || heartbeat
+                .consumer_data_set
+                .iter()
+                .all(|data| topics.get(&topic::retry_topic(&data.group_name)).is_some())
     };
     let changed = lock(&core.clients).heartbeat(
         channel.id(),

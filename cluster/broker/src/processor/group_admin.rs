@@ -7,11 +7,12 @@ use protocol::header::DeleteSubscriptionGroupRequestHeader;
 use protocol::{RemotingCommand, response_code as code, topic};
 use sim::time::wall_clock_ms;
 
-use super::{Answer, Refusal, success, success_body};
+use super::{Answer, Refusal, only_on_a_master, success, success_body};
 use crate::core::{Core, lock};
 
 /// UPDATE_AND_CREATE_SUBSCRIPTIONGROUP.
 pub(crate) async fn create(core: Arc<Core>, request: RemotingCommand) -> Answer {
+    only_on_a_master(&core)?;
     let config = SubscriptionGroupConfig::decode(&request.body)?;
     topic::validate_group(&config.group_name).map_err(|error| Refusal::new(code::SYSTEM_ERROR, error.to_string()))?;
     tracing::info!(group = config.group_name, "subscription group updated");
@@ -22,6 +23,7 @@ pub(crate) async fn create(core: Arc<Core>, request: RemotingCommand) -> Answer 
 
 /// DELETE_SUBSCRIPTIONGROUP.
 pub(crate) async fn delete(core: Arc<Core>, request: RemotingCommand) -> Answer {
+    only_on_a_master(&core)?;
     let header: DeleteSubscriptionGroupRequestHeader = request.header()?;
     let removed = lock(&core.groups).remove(&header.group_name, wall_clock_ms());
     if removed {

@@ -7,8 +7,10 @@ pub(crate) mod broker_admin;
 pub(crate) mod client;
 pub(crate) mod consumer_admin;
 pub(crate) mod group_admin;
+pub(crate) mod ha_admin;
 pub(crate) mod offset;
 pub(crate) mod pull;
+pub(crate) mod query;
 pub(crate) mod queue_lock;
 pub(crate) mod send;
 pub(crate) mod send_back;
@@ -23,6 +25,7 @@ use remoting::{Channel, Reply, RequestHandler, bad_header, request_code_not_supp
 use store::StoreError;
 
 use crate::core::{Core, lock};
+use crate::replication::{GET_HONEST_CLIENTS, MASTER_IS_BACK, metadata};
 use crate::service::housekeeping::notify_members;
 
 /// Why a request gets no answer of its own kind.
@@ -86,6 +89,17 @@ pub(crate) fn success_body(body: &impl JsonBody) -> RemotingCommand {
     success().with_body(body.encode())
 }
 
+/// A slave changes nothing by itself: its topics and groups are its master's (`AdminBrokerProcessor.validateSlave`).
+pub(crate) fn only_on_a_master(core: &Core) -> Result<(), Refusal> {
+    if !core.is_slave() {
+        return Ok(());
+    }
+    let master = lock(&core.master_addr).clone();
+    let master = master.as_deref().unwrap_or("which is not known at the moment");
+    let remark = format!("this broker is a slave: topics and groups are changed at its master, {master}");
+    Err(Refusal::new(response_code::SYSTEM_ERROR, remark))
+}
+
 fn now(answer: Answer) -> Reply {
     Reply::Now(answer.unwrap_or_else(Refusal::into_response))
 }
@@ -145,7 +159,12 @@ impl RequestHandler for Processor {
             code::UPDATE_BROKER_CONFIG => now(broker_admin::update_config(core, &request)),
             code::GET_BROKER_CONFIG => now(broker_admin::get_config(core)),
             code::GET_BROKER_RUNTIME_INFO => later(broker_admin::runtime_info(Arc::clone(core))),
+            code::QUERY_MESSAGE => later(query::message(Arc::clone(core), request)),
             code::VIEW_MESSAGE_BY_ID => later(broker_admin::view_message(Arc::clone(core), request)),
+            code::GET_BROKER_HA_STATUS => now(ha_admin::status(core)),
+            ha::GET_HA_PROTOCOL_VERSION => now(ha_admin::protocol_version(core)),
+            GET_HONEST_CLIENTS => now(metadata::tell_honest_clients(core)),
+            MASTER_IS_BACK => now(ha_admin::master_is_back(core)),
             code::VIEW_BROKER_STATS_DATA => now(broker_admin::view_stats(core, &request)),
 
             other => {

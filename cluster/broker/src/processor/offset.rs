@@ -18,16 +18,14 @@ use store::BoundaryType;
 
 use super::{Answer, Refusal, success_body, success_with};
 use crate::core::{Core, lock};
+use crate::replication::log_position::LogPosition;
 use crate::state::subscription_groups::is_system_group;
 
 /// UPDATE_CONSUMER_OFFSET.
 pub(crate) fn update(core: &Core, channel: &Channel, request: &RemotingCommand) -> Answer {
     let header: UpdateConsumerOffsetRequestHeader = request.header()?;
     let UpdateConsumerOffsetRequestHeader { consumer_group, topic, queue_id, commit_offset, .. } = &header;
-    let honest = is_system_group(consumer_group)
-        || core.with_reader(consumer_group, channel, |reader| {
-            lock(&core.horizon).allows(reader, topic, *queue_id, commit_offset.0)
-        });
+    let honest = is_system_group(consumer_group) || may_commit(core, channel, &header);
     if !honest {
         tracing::warn!(
             group = consumer_group,
@@ -41,6 +39,21 @@ pub(crate) fn update(core: &Core, channel: &Channel, request: &RemotingCommand) 
     }
     lock(&core.offsets).commit(consumer_group, topic, *queue_id, commit_offset.0);
     Ok(success_with(&EmptyResponseHeader {}))
+}
+
+/// Whether the group can have got so far in this life of the broker, and in this queue as it is.
+fn may_commit(core: &Core, channel: &Channel, header: &UpdateConsumerOffsetRequestHeader) -> bool {
+    let UpdateConsumerOffsetRequestHeader { consumer_group, topic, queue_id, commit_offset, .. } = header;
+    core.with_reader(consumer_group, channel, |reader| {
+        lock(&core.horizon).allows(reader, topic, *queue_id, commit_offset.0)
+    }) && is_in_queue(core, topic, *queue_id, *commit_offset)
+}
+
+/// Whether an offset lies within its queue. One that is beyond the end is of a slave that has shown more than this broker
+/// does yet, or of a master that this slave has not caught up with: such an offset is honest, but it counts only when the
+/// messages are here.
+pub(crate) fn is_in_queue(core: &Core, topic: &str, queue_id: i32, offset: QueueOffset) -> bool {
+    core.believes_all_offsets() || offset <= core.store.max_offset_in_queue(topic, queue_id)
 }
 
 /// QUERY_CONSUMER_OFFSET.
@@ -110,11 +123,14 @@ pub(crate) async fn earliest(core: Arc<Core>, request: RemotingCommand) -> Answe
 
 /// GET_ALL_CONSUMER_OFFSET.
 pub(crate) fn all_consumer_offsets(core: &Core) -> Answer {
-    Ok(success_body(&lock(&core.offsets).to_file()))
+    let position = LogPosition::of(&core.store);
+    Ok(position.attach(success_body(&lock(&core.offsets).to_file())))
 }
 
 /// GET_ALL_DELAY_OFFSET: the text of delayOffset.json.
 pub(crate) fn all_delay_offsets(core: &Core) -> Answer {
     let table = lock(&core.delay_offsets).clone();
-    Ok(super::success().with_body(table.encode()))
+    // After the table: all that it counts as delivered lies before.
+    let position = LogPosition::of(&core.store);
+    Ok(position.attach(super::success().with_body(table.encode())))
 }

@@ -1,21 +1,28 @@
 //! Pulling: PULL_MESSAGE, answered at once or, when there is nothing yet, later (`PullMessageProcessor`).
 //!
-//! Left out on purpose: SQL92 and class filters (refused, as a broker without `enablePropertyFilter` refuses them), reading
-//! from slaves, and the OFFSET_MOVED_EVENT records that Apache writes.
+//! On a slave, and on a master that takes back what it has lost, the log is still to grow by messages that readers may have
+//! seen already: an offset beyond its end is then one to wait for. Apache's slave answers such a pull with "try again at
+//! once", which keeps a consumer busy for as long as the master is away.
+//!
+//! Left out on purpose: SQL92 and class filters (refused, as a broker without `enablePropertyFilter` refuses them), and the
+//! OFFSET_MOVED_EVENT records that Apache writes.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use protocol::body::{EXPRESSION_TYPE_TAG, MessageModel, SubscriptionData, SubscriptionGroupConfig};
 use protocol::header::{PullMessageRequestHeader, PullMessageResponseHeader};
 use protocol::sysflag::pull as pull_flag;
 use protocol::{BrokerId, QueueOffset, RemotingCommand, perm, response_code as code};
+use quirks::Quirk;
 use remoting::{Channel, Reply};
 use store::{GetMessageResult, GetMessageStatus, StoreError};
 
 use super::Refusal;
 use crate::config::BrokerConfig;
 use crate::core::{Core, join_records, lock};
+use crate::processor::offset::is_in_queue;
 use crate::service::pull_wait::WaitingPull;
 use crate::state::pull_hold::HeldPull;
 use crate::state::read_horizon::corrected_offset;
@@ -51,7 +58,8 @@ async fn pull(
     check_permission(core, &config, &group, &header)?;
     let subscription = subscription(core, &group, &header)?;
     let found = read(core, channel, &header, &subscription).await;
-    if pull_flag::has_commit_offset(header.sys_flag) {
+    // What a slave is told on the way is not stored (`PullMessageProcessor`): whoever reads from it commits on purpose.
+    if pull_flag::has_commit_offset(header.sys_flag) && !core.is_slave() {
         commit(core, channel, &header);
     }
     if found.code == code::PULL_NOT_FOUND && pull_flag::has_suspend(header.sys_flag) {
@@ -64,7 +72,8 @@ async fn pull(
             request.ext_fields = protocol::ExtFields::new();
             request.body = Bytes::new();
             let held = HeldPull {
-                queue_offset: header.queue_offset.0,
+                // What waits for the log waits for its next message, wherever it stands.
+                queue_offset: found.wait_from.unwrap_or(header.queue_offset).0,
                 subscription,
                 deadline_ms: core.now_ms().saturating_add(suspend_ms),
                 payload: WaitingPull { channel: channel.clone(), request, header },
@@ -151,13 +160,15 @@ fn commit(core: &Core, channel: &Channel, header: &PullMessageRequestHeader) {
     let honest = core.with_reader(consumer_group, channel, |reader| {
         lock(&core.horizon).allows(reader, topic, *queue_id, commit_offset.0)
     });
-    if honest {
+    if honest && is_in_queue(core, topic, *queue_id, *commit_offset) {
         lock(&core.offsets).commit(consumer_group, topic, *queue_id, commit_offset.0);
     }
 }
 
 /// What a pull found, with its response code.
 pub(crate) struct Found {
+    /// Where a pull that is to be held waits, if not at the offset that it asked for.
+    wait_from: Option<QueueOffset>,
     code: i32,
     remark: String,
     result: Option<GetMessageResult>,
@@ -174,7 +185,7 @@ pub(crate) async fn read(
         Ok(found) => found,
         Err(error) => {
             tracing::error!(%error, topic = header.topic, queue_id = header.queue_id, "a pull failed");
-            Found { code: code::SYSTEM_ERROR, remark: error.to_string(), result: None }
+            Found { wait_from: None, code: code::SYSTEM_ERROR, remark: error.to_string(), result: None }
         }
     }
 }
@@ -188,16 +199,19 @@ async fn read_queue(
     let PullMessageRequestHeader { consumer_group: group, topic, queue_id, queue_offset, .. } = header;
     let queue_id = *queue_id;
     let exempt = is_system_group(group);
-    let honest = exempt
-        || core
-            .with_reader(group, channel, |reader| lock(&core.horizon).allows(reader, topic, queue_id, queue_offset.0));
-    if !honest {
+    let is_honest = || {
+        exempt
+            || core.with_reader(group, channel, |reader| {
+                lock(&core.horizon).allows(reader, topic, queue_id, queue_offset.0)
+            })
+    };
+    if !is_honest() {
         return left_over(core, header).await;
     }
     let config = core.config();
     let max_messages = header.max_msg_nums.clamp(1, config.max_pull_nums.max(1));
     let max_bytes = header.max_msg_bytes.and_then(|bytes| usize::try_from(bytes).ok()).filter(|bytes| *bytes > 0);
-    let result = core
+    let mut result = core
         .store
         .get_message(
             topic,
@@ -208,9 +222,22 @@ async fn read_queue(
             |tags_code| subscription.may_match(tags_code),
         )
         .await?;
+    // On a slave an epoch may have begun meanwhile.
+    if core.is_slave() && !is_honest() {
+        return left_over(core, header).await;
+    }
+    if core.awaits_log() && is_to_come(&result, *queue_offset) {
+        return Ok(await_log(*queue_offset, result));
+    }
+    if result.status == GetMessageStatus::OffsetOverflowBadly && config.quirks.has(Quirk::OffsetOverflowResets) {
+        // Apache #2181, #4215: a queue that has its first message still is begun anew.
+        result.next_begin_offset = if result.min_offset.0 == 0 { result.min_offset } else { result.max_offset };
+    }
     if !exempt {
         core.with_reader(group, channel, |reader| {
-            lock(&core.horizon).give(reader, topic, queue_id, result.next_begin_offset.0);
+            let mut horizon = lock(&core.horizon);
+            horizon.pulled(reader, topic, queue_id);
+            horizon.give(reader, topic, queue_id, result.next_begin_offset.0);
         });
     }
     let (code, remark) = match result.status {
@@ -232,7 +259,26 @@ async fn read_queue(
         stats.get_miss.add(1, 0);
     }
     drop(stats);
-    Ok(Found { code, remark: remark.to_owned(), result: Some(result) })
+    Ok(Found { wait_from: None, code, remark: remark.to_owned(), result: Some(result) })
+}
+
+/// Whether what the reader asks for is not here and may come: it lies beyond the end, or before what an empty slave was sent.
+fn is_to_come(result: &GetMessageResult, queue_offset: QueueOffset) -> bool {
+    match result.status {
+        GetMessageStatus::OffsetOverflowBadly | GetMessageStatus::OffsetTooSmall => true,
+        GetMessageStatus::NoMatchedLogicQueue | GetMessageStatus::NoMessageInQueue => queue_offset.0 != 0,
+        _ => false,
+    }
+}
+
+/// The reader keeps its place and waits. Meanwhile the master, if there is one, may be asked.
+fn await_log(queue_offset: QueueOffset, result: GetMessageResult) -> Found {
+    Found {
+        wait_from: Some(queue_offset.max(result.max_offset)),
+        code: code::PULL_NOT_FOUND,
+        remark: "OFFSET_NOT_HERE_YET".to_owned(),
+        result: Some(GetMessageResult { next_begin_offset: queue_offset, suggest_pulling_from_slave: false, ..result }),
+    }
 }
 
 /// An offset other than 0 in an empty queue is of another life of the queue.
@@ -246,9 +292,14 @@ async fn left_over(core: &Core, header: &PullMessageRequestHeader) -> Result<Fou
     let PullMessageRequestHeader { consumer_group: group, topic, queue_id, queue_offset, .. } = header;
     let min_offset = core.store.min_offset_in_queue(topic, *queue_id);
     let max_offset = core.store.max_offset_in_queue(topic, *queue_id);
-    let recovered_max = lock(&core.horizon).recovered_max(topic, *queue_id);
+    let recovered_max = lock(&core.horizon).floor(topic, *queue_id);
     let committed = lock(&core.offsets).committed(group, topic, *queue_id);
     let is_young = committed.is_none() && core.is_young(topic, *queue_id).await?;
+    if core.recovering.load(Ordering::Acquire) {
+        // It may turn out to be honest when the end of the log has been taken back.
+        let result = nothing(GetMessageStatus::OffsetOverflowBadly, *queue_offset, min_offset, max_offset);
+        return Ok(await_log(*queue_offset, result));
+    }
     let next = corrected_offset(committed, recovered_max, min_offset.0, max_offset.0, is_young);
     tracing::warn!(
         group,
@@ -259,17 +310,27 @@ async fn left_over(core: &Core, header: &PullMessageRequestHeader) -> Result<Fou
         recovered_max,
         "a consumer stands at an offset of this broker's previous life: sent back"
     );
-    let result = GetMessageResult {
-        status: GetMessageStatus::OffsetOverflowBadly,
+    let result = nothing(GetMessageStatus::OffsetOverflowBadly, QueueOffset(next), min_offset, max_offset);
+    let remark = "OFFSET_OVERFLOW_BADLY".to_owned();
+    Ok(Found { wait_from: None, code: code::PULL_OFFSET_MOVED, remark, result: Some(result) })
+}
+
+const fn nothing(
+    status: GetMessageStatus,
+    next_begin_offset: QueueOffset,
+    min_offset: QueueOffset,
+    max_offset: QueueOffset,
+) -> GetMessageResult {
+    GetMessageResult {
+        status,
         messages: Vec::new(),
         messages_bytes: 0,
-        next_begin_offset: QueueOffset(next),
+        next_begin_offset,
         min_offset,
         max_offset,
         suggest_pulling_from_slave: false,
         missing: 0,
-    };
-    Ok(Found { code: code::PULL_OFFSET_MOVED, remark: "OFFSET_OVERFLOW_BADLY".to_owned(), result: Some(result) })
+    }
 }
 
 impl Found {
@@ -278,10 +339,12 @@ impl Found {
         let Some(result) = self.result else {
             return RemotingCommand::response(self.code).with_remark(self.remark);
         };
-        let suggest = if result.suggest_pulling_from_slave && core.config().slave_read_enable {
-            lock(&core.groups)
-                .get(&header.consumer_group)
-                .map_or(BrokerId::MASTER, |group| group.which_broker_when_consume_slowly)
+        let suggest = if core.config().slave_read_enable && self.wait_from.is_none() {
+            let groups = lock(&core.groups);
+            groups.get(&header.consumer_group).map_or(BrokerId::MASTER, |group| {
+                // Far behind, it is sent to a slave; near again, back to the broker that the group is to read from.
+                if result.suggest_pulling_from_slave { group.which_broker_when_consume_slowly } else { group.broker_id }
+            })
         } else {
             BrokerId::MASTER
         };

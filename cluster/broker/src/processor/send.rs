@@ -50,6 +50,7 @@ pub(crate) fn handle(core: &Arc<Core>, channel: &Channel, request: RemotingComma
 
 async fn send(core: &Core, config: &BrokerConfig, request: RemotingCommand, born_host: SocketAddr) -> Answer {
     let header: SendMessageRequestHeader = request.header()?;
+    accepts_messages(core)?;
     check_topic(core, config, &header, born_host).await?;
     let queue_id = choose_queue(core, &header, born_host)?;
     let is_batch = header.batch == Some(true) || request.code == request_code::SEND_BATCH_MESSAGE;
@@ -61,6 +62,16 @@ async fn send(core: &Core, config: &BrokerConfig, request: RemotingCommand, born
     };
     lock(&core.sends).leave(ticket);
     answer
+}
+
+/// A slave, or a master that is not one yet, takes no message, and makes no topic for one. Producers turn to another master.
+pub(crate) fn accepts_messages(core: &Core) -> Result<(), Refusal> {
+    if *core.serving.borrow() {
+        return Ok(());
+    }
+    let why = core.store.refusal();
+    let remark = format!("service not available now: {}", why.as_deref().unwrap_or("the broker is starting"));
+    Err(Refusal::new(code::SERVICE_NOT_AVAILABLE, remark))
 }
 
 fn enter_queue(core: &Core, config: &BrokerConfig) -> Result<SendTicket, Refusal> {
@@ -361,6 +372,7 @@ pub(crate) fn put_refused(result: &PutMessageResult) -> Refusal {
         PutMessageStatus::CreateMappedFileFailed => {
             (code::SYSTEM_ERROR, "create mapped file failed, server is busy or broken")
         }
+        PutMessageStatus::InSyncReplicasNotEnough => (code::SYSTEM_ERROR, "in-sync replicas not enough"),
         _ => (code::SYSTEM_ERROR, "UNKNOWN_ERROR"),
     };
     match &result.remark {

@@ -2,7 +2,8 @@
 //!
 //! The message is stored anew for the group's retry topic, through the schedule topic so that it waits; after too many
 //! attempts, or on request, for the dead letter topic. Apache stores it with `WAIT=false`, so that under SYNC_FLUSH a power
-//! loss can take a message whose consumer was told that it is safe; here the answer waits for the flush like any send's.
+//! loss can take a message whose consumer was told that it is safe (`Quirk::InternalPutsUnwaited`); here the answer waits for
+//! the flush and for the slave like any send's.
 
 use std::sync::Arc;
 
@@ -12,8 +13,10 @@ use protocol::message::{MessageToStore, parse_record};
 use protocol::message_id::offset_message_id;
 use protocol::properties::property;
 use protocol::{PhysicalOffset, RemotingCommand, perm, response_code as code, topic, version};
+use quirks::Quirk;
+use store::PutMessageStatus;
 
-use super::send::{Place, dead_letter, delayed, put_refused, set_property, without_last_separator};
+use super::send::{Place, accepts_messages, dead_letter, delayed, put_refused, set_property, without_last_separator};
 use super::{Answer, Refusal, success};
 use crate::core::{Core, lock};
 
@@ -22,6 +25,7 @@ const FIRST_RETRY_LEVEL: i32 = 3;
 
 pub(crate) async fn handle(core: Arc<Core>, request: RemotingCommand) -> Answer {
     let header: ConsumerSendMsgBackRequestHeader = request.header()?;
+    accepts_messages(&core)?;
     let config = core.config();
     let group = &header.group;
     let Some(group_config) = core.find_or_create_group(group).await else {
@@ -85,9 +89,11 @@ pub(crate) async fn handle(core: Arc<Core>, request: RemotingCommand) -> Answer 
         properties: without_last_separator(properties),
     };
     let stored_topic = message.topic.clone();
-    let result = core.store.put_waiting(message, true).await;
-    if !result.is_ok() {
-        // Also one that was stored but not flushed in time: the consumer then keeps the message and tries again.
+    let waits = !config.quirks.has(Quirk::InternalPutsUnwaited);
+    let result = core.store.put_waiting(message, waits).await;
+    // Without any slave the mode gives no more than it has: to refuse would have the consumer store one copy after another.
+    if !result.is_ok() && result.status != PutMessageStatus::SlaveNotAvailable {
+        // Also one that was stored but not flushed or replicated in time: the consumer keeps the message and tries again.
         return Err(put_refused(&result));
     }
     let mut stats = lock(&core.stats);

@@ -8,7 +8,7 @@ use protocol::header::{CreateTopicRequestHeader, DeleteTopicRequestHeader, GetTo
 use protocol::{RemotingCommand, perm, response_code as code, topic};
 use sim::time::wall_clock_ms;
 
-use super::{Answer, Refusal, success, success_body};
+use super::{Answer, Refusal, only_on_a_master, success, success_body};
 use crate::core::{Core, lock};
 use crate::service::registration::register_now;
 
@@ -17,6 +17,7 @@ const QUEUE_NUMS_MAX: i32 = 65_536;
 
 /// UPDATE_AND_CREATE_TOPIC. The answer comes when the topic is persisted and the name servers have been told.
 pub(crate) async fn create(core: Arc<Core>, request: RemotingCommand) -> Answer {
+    only_on_a_master(&core)?;
     let header: CreateTopicRequestHeader = request.header()?;
     let name = &header.topic;
     topic::validate_topic(name).map_err(|error| Refusal::new(code::SYSTEM_ERROR, error.to_string()))?;
@@ -58,6 +59,7 @@ pub(crate) async fn create(core: Arc<Core>, request: RemotingCommand) -> Answer 
 
 /// DELETE_TOPIC_IN_BROKER: the topic, its queues and what groups have consumed of it.
 pub(crate) async fn delete(core: Arc<Core>, request: RemotingCommand) -> Answer {
+    only_on_a_master(&core)?;
     let header: DeleteTopicRequestHeader = request.header()?;
     let name = &header.topic;
     topic::validate_topic(name).map_err(|error| Refusal::new(code::SYSTEM_ERROR, error.to_string()))?;

@@ -5,9 +5,12 @@
 //! earliest of them is due or a delayed message arrives. Nothing is polled.
 //!
 //! Apache stores the due message with `WAIT=false` and writes delayOffset.json without regard to what has been flushed; a
-//! power loss can then take the message and keep the offset that says it was delivered. Here a delivery counts when the
-//! store has answered as it would answer a producer, and what was delivered is flushed before the offsets are written. A
-//! crash delivers some messages twice, as with Apache's.
+//! power loss can then take the message and keep the offset that says it was delivered (`Quirk::InternalPutsUnwaited`). Here a
+//! delivery counts when the store has answered as it would answer a producer, and what was delivered is flushed before the
+//! offsets are written. One that is stored but not acknowledged in time, by drive or slave, counts too: neither this broker's
+//! file nor a slave's copy of it says so before the message is there. A crash delivers some messages twice, as with Apache's.
+//!
+//! Only a master delivers, and only once it accepts messages.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -18,8 +21,9 @@ use futures_util::future::join_all;
 use protocol::message::{MessageToStore, parse_record};
 use protocol::properties::property;
 use protocol::{PhysicalOffset, QueueOffset, topic};
+use quirks::Quirk;
 use sim::time::{sleep, wall_clock_ms};
-use store::{GetMessageStatus, StoreError};
+use store::{GetMessageStatus, PutMessageStatus, StoreError};
 
 use crate::core::{Core, lock};
 use crate::state::delay_level::DelayLevels;
@@ -33,6 +37,14 @@ const AT_ONCE: usize = 32;
 
 /// Delivers until the broker stops; a delivery that has begun is seen through, so that it does not come twice.
 pub(crate) async fn deliver(core: Arc<Core>) {
+    let mut serving = core.serving.subscribe();
+    while !core.stopping.load(Ordering::Acquire) && !*serving.borrow_and_update() {
+        tokio::select! {
+            biased;
+            () = core.delay_wanted.notified() => {}
+            _ = serving.changed() => {}
+        }
+    }
     correct_offsets(&core);
     while !core.stopping.load(Ordering::Acquire) {
         let mut next_ms: Option<i64> = None;
@@ -129,6 +141,7 @@ async fn deliver_range(core: &Arc<Core>, level: i32, from: QueueOffset, to: Queu
             lock(&core.delay_offsets).offset_table.insert(level, offset);
             continue;
         }
+        let waits = !core.config().quirks.has(Quirk::InternalPutsUnwaited);
         let puts: Vec<_> = read
             .messages
             .iter()
@@ -140,13 +153,17 @@ async fn deliver_range(core: &Arc<Core>, level: i32, from: QueueOffset, to: Queu
                 message.map(|message| {
                     let (topic, bytes) = (message.topic.clone(), message.body.len());
                     // The put is queued here, in order; the future only waits.
-                    let stored = core.store.put_waiting(message, true);
+                    let stored = core.store.put_waiting(message, waits);
                     async move { (topic, bytes, stored.await) }
                 })
             })
             .collect();
         let results = join_all(puts).await;
-        let failed = results.iter().find(|(_, _, result)| !result.is_ok());
+        let is_stored = |status| {
+            use PutMessageStatus::{FlushDiskTimeout, FlushSlaveTimeout, PutOk, SlaveNotAvailable};
+            matches!(status, PutOk | FlushDiskTimeout | FlushSlaveTimeout | SlaveNotAvailable)
+        };
+        let failed = results.iter().find(|(_, _, result)| !is_stored(result.status));
         if let Some((topic, _, result)) = failed {
             // Some of them may be stored: these will come twice.
             tracing::error!(level, topic, status = ?result.status, remark = ?result.remark, "a due message was not stored");

@@ -68,6 +68,13 @@ impl PullWait {
         }
     }
 
+    /// Whoever waits may have to be told something else now: all are answered anew.
+    pub(crate) fn wake_all(&self) {
+        // Everybody's time has come, as far as the table is concerned.
+        lock(&self.hold).expired(i64::MAX, &mut lock(&self.woken));
+        self.wake.notify_one();
+    }
+
     /// How many pulls wait.
     pub(crate) fn len(&self) -> usize {
         lock(&self.hold).len()

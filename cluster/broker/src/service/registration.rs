@@ -1,18 +1,24 @@
 //! The broker and its name servers: it registers with every one of them when it starts, when a topic changes and every 30
 //! seconds, and says good-bye when it stops (`BrokerOuterAPI`). Name servers do not know one another.
+//!
+//! A slave learns from the answers where its master is, and asks more often while it follows none.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
 use protocol::body::{JsonBody, RegisterBrokerBody};
 use protocol::header::{RegisterBrokerRequestHeader, UnRegisterBrokerRequestHeader};
-use protocol::{RemotingCommand, request_code, response_code};
+use protocol::{RemotingCommand, perm, request_code, response_code};
 use sim::task;
 use sim::time::sleep;
 
 use crate::core::{Core, lock};
+use crate::replication::{Replication, slave};
 
+/// How often a slave registers that is not connected to its master: it may have come back elsewhere.
+const SEARCH_PERIOD: Duration = Duration::from_secs(2);
 /// How long a good-bye may take: a stopping broker does not wait for name servers that are gone.
 const UNREGISTER_TIMEOUT: Duration = Duration::from_secs(3);
 /// A registration on change waits so long for more changes: many topics may be created at once.
@@ -22,6 +28,7 @@ const GATHER: Duration = Duration::from_millis(10);
 pub(crate) async fn run(core: Arc<Core>) {
     loop {
         let period = Duration::from_millis(core.config().register_name_server_period_ms);
+        let period = if is_searching(&core) { period.min(SEARCH_PERIOD) } else { period };
         tokio::select! {
             biased;
             () = core.registration_wanted.notified() => sleep(GATHER).await,
@@ -31,20 +38,25 @@ pub(crate) async fn run(core: Arc<Core>) {
     }
 }
 
+fn is_searching(core: &Core) -> bool {
+    matches!(core.replication.get(), Some(Replication::Slave(service)) if !service.status().connected)
+}
+
 /// Registers with every name server, in parallel, and waits for their answers. A name server that does not answer has no
 /// say: the broker goes on, and tries again in the next period.
 pub(crate) async fn register_now(core: &Arc<Core>) {
     let _one_at_a_time = core.registering.lock().await;
     let config = core.config();
-    let table = lock(&core.topics).registered(config.broker_permission);
+    // Until it has its log back, a master only serves reads.
+    let recovering = core.recovering.load(Ordering::Acquire);
+    let permission = if recovering { config.broker_permission & !perm::PERM_WRITE } else { config.broker_permission };
+    let table = lock(&core.topics).registered(permission);
     let body = RegisterBrokerBody { filter_server_list: Vec::new(), topic_config_serialize_wrapper: table }.encode();
-    let mut ha_addr = core.store_host();
-    ha_addr.set_port(ha_addr.port().wrapping_add(1));
     let header = RegisterBrokerRequestHeader {
         broker_name: config.broker_name.clone(),
         broker_addr: core.broker_addr(),
         cluster_name: config.broker_cluster_name.clone(),
-        ha_server_addr: ha_addr.to_string(),
+        ha_server_addr: core.ha_addr().to_string(),
         broker_id: config.broker_id,
         heartbeat_timeout_millis: None,
         enable_acting_master: None,
@@ -52,7 +64,10 @@ pub(crate) async fn register_now(core: &Arc<Core>) {
         body_crc32: i32::try_from(protocol::message::body_crc(&body)).unwrap_or(0),
     };
     let request = RemotingCommand::request(request_code::REGISTER_BROKER, &header);
-    ask_all(core, &request, &body, config.register_broker_timeout(), "registration").await;
+    let timeout = config.register_broker_timeout();
+    // Whoever looks for its master asks again soon, and does not wait for name servers that are gone.
+    let timeout = if is_searching(core) { timeout.min(SEARCH_PERIOD) } else { timeout };
+    ask_all(core, &request, &body, timeout, "registration").await;
 }
 
 /// Says good-bye to every name server, so that no client is sent here any more.
@@ -71,12 +86,18 @@ pub(crate) async fn unregister(core: &Arc<Core>) {
 
 async fn ask_all(core: &Arc<Core>, request: &RemotingCommand, body: &Bytes, timeout: Duration, what: &'static str) {
     let ask = |addr: String| {
-        let client = core.name_servers.clone();
+        let core = Arc::clone(core);
         let request = request.clone().with_body(body.clone());
         task::spawn(async move {
-            match client.invoke(&addr, request, timeout).await {
+            match core.name_servers.invoke(&addr, request, timeout).await {
                 Ok(response) if response.code == response_code::SUCCESS => {
                     tracing::debug!(name_server = addr, what, "accepted");
+                    // At once: another name server may not answer for long.
+                    if let Some(Replication::Slave(service)) = core.replication.get()
+                        && let Ok(header) = response.header()
+                    {
+                        slave::learn_master(&core, service, &header);
+                    }
                 }
                 Ok(response) => {
                     let remark = response.remark.unwrap_or_default();

@@ -2,11 +2,16 @@
 //!
 //! Offsets are kept as they come, also backwards: the last writer wins, as with Apache's broker. Node's `ali-ons` commits
 //! -1 where it means 0; that is kept too, and read back as "nothing is stored".
+//!
+//! A master and its slaves each have such a table, and groups commit to whichever they read from. They are brought together
+//! by taking the higher offset of each queue ([`ConsumerOffsets::merge`]). What was lowered or removed on purpose would
+//! rise again that way; so each such change raises the table's version, and a table of a newer version replaces an older
+//! one. The version is in the file's `dataVersion`, which 4.9 ignores, once there has been such a change.
 
 use std::collections::BTreeMap;
 
 use protocol::QueueOffset;
-use protocol::body::{ConsumerOffsetSerializeWrapper, TOPIC_GROUP_SEPARATOR};
+use protocol::body::{ConsumerOffsetSerializeWrapper, DataVersion, TOPIC_GROUP_SEPARATOR};
 
 use super::queue_map::QueueMap;
 
@@ -14,6 +19,8 @@ use super::queue_map::QueueMap;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConsumerOffsets {
     groups: BTreeMap<String, QueueMap<i64>>,
+    /// How often an offset was lowered or removed on purpose.
+    version: i64,
     changed: bool,
 }
 
@@ -30,8 +37,14 @@ impl ConsumerOffsets {
         self.get(group, topic, queue_id).filter(|offset| *offset >= 0)
     }
 
-    /// Stores an offset and returns the old one.
+    /// Stores an offset that a group has committed and returns the old one. A lower one than before is a change on purpose.
     pub fn commit(&mut self, group: &str, topic: &str, queue_id: i32, offset: i64) -> Option<i64> {
+        let old = self.set(group, topic, queue_id, offset);
+        self.version += i64::from(old.is_some_and(|old| offset < old));
+        old
+    }
+
+    fn set(&mut self, group: &str, topic: &str, queue_id: i32, offset: i64) -> Option<i64> {
         if !self.groups.contains_key(group) {
             self.groups.insert(group.to_owned(), QueueMap::default());
         }
@@ -55,9 +68,52 @@ impl ConsumerOffsets {
             }
         }
         for offset in &clamped {
-            self.commit(&offset.group, &offset.topic, offset.queue_id, offset.to);
+            self.set(&offset.group, &offset.topic, offset.queue_id, offset.to);
         }
         clamped
+    }
+
+    /// Lowers every group's offset of one queue that lies beyond `max`; says how many there were.
+    pub fn clamp_queue(&mut self, topic: &str, queue_id: i32, max: i64) -> usize {
+        let mut clamped = 0;
+        for queues in self.groups.values_mut() {
+            if let Some(offset) = queues.get_mut(topic, queue_id).filter(|offset| **offset > max) {
+                *offset = max;
+                clamped += 1;
+            }
+        }
+        self.changed |= clamped > 0;
+        clamped
+    }
+
+    /// Takes in the table of another broker of the same name. A table with a newer version replaces this one; of tables of
+    /// one version the higher offset of each queue counts; an older one says nothing. No offset is taken beyond
+    /// `max_offset` of its queue. Says whether anything has changed.
+    pub fn merge(&mut self, other: &Self, max_offset: impl Fn(&str, i32) -> i64) -> bool {
+        if other.version < self.version {
+            return false;
+        }
+        let before = if other.version > self.version { Some(std::mem::take(&mut self.groups)) } else { None };
+        self.version = other.version;
+        let mut raised = false;
+        for (group, queues) in &other.groups {
+            for (topic, queue_id, &offset) in queues.iter() {
+                let offset = offset.min(max_offset(topic, queue_id));
+                if self.get(group, topic, queue_id).is_none_or(|own| own < offset) {
+                    self.set(group, topic, queue_id, offset);
+                    raised = true;
+                }
+            }
+        }
+        let changed = before.map_or(raised, |before| before != self.groups);
+        self.changed |= changed;
+        changed
+    }
+
+    /// Becomes the table of another broker, as it is (`SlaveSynchronize.syncConsumerOffset`).
+    pub fn replace(&mut self, other: Self) {
+        let changed = self.changed || self.groups != other.groups;
+        *self = Self { changed, ..other };
     }
 
     /// The queues of a topic that a group has offsets for.
@@ -78,15 +134,20 @@ impl ConsumerOffsets {
 
     /// Forgets a topic in every group.
     pub fn remove_topic(&mut self, topic: &str) {
+        let mut removed = false;
         for queues in self.groups.values_mut() {
-            self.changed |= queues.remove_topic(topic).is_some();
+            removed |= queues.remove_topic(topic).is_some();
         }
         self.groups.retain(|_, queues| !queues.is_empty());
+        self.changed |= removed;
+        self.version += i64::from(removed);
     }
 
     /// Forgets a group.
     pub fn remove_group(&mut self, group: &str) {
-        self.changed |= self.groups.remove(group).is_some();
+        let removed = self.groups.remove(group).is_some();
+        self.changed |= removed;
+        self.version += i64::from(removed);
     }
 
     /// Whether something has changed since this was last asked.
@@ -111,7 +172,8 @@ impl ConsumerOffsets {
                 }
             }
         }
-        ConsumerOffsetSerializeWrapper { data_version: None, offset_table }
+        let data_version = (self.version > 0).then(|| DataVersion { counter: self.version, ..DataVersion::default() });
+        ConsumerOffsetSerializeWrapper { data_version, offset_table }
     }
 
     /// The offsets of a file. A key that is not `topic@group` is left out.
@@ -124,9 +186,10 @@ impl ConsumerOffsets {
                 continue;
             };
             for (&queue_id, &QueueOffset(offset)) in queues {
-                offsets.commit(group, topic, queue_id, offset);
+                offsets.set(group, topic, queue_id, offset);
             }
         }
+        offsets.version = file.data_version.as_ref().map_or(0, |version| version.counter);
         offsets.changed = false;
         offsets
     }
@@ -185,5 +248,55 @@ mod tests {
         assert_eq!((clamped[0].from, clamped[0].to), (5, 3));
         assert_eq!(offsets.committed("cz1", "TopicZ", 0), Some(3));
         assert_eq!(offsets.committed("cz1", "TopicZ", 1), Some(2));
+    }
+
+    #[test]
+    fn the_higher_offset_of_two_tables_counts_unless_it_was_lowered_on_purpose() {
+        let mut master = ConsumerOffsets::default();
+        master.commit("g", "T", 0, 5);
+        master.commit("g", "T", 1, 9);
+        let mut slave = ConsumerOffsets::default();
+        slave.commit("g", "T", 0, 7);
+        slave.commit("g", "T", 1, 3);
+        slave.commit("h", "T", 0, 2);
+        assert!(slave.merge(&master, |_, _| i64::MAX));
+        assert_eq!(
+            [slave.get("g", "T", 0), slave.get("g", "T", 1), slave.get("h", "T", 0)],
+            [Some(7), Some(9), Some(2)]
+        );
+        assert!(!slave.merge(&master, |_, _| i64::MAX), "nothing is new");
+        // A master that comes back takes them, but none beyond the end of its queue.
+        assert!(master.merge(&slave, |_, _| 6));
+        assert_eq!([master.get("g", "T", 0), master.get("h", "T", 0)], [Some(6), Some(2)]);
+        // The group is reset to an earlier place: the slave's higher offset does not hide that.
+        master.commit("g", "T", 1, 1);
+        assert!(slave.merge(&master, |_, _| i64::MAX));
+        assert_eq!(slave.get("g", "T", 1), Some(1));
+        let again = ConsumerOffsets::from_file(&slave.to_file());
+        assert!(!master.merge(&again, |_, _| 100), "the version is kept in the file");
+    }
+
+    #[test]
+    fn a_removed_topic_does_not_come_back_from_a_table_that_has_not_heard_of_it() {
+        let mut master = ConsumerOffsets::default();
+        master.commit("g", "T", 0, 5);
+        let mut slave = ConsumerOffsets::from_file(&master.to_file());
+        master.remove_topic("T");
+        assert!(!master.merge(&slave, |_, _| i64::MAX));
+        assert!(slave.merge(&master, |_, _| i64::MAX));
+        assert_eq!(slave.get("g", "T", 0), None);
+    }
+
+    #[test]
+    fn one_queue_is_lowered_for_all_groups() {
+        let mut offsets = ConsumerOffsets::default();
+        offsets.commit("g", "T", 0, 5);
+        offsets.commit("h", "T", 0, 2);
+        offsets.commit("h", "T", 1, 5);
+        assert_eq!(offsets.clamp_queue("T", 0, 3), 1);
+        assert_eq!(
+            [offsets.get("g", "T", 0), offsets.get("h", "T", 0), offsets.get("h", "T", 1)],
+            [Some(3), Some(2), Some(5)]
+        );
     }
 }

@@ -6,19 +6,24 @@
 //! `consumerProgress` shows a difference of 0); whether it happens depends on whether the reader pulls before the new
 //! messages come.
 //!
-//! This state machine tells the two kinds of offset apart. What a reader may stand at is
-//! * the queue's end after recovery, or anything before: those messages survived;
-//! * what this incarnation has told on the same connection: as the next offset of a pull, as the committed offset of the
-//!   group, as the queue's maximum. Connections do not outlive the broker, so such an offset is of this life;
+//! This state machine tells the two kinds of offset apart. Each queue has a *floor*: the offset of the first message that
+//! this life of the log may have written. On a master that is the queue's end after recovery; on a slave the first message
+//! of the master's present epoch. What a reader may stand at is
+//! * the floor, or anything before: those messages survived;
+//! * what this broker has told on the same connection: as the next offset of a pull, as the committed offset of the group,
+//!   as the queue's maximum. Connections do not outlive the broker, so such an offset is of this life;
 //! * what it has given the same reader on an earlier connection. A reader is one client of a group. It is known by its
 //!   client id once it has sent a heartbeat on the connection, and before that by its address, so that a connection that
-//!   breaks and comes back does not send an honest reader back.
+//!   breaks and comes back does not send an honest reader back;
+//! * anything, once the client has pulled the queue from this broker in this life at an honest offset: from there it only
+//!   goes on as this master and its slaves lead it. A slave is told by its master which clients these are
+//!   ([`ReadHorizon::clients`]), so that consumers keep their places when they turn to the slave.
 //!
 //! A group as a whole is too much: another member may have been given messages beyond the left-over offset, have lost
 //! the queue to the member that stands there, and so have consumed only some of them.
 //!
-//! Anything beyond is a left-over. The broker answers it with PULL_OFFSET_MOVED and an offset at or before the queue's end
-//! after recovery: the reader sees some messages twice rather than new ones never.
+//! Anything beyond is a left-over. The broker answers it with PULL_OFFSET_MOVED and an offset at or before the floor: the
+//! reader sees some messages twice rather than new ones never.
 //!
 //! The price: a reader that keeps its offsets elsewhere and jumps, right after a restart of the broker, to an offset that
 //! it has not been given by this incarnation is sent back as well.
@@ -27,11 +32,23 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use super::queue_map::QueueMap;
 
+/// What holds for a queue that has no floor of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Unlisted {
+    /// It was empty when the life began (a master).
+    Empty,
+    /// It has no message of this life yet (a slave; or a broker that believes every offset).
+    Old,
+}
+
 /// See the module's head. `C` names a connection.
 #[derive(Debug)]
 pub struct ReadHorizon<C> {
-    /// One past the last offset of each queue when the broker started; queues that are not here were empty.
-    recovered_max: QueueMap<i64>,
+    /// The offset of the first message of this life, by queue.
+    floors: QueueMap<i64>,
+    unlisted: Unlisted,
+    /// The clients of groups that have pulled a queue at an honest offset in this life.
+    clients: BTreeMap<String, QueueMap<()>>,
     /// By reader, both by address and by client id: the highest offset it was given, where that is beyond what was
     /// recovered.
     given: BTreeMap<String, QueueMap<i64>>,
@@ -64,6 +81,9 @@ pub struct Reader<'a, C> {
 /// Between the parts of a reader's key; no name can contain it.
 const SEPARATOR: char = '\u{1}';
 
+/// Clients that have pulled at honest offsets: by client of a group, topic and queue ids.
+pub type HonestClients = BTreeMap<String, BTreeMap<String, Vec<i32>>>;
+
 /// How many readers are remembered beyond their connections. Beyond that all are forgotten: some of them may then be sent
 /// back once, when their connections break.
 const READERS_MAX: usize = 16_384;
@@ -79,19 +99,47 @@ impl<C> Reader<'_, C> {
 }
 
 impl<C: Ord + Copy> ReadHorizon<C> {
-    /// The horizon of a broker that has just recovered: each queue with one past its last offset.
+    /// The horizon of a master that has just recovered: each queue with one past its last offset.
     pub fn new<'a>(recovered_max: impl IntoIterator<Item = (&'a str, i32, i64)>) -> Self {
-        let mut map = QueueMap::default();
-        for (topic, queue_id, max_offset) in recovered_max {
-            map.insert(topic, queue_id, max_offset);
-        }
-        Self { recovered_max: map, given: BTreeMap::new(), told: BTreeMap::new() }
+        Self::with(recovered_max, Unlisted::Empty)
     }
 
-    /// One past the last offset that the queue had when the broker started.
+    /// The horizon of a slave: the queues that have messages of the present epoch, each with the first of them.
+    pub fn of_slave<'a>(floors: impl IntoIterator<Item = (&'a str, i32, i64)>) -> Self {
+        Self::with(floors, Unlisted::Old)
+    }
+
+    /// No horizon: every offset is believed (`Quirk::LeftOverOffsets`).
     #[must_use]
-    pub fn recovered_max(&self, topic: &str, queue_id: i32) -> i64 {
-        self.recovered_max.get(topic, queue_id).copied().unwrap_or(0)
+    pub fn unbounded() -> Self {
+        Self::with([], Unlisted::Old)
+    }
+
+    fn with<'a>(floors: impl IntoIterator<Item = (&'a str, i32, i64)>, unlisted: Unlisted) -> Self {
+        let mut map = QueueMap::default();
+        for (topic, queue_id, floor) in floors {
+            map.insert(topic, queue_id, floor);
+        }
+        Self { floors: map, unlisted, clients: BTreeMap::new(), given: BTreeMap::new(), told: BTreeMap::new() }
+    }
+
+    /// The offset of the first message of this life in a queue: what is before has survived.
+    #[must_use]
+    pub fn floor(&self, topic: &str, queue_id: i32) -> i64 {
+        self.floors.get(topic, queue_id).copied().unwrap_or(match self.unlisted {
+            Unlisted::Empty => 0,
+            Unlisted::Old => i64::MAX,
+        })
+    }
+
+    /// A slave has come upon a message of the present epoch: if it is the first of its queue, it is the floor. Says whether
+    /// it was.
+    pub fn message_of_epoch(&mut self, topic: &str, queue_id: i32, queue_offset: i64) -> bool {
+        let is_first = self.floors.get(topic, queue_id).is_none();
+        if is_first {
+            self.floors.insert(topic, queue_id, queue_offset);
+        }
+        is_first
     }
 
     /// Whether `reader` can have got to `offset` in this life of the broker.
@@ -100,17 +148,61 @@ impl<C: Ord + Copy> ReadHorizon<C> {
         let reaches = |map: Option<&QueueMap<i64>>| {
             map.and_then(|map| map.get(topic, queue_id)).is_some_and(|&highest| offset <= highest)
         };
-        offset <= self.recovered_max(topic, queue_id)
-            || self.told.get(&reader.channel).is_some_and(|told| {
-                reaches(Some(&told.to_anyone)) || reaches(told.to_group.get(reader.group))
-            })
-            // One address may have several clients: it stands for a client only while that is unknown.
-            || reaches(self.given.get(&reader.by_client().unwrap_or_else(|| reader.by_address())))
+        offset <= self.floor(topic, queue_id)
+            || self
+                .told
+                .get(&reader.channel)
+                .is_some_and(|told| reaches(Some(&told.to_anyone)) || reaches(told.to_group.get(reader.group)))
+            || match reader.by_client() {
+                Some(client) => {
+                    self.clients.get(&client).is_some_and(|queues| queues.get(topic, queue_id).is_some())
+                        || reaches(self.given.get(&client))
+                }
+                // One address may have several clients: it stands for a client only while that is unknown.
+                None => reaches(self.given.get(&reader.by_address())),
+            }
+    }
+
+    /// `reader` has pulled the queue at an honest offset.
+    pub fn pulled(&mut self, reader: &Reader<'_, C>, topic: &str, queue_id: i32) {
+        let Some(client) = reader.by_client() else { return };
+        if self.clients.len() >= READERS_MAX && !self.clients.contains_key(&client) {
+            self.clients.clear();
+        }
+        let queues = self.clients.entry(client).or_default();
+        if queues.get(topic, queue_id).is_none() {
+            queues.insert(topic, queue_id, ());
+        }
+    }
+
+    /// The clients that have pulled at honest offsets, as a slave is told of them: by client, topic and queue.
+    #[must_use]
+    pub fn clients(&self) -> HonestClients {
+        let of_client = |queues: &QueueMap<()>| {
+            let of_topic = |topic: &str| {
+                let ids = queues.topic(topic).into_iter().flat_map(BTreeMap::keys).copied().collect();
+                (topic.to_owned(), ids)
+            };
+            queues.topics().map(of_topic).collect()
+        };
+        self.clients.iter().map(|(client, queues)| (client.clone(), of_client(queues))).collect()
+    }
+
+    /// What a slave's master says of its [`ReadHorizon::clients`], in the same epoch.
+    pub fn vouch(&mut self, clients: HonestClients) {
+        for (client, topics) in clients.into_iter().take(READERS_MAX) {
+            let queues = self.clients.entry(client).or_default();
+            for (topic, ids) in topics {
+                for queue_id in ids {
+                    queues.insert(&topic, queue_id, ());
+                }
+            }
+        }
     }
 
     /// `reader` was given `next_offset` as the place to go on from.
     pub fn give(&mut self, reader: &Reader<'_, C>, topic: &str, queue_id: i32, next_offset: i64) {
-        if next_offset <= self.recovered_max(topic, queue_id) {
+        if next_offset <= self.floor(topic, queue_id) {
             return;
         }
         // A pull at the tail gives one more each time: as long as the connection lasts, this is the only map that counts.
@@ -130,7 +222,7 @@ impl<C: Ord + Copy> ReadHorizon<C> {
 
     /// The peer of `channel` was told `offset` when it asked about the queue.
     pub fn tell(&mut self, channel: C, topic: &str, queue_id: i32, offset: i64) {
-        if offset > self.recovered_max(topic, queue_id) {
+        if offset > self.floor(topic, queue_id) {
             raise(&mut self.told.entry(channel).or_default().to_anyone, topic, queue_id, offset);
         }
     }
@@ -142,7 +234,7 @@ impl<C: Ord + Copy> ReadHorizon<C> {
 
     /// A topic was deleted: if it comes again, its queues start at 0.
     pub fn forget_topic(&mut self, topic: &str) {
-        self.recovered_max.remove_topic(topic);
+        self.floors.remove_topic(topic);
         for told in self.told.values_mut() {
             told.to_anyone.remove_topic(topic);
             for map in told.to_group.values_mut() {
@@ -153,6 +245,10 @@ impl<C: Ord + Copy> ReadHorizon<C> {
             map.remove_topic(topic);
         }
         self.given.retain(|_, map| !map.is_empty());
+        for map in self.clients.values_mut() {
+            map.remove_topic(topic);
+        }
+        self.clients.retain(|_, map| !map.is_empty());
     }
 }
 
@@ -163,7 +259,7 @@ fn raise(map: &mut QueueMap<i64>, topic: &str, queue_id: i32, offset: i64) {
 
 /// Where a reader that stands at a left-over offset goes on.
 ///
-/// The committed offset (clamped to what was recovered when the broker started) is what the group is known to have done
+/// The committed offset (clamped to the floor when it was read) is what the group is known to have done
 /// with. A group that has committed nothing starts over where QUERY_CONSUMER_OFFSET would let it start: at the beginning
 /// of a queue that is still young, else at the end of what was recovered.
 #[must_use]
@@ -252,6 +348,31 @@ mod tests {
         assert!(horizon.allows(&one, TOPIC, 0, 0));
     }
 
+    #[test]
+    fn a_client_that_began_at_an_honest_offset_may_come_back_from_a_slave() {
+        let mut master = ReadHorizon::new([(TOPIC, 0, 3)]);
+        let one = reader(1, "g", 1, Some("one"));
+        master.pulled(&one, TOPIC, 0);
+        assert!(master.allows(&one, TOPIC, 0, 40), "the slave has led it there");
+        assert!(!master.allows(&reader(1, "g", 1, Some("two")), TOPIC, 0, 40));
+        assert!(!master.allows(&one, TOPIC, 1, 1), "another queue");
+        let mut slave = ReadHorizon::of_slave([(TOPIC, 0, 3)]);
+        assert!(!slave.allows(&one, TOPIC, 0, 40));
+        slave.vouch(master.clients());
+        assert!(slave.allows(&one, TOPIC, 0, 40));
+    }
+
+    #[test]
+    fn a_slave_finds_its_floors_as_messages_of_the_epoch_come() {
+        let mut slave = ReadHorizon::of_slave([]);
+        let one = reader(1, "g", 1, None);
+        assert!(slave.allows(&one, TOPIC, 0, 40), "nothing of this epoch is there");
+        assert!(slave.message_of_epoch(TOPIC, 0, 20));
+        assert!(!slave.message_of_epoch(TOPIC, 0, 21));
+        assert!(slave.allows(&one, TOPIC, 0, 20));
+        assert!(!slave.allows(&one, TOPIC, 0, 21));
+    }
+
     /// What happens to one queue after a restart.
     #[derive(Clone, Debug)]
     enum Step {
@@ -302,6 +423,7 @@ mod tests {
                     if at < max {
                         seen[who].push(at);
                         position[who] = at + 1;
+                        horizon.pulled(&reader, TOPIC, 0);
                         horizon.give(&reader, TOPIC, 0, at + 1);
                         of_this_life[who] = true;
                     }

@@ -74,4 +74,48 @@ impl SubscriptionGroups {
     pub const fn table(&self) -> &SubscriptionGroupWrapper {
         &self.table
     }
+
+    /// A slave's table becomes the master's; as [`Topics::copy`](super::topics::Topics::copy). Says whether it was copied.
+    pub fn copy(&mut self, master: SubscriptionGroupWrapper, replace: bool) -> bool {
+        let copies = master.data_version != self.table.data_version
+            && (replace || master.data_version.counter >= self.table.data_version.counter);
+        if copies {
+            *self = Self::new(master);
+        }
+        copies
+    }
+
+    /// A master takes in the table of a slave; as [`Topics::take_back`](super::topics::Topics::take_back).
+    pub fn take_back(&mut self, slave: SubscriptionGroupWrapper, had_table: bool, now_ms: i64) -> bool {
+        let version = &mut self.table.data_version;
+        if slave.subscription_group_table.is_empty() || (had_table && slave.data_version.counter <= version.counter) {
+            return false;
+        }
+        version.counter = version.counter.max(slave.data_version.counter);
+        version.next_version(now_ms);
+        self.table.subscription_group_table.extend(slave.subscription_group_table);
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slave_copies_its_master_and_a_master_that_lost_its_table_takes_it_back() {
+        let mut master = SubscriptionGroups::new(SubscriptionGroupWrapper::default());
+        let mut slave = master.clone();
+        assert!(!slave.copy(master.table().clone(), false));
+        master.put(SubscriptionGroupConfig::new("cg"), 1);
+        assert!(slave.copy(master.table().clone(), false));
+        assert!(slave.get("cg").is_some());
+        let mut wiped = SubscriptionGroups::new(SubscriptionGroupWrapper::default());
+        assert!(!slave.copy(wiped.table().clone(), false), "a wiped master does not wipe its slave");
+        assert!(wiped.take_back(slave.table().clone(), false, 2));
+        assert!(wiped.get("cg").is_some());
+        assert!(!wiped.take_back(slave.table().clone(), true, 2));
+        assert!(slave.copy(SubscriptionGroupWrapper::default(), true), "Apache's slave takes whatever its master has");
+        assert!(slave.get("cg").is_none());
+    }
 }

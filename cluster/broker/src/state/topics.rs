@@ -84,6 +84,34 @@ impl Topics {
         Some(config)
     }
 
+    /// A slave's table becomes the master's, unless it is the same, or the master's is older: a master that has lost its
+    /// table does not wipe the slave's (but does if `replace`). Gives the topics that are no more, in order, if anything
+    /// was copied.
+    pub fn copy(&mut self, master: TopicConfigSerializeWrapper, replace: bool) -> Option<Vec<String>> {
+        if master.data_version == self.table.data_version
+            || (master.data_version.counter < self.table.data_version.counter && !replace)
+        {
+            return None;
+        }
+        let is_gone = |name: &&String| !master.topic_config_table.contains_key(*name);
+        let gone = self.table.topic_config_table.keys().filter(is_gone).cloned().collect();
+        self.table = master;
+        Some(gone)
+    }
+
+    /// A master takes in the table of a slave, if it is newer or this one was lost (`had_table`). Topics that only this table
+    /// has stay. Says whether anything was taken.
+    pub fn take_back(&mut self, slave: TopicConfigSerializeWrapper, had_table: bool, now_ms: i64) -> bool {
+        let version = &mut self.table.data_version;
+        if slave.topic_config_table.is_empty() || (had_table && slave.data_version.counter <= version.counter) {
+            return false;
+        }
+        version.counter = version.counter.max(slave.data_version.counter);
+        version.next_version(now_ms);
+        self.table.topic_config_table.extend(slave.topic_config_table);
+        true
+    }
+
     /// What the name servers are told: topics with no more permissions than the broker itself has.
     #[must_use]
     pub fn registered(&self, broker_permission: i32) -> TopicConfigSerializeWrapper {
@@ -168,6 +196,31 @@ mod tests {
         assert!(topics.inherited("TopicA", "TBW102", 4, false).is_none());
         assert!(topics.inherited("TopicA", "SELF_TEST_TOPIC", 4, true).is_none());
         assert!(topics.inherited("TopicA", "nothing", 4, true).is_none());
+    }
+
+    #[test]
+    fn a_slave_copies_its_master_and_a_master_that_lost_its_table_takes_it_back() {
+        let mut master = topics();
+        let mut slave = topics();
+        master.put(TopicConfig::new("TopicA", 4, 6), 5);
+        assert_eq!(slave.copy(master.table().clone(), false), Some(vec![]));
+        assert_eq!(slave.copy(master.table().clone(), false), None, "it is the same already");
+        let mut wiped = topics();
+        assert_eq!(slave.copy(wiped.table().clone(), false), None);
+        assert!(slave.get("TopicA").is_some());
+        assert!(wiped.take_back(slave.table().clone(), false, 9));
+        assert!(wiped.get("TopicA").is_some());
+        assert_eq!(slave.copy(wiped.table().clone(), false), Some(vec![]));
+        assert!(!wiped.take_back(slave.table().clone(), true, 9), "nothing newer is there");
+        wiped.remove("TopicA", 10);
+        assert!(!wiped.take_back(slave.table().clone(), true, 11), "what was deleted stays deleted");
+        assert_eq!(slave.copy(wiped.table().clone(), false), Some(vec!["TopicA".to_owned()]));
+        // Apache's slave replaces whatever it has.
+        master.put(TopicConfig::new("TopicB", 4, 6), 5);
+        master.put(TopicConfig::new("TopicC", 4, 6), 5);
+        let mut apache = topics();
+        apache.copy(master.table().clone(), true);
+        assert_eq!(apache.copy(topics().table().clone(), true).map(|gone| gone.len()), Some(3));
     }
 
     #[test]

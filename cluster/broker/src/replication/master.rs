@@ -1,0 +1,167 @@
+//! A master's start. Its log is the truth once it has begun its epoch. A master that may have lost the end of its log, or all
+//! of it, first takes it back from a replica that has it; until then it accepts no message, and registers as read-only.
+//!
+//! It may have lost something when the machine went down under asynchronous flush, or when the store is empty although
+//! there are slaves of this broker name. After a mere crash of the process the page cache has everything.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use ha::{MasterService, ReplicaId};
+use protocol::RemotingCommand;
+use protocol::body::ClusterInfo;
+use quirks::Quirk;
+use sim::task;
+use sim::time::sleep;
+use store::{FlushDiskType, StoreError};
+
+use super::{MASTER_IS_BACK, take_back};
+use crate::config::BrokerConfig;
+use crate::core::Core;
+
+/// How often expected replicas are told that their master waits for them.
+const CALL_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The slaves that may have what a master has lost.
+#[derive(Debug, Default)]
+pub(crate) struct Expected {
+    replicas: Vec<ReplicaId>,
+    /// Whether there is any reason to think that this broker name has had messages.
+    any: bool,
+}
+
+/// The slaves that are remembered in `replicas.json` or known to the name servers.
+pub(crate) fn expected(config: &BrokerConfig, remembered: Vec<ReplicaId>, views: &[ClusterInfo]) -> Expected {
+    let listed = views
+        .iter()
+        .filter_map(|view| view.broker_addr_table.get(&config.broker_name))
+        .filter(|data| data.cluster == config.broker_cluster_name)
+        .flat_map(|data| &data.broker_addrs)
+        .filter(|(broker_id, _)| !broker_id.is_master())
+        .map(|(broker_id, addr)| ReplicaId { broker_id: *broker_id, broker_addr: addr.clone() });
+    let mut ids = BTreeSet::new();
+    // The name servers' word comes first: a slave may have moved since it was written down.
+    let replicas: Vec<ReplicaId> = listed.chain(remembered).filter(|replica| ids.insert(replica.broker_id)).collect();
+    Expected { any: !replicas.is_empty(), replicas }
+}
+
+/// Whether this master has to ask its replicas before it may serve.
+fn may_have_lost_something(core: &Core, expected: &Expected) -> bool {
+    let config = core.config();
+    let report = core.store.recovery_report();
+    let lost_tail = report.machine_went_down && config.store.flush_disk_type == FlushDiskType::AsyncFlush;
+    expected.any && (lost_tail || report.is_empty) && !config.quirks.has(Quirk::TailNotTakenBack)
+}
+
+/// Makes this broker the master that it is: at once if nothing can be missing, else in the background.
+pub(crate) async fn start(core: &Arc<Core>, service: Arc<MasterService>, expected: Expected) -> Result<(), StoreError> {
+    if !may_have_lost_something(core, &expected) {
+        return begin(core, &service, &[]).await;
+    }
+    core.recovering.store(true, Ordering::Release);
+    let core = Arc::clone(core);
+    core.clone().background(task::spawn(async move {
+        loop {
+            match recover(&core, &service, &expected).await {
+                Ok(()) => return,
+                Err(error) => {
+                    tracing::error!(%error, "the end of the log was not taken back: it is tried again");
+                    sleep(CALL_INTERVAL).await;
+                }
+            }
+        }
+    }));
+    Ok(())
+}
+
+async fn recover(core: &Arc<Core>, service: &MasterService, expected: &Expected) -> Result<(), StoreError> {
+    let config = core.config();
+    // An empty store has lost everything: what a slave has is worth any wait, unless somebody has said otherwise.
+    let limit = if core.store.recovery_report().is_empty && config.ha_tail_recovery_timeout_ms.is_none() {
+        None
+    } else {
+        config.tail_recovery_limit()
+    };
+    tracing::warn!(
+        replicas = ?expected.replicas,
+        ?limit,
+        "this master may have lost the end of its log: it asks its replicas before it accepts messages"
+    );
+    let call = async {
+        loop {
+            let calls = expected.replicas.iter().map(|replica| {
+                let notice = RemotingCommand::request(MASTER_IS_BACK, &());
+                core.name_servers.invoke_oneway(&replica.broker_addr, notice)
+            });
+            // A replica that does not hear it comes by itself, later.
+            let _ = join_all(calls).await;
+            sleep(CALL_INTERVAL).await;
+        }
+    };
+    let recovery = tokio::select! {
+        biased;
+        recovery = service.recover_tail(&expected.replicas, limit) => recovery?,
+        () = call => return Ok(()),
+    };
+    if recovery.missing.is_empty() {
+        tracing::info!(?recovery, "replicas asked");
+    } else {
+        tracing::warn!(?recovery, "some replicas were not heard: what only they have is lost");
+    }
+    begin(core, service, &recovery.heard).await
+}
+
+/// The epoch begins: from here on this master's log is the truth.
+async fn begin(core: &Arc<Core>, service: &MasterService, heard: &[ReplicaId]) -> Result<(), StoreError> {
+    core.begin_life();
+    for replica in heard {
+        take_back::take_back(core, &replica.broker_addr).await;
+    }
+    core.clamp_offsets();
+    core.persist_offsets().await?;
+    let epoch = core.store.begin_epoch().await?;
+    tracing::info!(id = epoch.id, start = epoch.start.0, "epoch begins");
+    service.serve();
+    core.recovering.store(false, Ordering::Release);
+    core.store.refuse_puts(None);
+    core.serving.send_replace(true);
+    core.registration_wanted.notify_one();
+    core.pull_wait.wake_all();
+    Ok(())
+}
+
+/// Looks after the slaves that come: each is asked once for what it knows better. For ever.
+pub(crate) async fn look_after(core: Arc<Core>, service: Arc<MasterService>) {
+    let mut asked = BTreeSet::new();
+    let mut changed = service.in_sync_changed();
+    loop {
+        if *core.serving.borrow() {
+            for replica in service.replicas() {
+                if let Some(id) = replica.id().filter(|_| replica.in_sync)
+                    && asked.insert(id.clone())
+                {
+                    take_back::take_back(&core, &id.broker_addr).await;
+                }
+            }
+        }
+        if changed.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// A stopping master lets its slaves have everything that it has, for at most `grace`.
+pub(crate) async fn hand_over(core: &Core, service: &MasterService, grace: Duration) {
+    let end = core.store.max_physical_offset();
+    let all_have_it = async {
+        while service.replicas().iter().any(|replica| replica.in_sync && replica.acked < end) {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    if sim::time::timeout(grace, all_have_it).await.is_err() {
+        tracing::warn!(end = end.0, "not all slaves have the whole log as this master stops");
+    }
+}

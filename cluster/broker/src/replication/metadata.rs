@@ -1,0 +1,147 @@
+//! A slave copies its master's topics, consumer groups, committed offsets and progress of delayed delivery, every 10 seconds
+//! (`SlaveSynchronize`).
+//!
+//! Apache's slave replaces what it has by what the master says. Here committed offsets are brought together, since groups
+//! may have committed at the slave; a master that has lost its tables does not wipe the slave's; and the progress of
+//! delayed delivery counts only when the slave has the delivered messages too.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use protocol::body::{
+    ConsumerOffsetSerializeWrapper, DelayOffsetSerializeWrapper, JsonBody, SubscriptionGroupWrapper,
+    TopicConfigSerializeWrapper,
+};
+use protocol::{RemotingCommand, request_code};
+use quirks::Quirk;
+use sim::time::sleep;
+
+use super::GET_HONEST_CLIENTS;
+use super::log_position::LogPosition;
+use super::peers::{self, PeerError};
+use crate::core::{Core, lock};
+use crate::processor::{Answer, success};
+use crate::state::consumer_offsets::ConsumerOffsets;
+use crate::state::read_horizon::HonestClients;
+
+/// Copies for ever.
+pub(crate) async fn run(core: Arc<Core>) {
+    let mut delayed = Delayed::default();
+    sleep(Duration::from_millis(core.config().slave_synchronize_delay_ms)).await;
+    loop {
+        let master = lock(&core.master_addr).clone();
+        if let Some(master) = master
+            && let Err(error) = synchronize(&core, &master, &mut delayed).await
+        {
+            tracing::warn!(master, %error, "the master's tables were not copied: it is tried again");
+        }
+        sleep(Duration::from_millis(core.config().slave_synchronize_interval_ms)).await;
+    }
+}
+
+/// A table of delayed delivery whose delivered messages the slave does not have yet.
+#[derive(Default)]
+struct Delayed {
+    waiting: Option<(LogPosition, DelayOffsetSerializeWrapper)>,
+}
+
+async fn synchronize(core: &Arc<Core>, master: &str, delayed: &mut Delayed) -> Result<(), PeerError> {
+    topics(core, master).await?;
+    groups(core, master).await?;
+    consumer_offsets(core, master).await?;
+    delay_offsets(core, master, delayed).await?;
+    honest_clients(core, master).await
+}
+
+async fn topics(core: &Arc<Core>, master: &str) -> Result<(), PeerError> {
+    let table: TopicConfigSerializeWrapper = peers::ask_table(core, master, request_code::GET_ALL_TOPIC_CONFIG).await?;
+    let replace = core.config().quirks.has(Quirk::OffsetsReplaced);
+    let Some(vanished) = lock(&core.topics).copy(table, replace) else { return Ok(()) };
+    tracing::info!(master, ?vanished, "topics copied from the master");
+    core.topics_changed().await;
+    if !vanished.is_empty() {
+        // A topic that is made anew begins at 0.
+        let keep = |topic: &str| vanished.binary_search_by(|name| name.as_str().cmp(topic)).is_err();
+        if let Err(error) = core.store.clean_unused_topics(keep).await {
+            tracing::error!(%error, "the queues of a deleted topic were not removed");
+        }
+        for topic in &vanished {
+            lock(&core.horizon).forget_topic(topic);
+        }
+    }
+    Ok(())
+}
+
+async fn groups(core: &Arc<Core>, master: &str) -> Result<(), PeerError> {
+    let code = request_code::GET_ALL_SUBSCRIPTIONGROUP_CONFIG;
+    let table: SubscriptionGroupWrapper = peers::ask_table(core, master, code).await?;
+    let replace = core.config().quirks.has(Quirk::OffsetsReplaced);
+    if lock(&core.groups).copy(table, replace) {
+        tracing::info!(master, "consumer groups copied from the master");
+        core.persist_groups_or_log().await;
+    }
+    Ok(())
+}
+
+async fn consumer_offsets(core: &Core, master: &str) -> Result<(), PeerError> {
+    let table: ConsumerOffsetSerializeWrapper =
+        peers::ask_table(core, master, request_code::GET_ALL_CONSUMER_OFFSET).await?;
+    let table = ConsumerOffsets::from_file(&table);
+    let mut own = lock(&core.offsets);
+    if core.config().quirks.has(Quirk::OffsetsReplaced) {
+        own.replace(table);
+    } else {
+        own.merge(&table, |_, _| i64::MAX);
+    }
+    Ok(())
+}
+
+async fn delay_offsets(core: &Core, master: &str, delayed: &mut Delayed) -> Result<(), PeerError> {
+    let response = peers::ask(core, master, request_code::GET_ALL_DELAY_OFFSET).await?;
+    let table = DelayOffsetSerializeWrapper::decode(&response.body)?;
+    let position = LogPosition::read(&response);
+    let is_here = |position: LogPosition| position.is_within(&core.store.epochs(), core.store.flushed_offset());
+    let mut here = delayed.waiting.take_if(|(position, _)| is_here(*position)).map(|(_, table)| table);
+    match position {
+        // Apache's master does not say how far its log goes.
+        None => here = Some(table),
+        Some(position) if is_here(position) => here = Some(table),
+        Some(position) => {
+            delayed.waiting.take_if(|(waited_for, _)| waited_for.epoch_id != position.epoch_id);
+            // One that waits since the last time is kept: under load the newest one would always have to wait.
+            delayed.waiting.get_or_insert((position, table));
+        }
+    }
+    let Some(table) = here.filter(|table| *table != *lock(&core.delay_offsets)) else { return Ok(()) };
+    *lock(&core.delay_offsets) = table;
+    if let Err(error) = core.persist_delay_offsets().await {
+        tracing::error!(%error, "delayOffset.json was not written: it is tried again when it changes");
+    }
+    Ok(())
+}
+
+/// Which clients stand at honest offsets; an Apache master does not know the question, nor does one of another epoch tell us
+/// anything.
+async fn honest_clients(core: &Core, master: &str) -> Result<(), PeerError> {
+    let response = match peers::ask(core, master, GET_HONEST_CLIENTS).await {
+        Err(PeerError::Refused { .. }) => return Ok(()),
+        answer => answer?,
+    };
+    let Some(position) = LogPosition::read(&response) else { return Ok(()) };
+    let followed = lock(&core.followed).id;
+    if position.epoch_id == Some(followed)
+        && let Ok(clients) = serde_json::from_slice::<HonestClients>(&response.body)
+    {
+        lock(&core.horizon).vouch(clients);
+    }
+    Ok(())
+}
+
+/// `GET_HONEST_CLIENTS`: what a slave asks above.
+pub(crate) fn tell_honest_clients(core: &Core) -> Answer {
+    let clients: BTreeMap<_, _> = lock(&core.horizon).clients();
+    let body = serde_json::to_vec(&clients).expect("names and numbers are what JSON can say");
+    let response: RemotingCommand = success().with_body(body);
+    Ok(LogPosition::of(&core.store).attach(response))
+}

@@ -1,0 +1,45 @@
+//! Replication as a broker runs it: the log goes through the crate `ha`, everything else through the ordinary port.
+//!
+//! | file | is |
+//! |---|---|
+//! | [`master`] | a master's start: what it may have lost is taken back, then its epoch begins |
+//! | [`slave`] | how a slave finds its master, and what a new epoch means to its readers |
+//! | [`metadata`] | a slave copies topics, groups and offsets |
+//! | [`take_back`] | a master takes back what its slaves know better |
+//! | [`replicas`] | `replicas.json`: the slaves that a master waits for when it may have lost something |
+//! | [`twin`] | two brokers of one name and id |
+//! | [`peers`], [`log_position`] | what brokers ask one another, and how far a table that was sent along goes |
+
+pub(crate) mod log_position;
+pub(crate) mod master;
+pub(crate) mod metadata;
+pub(crate) mod peers;
+pub(crate) mod replicas;
+pub(crate) mod slave;
+pub(crate) mod take_back;
+pub(crate) mod twin;
+
+use std::sync::Arc;
+
+use ha::{MasterService, SlaveService};
+
+/// Request code by which a slave asks its master which clients stand at honest offsets
+/// ([`ReadHorizon::clients`](crate::state::read_horizon::ReadHorizon::clients)); ours.
+pub(crate) const GET_HONEST_CLIENTS: i32 = 23_002;
+/// Request code by which a master that waits for its replicas tells them that it is back (one-way); ours.
+pub(crate) const MASTER_IS_BACK: i32 = 23_003;
+
+/// The service of the HA port, by role.
+pub(crate) enum Replication {
+    Master(Arc<MasterService>),
+    Slave(Arc<SlaveService>),
+}
+
+impl Replication {
+    pub(crate) async fn shutdown(&self) {
+        match self {
+            Self::Master(service) => service.shutdown().await,
+            Self::Slave(service) => service.shutdown().await,
+        }
+    }
+}

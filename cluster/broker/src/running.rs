@@ -1,0 +1,250 @@
+//! One life of a broker's store: opened, recovered, served, and closed in good order. A slave whose log must be cut ends
+//! such a life and begins another in the same process; see [`Broker`](crate::Broker).
+
+use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use ha::{Identity, MasterService, SlaveService};
+use protocol::PhysicalOffset;
+use protocol::body::ClusterInfo;
+use protocol::header::RegisterBrokerResponseHeader;
+use quirks::{Quirk, QuirkSet};
+use remoting::{ClientConfig, RemotingClient, RemotingServer, ServerConfig};
+use sim::task::{self, JoinHandle};
+use sim::time::timeout;
+use store::{MessageStore, OpenOptions, StoreError};
+
+use crate::broker::BrokerError;
+use crate::config::BrokerConfig;
+use crate::core::{Core, Files, lock};
+use crate::processor::Processor;
+use crate::replication::{Replication, master, metadata, peers, slave, twin};
+use crate::service::{delay, housekeeping, pull_wait, registration};
+use crate::state::read_horizon::ReadHorizon;
+
+/// A broker with an open store.
+pub(crate) struct Running {
+    pub core: Arc<Core>,
+    pub server: RemotingServer,
+    tasks: Mutex<Option<Tasks>>,
+}
+
+struct Tasks {
+    /// Delivers delayed messages; ends by itself when the broker stops. A slave delivers none.
+    delivery: Option<JoinHandle<()>>,
+    others: Vec<JoinHandle<()>>,
+}
+
+impl Drop for Tasks {
+    fn drop(&mut self) {
+        self.delivery.iter().chain(&self.others).for_each(JoinHandle::abort);
+    }
+}
+
+/// Whether a life ends for good, or for another in the same process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The name servers are told, and slaves are given the rest.
+    Stop,
+    /// The log is to be cut: the broker will be back in a moment.
+    Reopen,
+}
+
+impl Running {
+    /// Opens the store, cut at `truncate_at` if that is given, listens, and serves.
+    pub(crate) async fn start(
+        mut config: BrokerConfig,
+        truncate_at: Option<PhysicalOffset>,
+    ) -> Result<Self, BrokerError> {
+        config.check()?;
+        if config.quirks != QuirkSet::NONE {
+            config.store.quirks = config.quirks;
+            config.ha.quirks = config.quirks;
+        }
+        let client = RemotingClient::new(ClientConfig::default());
+        client.update_name_servers(config.namesrv_addr.clone());
+        let views = peers::cluster_views(&client).await;
+        if let Some(addr) = twin::find(&client, &config, &views).await {
+            let BrokerConfig { broker_name, broker_id, .. } = config;
+            return Err(BrokerError::Twin { broker_name, broker_id, addr });
+        }
+
+        let store = Arc::new(open_store(&config, truncate_at).await?);
+        let core = load(config, store, client).await?;
+        core.persist_topics().await?;
+        core.persist_offsets().await?;
+        let config = core.config();
+        let server = listen(&core).await?;
+        core.set_port(server.local_addr().port());
+        let delivery = if config.is_slave() {
+            follow(&core);
+            None
+        } else {
+            lead(&core, &views).await?;
+            Some(task::spawn(delay::deliver(Arc::clone(&core))))
+        };
+        let others = vec![
+            task::spawn(pull_wait::run(Arc::clone(&core))),
+            task::spawn(housekeeping::persist_offsets(Arc::clone(&core))),
+            task::spawn(housekeeping::look_after(Arc::clone(&core))),
+            task::spawn(delay::persist(Arc::clone(&core))),
+            task::spawn(registration::run(Arc::clone(&core))),
+        ];
+        core.registration_wanted.notify_one();
+        Ok(Self { core, server, tasks: Mutex::new(Some(Tasks { delivery, others })) })
+    }
+
+    /// A slave's log must be cut there; never resolves on a master.
+    pub(crate) async fn truncation_wanted(&self) -> PhysicalOffset {
+        match self.core.replication.get() {
+            Some(Replication::Slave(service)) => service.truncation_wanted().await,
+            _ => std::future::pending().await,
+        }
+    }
+
+    /// Accepts nothing more, answers what it has begun, writes the tables, and closes the store. A second call does nothing
+    /// more.
+    pub(crate) async fn stop(&self, end: End) -> Result<(), BrokerError> {
+        let Some(mut tasks) = lock(&self.tasks).take() else { return Ok(()) };
+        let core = &self.core;
+        core.stopping.store(true, Ordering::Release);
+        core.delay_wanted.notify_one();
+        let grace = Duration::from_millis(core.config().shutdown_grace_ms);
+        if let Some(delivery) = &mut tasks.delivery {
+            // An error means that a delivery takes too long, or has panicked: then some messages may come twice.
+            let _ = timeout(grace, delivery).await;
+        }
+        drop(tasks);
+        core.end_background();
+        if end == End::Stop {
+            registration::unregister(core).await;
+        }
+        self.server.shutdown(grace).await;
+        if let Some(replication) = core.replication.get() {
+            if let Replication::Master(service) = replication {
+                master::hand_over(core, service, grace).await;
+            }
+            replication.shutdown().await;
+        }
+        // The task that writes the offsets may have been stopped half-way.
+        lock(&core.offsets).mark_changed();
+        let offsets = core.persist_offsets().await;
+        let forgets = core.config().quirks.has(Quirk::DelayOffsetsForgotten);
+        let delay_offsets = if forgets { Ok(()) } else { core.persist_delay_offsets().await };
+        let store = core.store.shutdown().await;
+        core.name_servers.shutdown();
+        offsets.and(delay_offsets).and(store).map_err(BrokerError::Store)
+    }
+}
+
+async fn open_store(config: &BrokerConfig, truncate_at: Option<PhysicalOffset>) -> Result<MessageStore, StoreError> {
+    let levels = config.message_delay_level.clone();
+    let deliver_timestamp = Arc::new(move |level: i32, stored_ms: i64| stored_ms + levels.delay_ms(level));
+    let store = MessageStore::open_with(config.store.clone(), deliver_timestamp, OpenOptions { truncate_at }).await?;
+    let why = if config.is_slave() { "this broker is a slave" } else { "this master has not begun to serve yet" };
+    store.refuse_puts(Some(why.into()));
+    let report = store.recovery_report();
+    tracing::info!(
+        abnormal = report.abnormal,
+        machine_went_down = report.machine_went_down,
+        end_offset = report.end_offset.0,
+        torn_tail = report.torn_tail,
+        "store open"
+    );
+    Ok(store)
+}
+
+async fn load(config: BrokerConfig, store: Arc<MessageStore>, client: RemotingClient) -> Result<Arc<Core>, StoreError> {
+    let files = Files::new(&config);
+    let stored = files.load(&config).await?;
+    let horizon = if config.quirks.has(Quirk::LeftOverOffsets) {
+        ReadHorizon::unbounded()
+    } else if config.is_slave() {
+        let floors = slave::floors(&store).await?;
+        ReadHorizon::of_slave(floors.iter().map(|(topic, queue_id, floor)| (topic.as_str(), *queue_id, *floor)))
+    } else {
+        let queues = store.queues();
+        ReadHorizon::new(queues.iter().map(|queue| (&*queue.topic, queue.queue_id, queue.max_offset.0)))
+    };
+    let core = Arc::new(Core::new(config, store, stored, files, horizon, client));
+    listen_to_store(&core);
+    Ok(core)
+}
+
+async fn listen(core: &Arc<Core>) -> Result<RemotingServer, BrokerError> {
+    let config = core.config();
+    let addr = config.listen_addr();
+    let server_config = ServerConfig {
+        channel_idle_max: Duration::from_millis(config.server_channel_max_idle_time_ms),
+        ..ServerConfig::default()
+    };
+    RemotingServer::bind(addr, Arc::new(Processor(Arc::clone(core))), server_config)
+        .await
+        .map_err(|source| BrokerError::Listen { addr, source })
+}
+
+fn identity(core: &Core) -> Identity {
+    let config = core.config();
+    Identity {
+        cluster_name: config.broker_cluster_name.clone(),
+        broker_name: config.broker_name.clone(),
+        broker_id: config.broker_id,
+        broker_addr: core.broker_addr(),
+    }
+}
+
+/// A master: its HA port, and the beginning of its epoch.
+async fn lead(core: &Arc<Core>, views: &[ClusterInfo]) -> Result<(), BrokerError> {
+    let config = core.config();
+    let addr: SocketAddr = config.ha_listen_addr();
+    let service = MasterService::bind(addr, Arc::clone(&core.store), identity(core), config.ha.clone())
+        .await
+        .map_err(|source| BrokerError::ListenHa { addr, source })?;
+    let service = Arc::new(service);
+    let weak = Arc::downgrade(core);
+    service.remember_replicas_with(Arc::new(move |replica| {
+        let core = weak.upgrade();
+        Box::pin(async move {
+            match core {
+                Some(core) => core.replicas.remember(replica).await.map_err(std::io::Error::other),
+                None => Err(std::io::Error::other("the broker has stopped")),
+            }
+        })
+    }));
+    // An error means that there is one already, which there is not: the core is new.
+    let _ = core.replication.set(Replication::Master(Arc::clone(&service)));
+    let expected = master::expected(&config, core.replicas.all(), views);
+    master::start(core, Arc::clone(&service), expected).await?;
+    core.background(task::spawn(master::look_after(Arc::clone(core), service)));
+    Ok(())
+}
+
+/// A slave: it follows its master as soon as it knows where that is.
+fn follow(core: &Arc<Core>) {
+    let config = core.config();
+    let probe = slave::probe(core.name_servers.clone());
+    let service = SlaveService::start(Arc::clone(&core.store), identity(core), config.ha.clone(), probe);
+    let service = Arc::new(service);
+    slave::learn_master(core, &service, &RegisterBrokerResponseHeader::default());
+    // As above.
+    let _ = core.replication.set(Replication::Slave(service));
+    core.background(task::spawn(metadata::run(Arc::clone(core))));
+}
+
+/// Wakes those who wait for messages: held pulls, and the delivery of delayed messages.
+fn listen_to_store(core: &Arc<Core>) {
+    // The store belongs to the core: a strong reference would keep both alive for ever.
+    let core_of_listener = Arc::downgrade(core);
+    let is_slave = core.is_slave();
+    core.store.add_message_arriving_listener(Arc::new(move |message| {
+        let Some(core) = core_of_listener.upgrade() else { return };
+        if is_slave {
+            slave::message_arrived(&core, message);
+        } else if &*message.topic == protocol::topic::SCHEDULE_TOPIC {
+            core.delay_wanted.notify_one();
+        }
+        core.pull_wait.message_arrived(message);
+    }));
+}
