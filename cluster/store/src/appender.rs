@@ -25,6 +25,8 @@ use tokio::sync::{mpsc, oneshot};
 use crate::{
     commit_log::Written,
     config::FlushDiskType,
+    consume_queue::ConsumeQueue,
+    deleted_topics::DeletedTopics,
     dispatch::{DispatchRequest, Pending, has_queue_offset, record_tags_code},
     error::StoreError,
     history::EpochEntry,
@@ -50,6 +52,8 @@ pub(crate) enum Request {
     Replica { records: ReplicaRecords, reply: Reply<PhysicalOffset> },
     /// This life's epoch begins.
     BeginEpoch { reply: Reply<EpochEntry> },
+    /// These topics are deleted: with all their records that were written before.
+    RemoveTopics { topics: Vec<Arc<str>>, reply: Reply<Vec<Arc<ConsumeQueue>>> },
     /// What comes next belongs to this epoch of another replica's log.
     AdoptEpoch { epoch: EpochEntry, reply: Reply<()> },
 }
@@ -121,10 +125,24 @@ impl Appender {
             Request::BeginEpoch { reply } => {
                 let _ = reply.send(self.begin_epoch().await);
             }
+            Request::RemoveTopics { topics, reply } => {
+                let _ = reply.send(self.remove_topics(topics).await);
+            }
             Request::AdoptEpoch { epoch, reply } => {
                 let _ = reply.send(self.adopt_epoch(epoch).await);
             }
         }
+    }
+
+    /// Forgets topics; returns their queues. Done here, no record that is still on its way goes to a queue that has gone.
+    async fn remove_topics(&mut self, topics: Vec<Arc<str>>) -> Result<Vec<Arc<ConsumeQueue>>, StoreError> {
+        let Shared { config, log, queues, .. } = &*self.shared;
+        let mut deleted = DeletedTopics::load(config).await?.fit(log.min_offset(), self.written.offset);
+        for topic in &topics {
+            deleted.insert(Arc::clone(topic), self.written.offset);
+        }
+        deleted.store(config).await?;
+        Ok(topics.iter().flat_map(|topic| queues.remove_topic(topic)).collect())
     }
 
     async fn take(&mut self, request: PutRequest) {

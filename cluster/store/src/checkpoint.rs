@@ -26,7 +26,7 @@ pub(crate) struct Checkpoint {
     pub index_msg_timestamp_ms: i64,
     /// The log is flushed below this physical offset (5.x; Apache 4.9 leaves it as it is).
     pub master_flushed_offset: i64,
-    /// 5.x's confirm offset, kept as it was found.
+    /// What lies below was visible to consumers, and is flushed (5.x's confirm offset).
     pub confirm_phy_offset: i64,
 }
 

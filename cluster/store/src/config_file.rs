@@ -7,8 +7,9 @@
 use std::path::{Path, PathBuf};
 
 use protocol::fastjson;
+use quirks::{Quirk, QuirkSet};
 use serde::{Serialize, de::DeserializeOwned};
-use sim::disk;
+use sim::disk::{self, OpenOptions};
 
 use crate::{
     durable,
@@ -20,13 +21,20 @@ use crate::{
 pub struct ConfigFile {
     path: PathBuf,
     backup: PathBuf,
+    quirks: QuirkSet,
 }
 
 impl ConfigFile {
     /// The file at `path`, for example `{storePathRootDir}/config/topics.json`; it need not exist.
     pub fn new(path: impl Into<PathBuf>) -> ConfigFile {
         let path = path.into();
-        ConfigFile { backup: durable::with_suffix(&path, ".bak"), path }
+        ConfigFile { backup: durable::with_suffix(&path, ".bak"), path, quirks: QuirkSet::NONE }
+    }
+
+    /// The same, with the defects of Apache's brokers.
+    #[must_use]
+    pub fn with_quirks(self, quirks: QuirkSet) -> ConfigFile {
+        ConfigFile { quirks, ..self }
     }
 
     /// Where it is.
@@ -75,6 +83,25 @@ impl ConfigFile {
         let bytes = serde_json::to_vec_pretty(value)
             .map_err(|error| StoreError::ConfigFile { path: self.path.clone(), why: error.to_string() })?;
         durable::create_dir(durable::parent_of(&self.path)).await?;
+        if self.quirks.has(Quirk::ConfigOverwritten) {
+            return self.overwrite(&bytes).await;
+        }
         durable::replace_file(&self.path, &bytes, Some(&self.backup)).await
+    }
+
+    /// What `MixAll.string2File` does: copies the old content to the backup and overwrites the file, without a sync.
+    async fn overwrite(&self, bytes: &[u8]) -> Result<(), StoreError> {
+        let mut contents = vec![(&self.path, bytes.to_vec())];
+        if disk::exists(&self.path).await.map_err(io_error("look for", &self.path))? {
+            let old = disk::read(&self.path).await.map_err(io_error("read", &self.path))?;
+            contents.insert(0, (&self.backup, old));
+        }
+        for (path, bytes) in contents {
+            let mut options = OpenOptions::new();
+            let file = options.write(true).create(true).truncate(true).open(path).await;
+            let file = file.map_err(io_error("create", path))?;
+            file.write_all_at(&bytes, 0).await.map_err(io_error("write", path))?;
+        }
+        Ok(())
     }
 }

@@ -11,6 +11,7 @@
 use std::{sync::Arc, time::Duration};
 
 use protocol::PhysicalOffset;
+use quirks::Quirk;
 use sim::time::{Instant, sleep};
 
 use crate::{checkpoint::Checkpoint, config::FlushDiskType, error::StoreError, store::Shared};
@@ -41,8 +42,11 @@ impl Shared {
             }
             let Some(segment) = self.log.segment_at(flushed) else { break };
             if let Err(error) = segment.sync_data().await {
-                self.fail(&error);
-                return Err(error);
+                if !self.config.quirks.has(Quirk::FlushErrorIgnored) {
+                    self.fail(&error);
+                    return Err(error);
+                }
+                tracing::error!(%error, "the flushed position moves on all the same");
             }
             let end = PhysicalOffset(segment.end().cast_signed());
             let reached = written.offset.min(end);
@@ -114,6 +118,10 @@ impl Shared {
         loop {
             sleep(interval).await;
             let thorough = last_thorough.elapsed() >= thorough_interval;
+            if self.config.quirks.has(Quirk::CheckpointBeforeQueues) {
+                // Apache's index files write the checkpoint whenever one of them is full; here, as often as can be.
+                let _ = self.store_checkpoint().await;
+            }
             let least_pages = if thorough { 0 } else { self.config.flush_consume_queue_least_pages };
             if let Err(error) = self.queues.flush(least_pages * PAGE_BYTES).await {
                 // Nothing is lost: the units stay in memory and the log has them too.
@@ -134,6 +142,8 @@ impl Shared {
         // This order: what is dispatched after the first line shows as dirty in the second.
         let dispatched_ms = self.dispatcher.dispatched_timestamp_ms();
         let logics_ms = self.queues.dirty_since_ms().map_or(dispatched_ms, |dirty_ms| dispatched_ms.min(dirty_ms - 1));
+        let claims_early = self.config.quirks.has(Quirk::CheckpointBeforeQueues);
+        let logics_ms = if claims_early { dispatched_ms } else { logics_ms };
         let flushed_ms = self.log.flushed_timestamp_ms();
         let flushed_offset = self.log.flushed.get();
         let checkpoint = Checkpoint {
@@ -141,7 +151,7 @@ impl Shared {
             logics_msg_timestamp_ms: logics_ms.max(0),
             index_msg_timestamp_ms: self.index.sealed_timestamp_ms(),
             master_flushed_offset: flushed_offset.0,
-            ..*last
+            confirm_phy_offset: self.dispatcher.confirm_offset().min(flushed_offset).0,
         };
         if checkpoint != *last {
             checkpoint.store(&self.checkpoint_path()).await?;

@@ -30,6 +30,7 @@ mod commit_log;
 mod config;
 mod config_file;
 mod consume_queue;
+mod deleted_topics;
 mod dispatch;
 mod durable;
 mod error;

@@ -270,20 +270,21 @@ impl MessageStore {
     /// # Errors
     /// The drive fails.
     pub async fn clean_unused_topics(&self, retain: impl Fn(&str) -> bool) -> Result<Vec<Arc<str>>, StoreError> {
-        let mut removed = Vec::new();
-        for topic in self.shared.queues.topics() {
-            if retain(&topic) {
-                continue;
-            }
-            for queue in self.shared.queues.remove_topic(&topic) {
-                queue.destroy().await?;
-            }
-            let directory = self.shared.config.consume_queue_dir().join(&*topic);
+        let mut removed = self.shared.queues.topics();
+        removed.retain(|topic| !retain(topic));
+        if removed.is_empty() {
+            return Ok(removed);
+        }
+        let topics = removed.clone();
+        for queue in self.ask(|reply| Request::RemoveTopics { topics, reply }).await? {
+            queue.destroy().await?;
+        }
+        for topic in &removed {
+            let directory = self.shared.config.consume_queue_dir().join(&**topic);
             if disk::exists(&directory).await.map_err(io_error("look for", &directory))? {
                 disk::remove_dir_all(&directory).await.map_err(io_error("remove", &directory))?;
                 durable::sync_dir(&self.shared.config.consume_queue_dir()).await?;
             }
-            removed.push(topic);
         }
         Ok(removed)
     }

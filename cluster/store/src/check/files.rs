@@ -1,6 +1,9 @@
 //! Reading the files of a store without changing them.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use sim::disk::{self, File, OpenOptions};
 
@@ -65,4 +68,16 @@ pub(super) async fn series(
         }
     }
     Ok((files, foreign))
+}
+
+/// The length that most files of a series have; of several the largest.
+pub(super) fn usual_length(files: &[(u64, Reading)]) -> u64 {
+    let mut counts: BTreeMap<u64, usize> = BTreeMap::new();
+    for (_, file) in files {
+        *counts.entry(file.length_bytes).or_default() += 1;
+    }
+    counts
+        .into_iter()
+        .max_by_key(|(length_bytes, count)| (*count, *length_bytes))
+        .map_or(0, |(length_bytes, _)| length_bytes)
 }

@@ -189,10 +189,9 @@ impl Check {
             }
             first += count;
         }
-        if header.index_count > 1 && table.header().end_offset != header.end_offset {
-            let what =
-                format!("the last entry leads to {}, the header says {}", table.header().end_offset, header.end_offset);
-            self.tell_index(&file.path, Some(24), what, header.end_timestamp_ms);
+        if !header.describes(table.header()) {
+            let what = format!("the header, {header:?}, does not fit the entries: {:?}", table.header());
+            self.tell_index(&file.path, Some(0), what, header.end_timestamp_ms);
         }
         let mut first = 0;
         while first < geometry.slots {

@@ -12,7 +12,7 @@ use protocol::{
 
 use super::{
     Check,
-    files::{Reading, series},
+    files::{Reading, series, usual_length},
 };
 use crate::{
     dispatch::has_queue_offset,
@@ -173,9 +173,8 @@ impl Check {
         for (path, why) in foreign {
             self.damage(&path, None, why);
         }
-        let by_names = files.first_chunk().map(|[(first, _), (second, _)]| second - first);
-        let by_length = files.first().map(|(_, file)| file.length_bytes);
-        let file_bytes = self.options.mapped_file_size_commit_log_bytes.or(by_length.max(by_names)).unwrap_or(0).max(1);
+        let given = self.options.mapped_file_size_commit_log_bytes;
+        let file_bytes = given.unwrap_or_else(|| usual_length(&files)).max(1);
         for at in 0..files.len() {
             let (start, file) = &files[at];
             let (path, length_bytes, start) = (file.path.clone(), file.length_bytes, *start);

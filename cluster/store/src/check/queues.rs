@@ -11,7 +11,7 @@ use std::{
 
 use super::{
     Check, Severity,
-    files::{Reading, list, series},
+    files::{Reading, list, series, usual_length},
     log::{Facts, Log, Tags},
 };
 use crate::{
@@ -120,10 +120,8 @@ impl Check {
         for (path, why) in foreign {
             self.damage(&path, None, why);
         }
-        let by_names = files.first_chunk().map(|[(first, _), (second, _)]| second - first);
-        let by_length = files.first().map(|(_, file)| file.length_bytes);
         let given = self.options.mapped_file_size_consume_queue_bytes;
-        let file_bytes = given.or(by_length.max(by_names)).unwrap_or(0).max(UNIT_BYTES as u64);
+        let file_bytes = given.unwrap_or_else(|| usual_length(&files)).max(UNIT_BYTES as u64);
         for (at, (start, file)) in files.iter().enumerate() {
             if !start.is_multiple_of(file_bytes) {
                 self.damage(&file.path, None, format!("its name is not a multiple of the file size, {file_bytes}"));

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use protocol::{PhysicalOffset, message::parse_record};
+use quirks::Quirk;
 
 use super::{ConsumeQueue, ConsumeQueueUnit, UNIT_BYTES, units};
 use crate::{
@@ -86,6 +87,9 @@ impl ConsumeQueue {
 
     /// Whether unit `number` of a file leads to the record of exactly that message, or below what the log still has.
     async fn is_confirmed(&self, segment: &Segment, number: u64, log: &CommitLog) -> Result<bool, StoreError> {
+        if self.quirks.has(Quirk::CheckpointBeforeQueues) {
+            return Ok(true);
+        }
         let bytes = segment.read(number * UNIT_BYTES as u64, UNIT_BYTES).await?;
         let Some(unit) = units(&bytes).next() else { return Ok(false) };
         if unit.is_blank() || unit.physical_offset < log.min_offset() {

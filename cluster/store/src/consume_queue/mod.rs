@@ -16,6 +16,7 @@ use std::{
 };
 
 use protocol::{PhysicalOffset, QueueOffset};
+use quirks::QuirkSet;
 
 use crate::{
     commit_log::CommitLog,
@@ -37,6 +38,7 @@ pub(crate) struct ConsumeQueue {
     queue_id: i32,
     directory: PathBuf,
     segment_bytes: u64,
+    quirks: QuirkSet,
     state: Mutex<State>,
     /// Held while units are written, or files removed.
     flushing: tokio::sync::Mutex<()>,
@@ -105,6 +107,7 @@ impl ConsumeQueue {
         ConsumeQueue {
             directory: config.consume_queue_dir().join(&*topic).join(queue_id.to_string()),
             segment_bytes: config.mapped_file_size_consume_queue_bytes,
+            quirks: config.quirks,
             topic,
             queue_id,
             state: Mutex::default(),
@@ -217,6 +220,13 @@ impl ConsumeQueue {
         }
         state.next = state.max;
         Redispatched::Appended
+    }
+
+    /// Appends a unit wherever the queue ends (`ConsumeQueue.putMessagePositionInfo`, which only logs that the place is wrong).
+    pub(crate) fn append_out_of_place(&self, unit: ConsumeQueueUnit, store_timestamp_ms: i64) {
+        let mut state = lock(&self.state);
+        state.push(unit, store_timestamp_ms);
+        state.next = state.max;
     }
 
     /// Begins the queue anew at an offset: what it had before leads to nothing that is still in the log.

@@ -103,6 +103,20 @@ impl IndexHeader {
         bytes
     }
 
+    /// Whether this can be the header of the entries from which `replayed` was made, which knows the end's time to a second.
+    pub(crate) fn describes(&self, replayed: &IndexHeader) -> bool {
+        let late_ms = self.end_timestamp_ms.saturating_sub(replayed.end_timestamp_ms);
+        let is_in_time = match self.index_count {
+            ..=1 => true,
+            // The time of the first entry counts from the file before.
+            2 => self.begin_timestamp_ms == self.end_timestamp_ms,
+            _ => (0..1000).contains(&late_ms),
+        };
+        let is_in_place = self.index_count <= 1
+            || (self.begin_offset, self.end_offset) == (replayed.begin_offset, replayed.end_offset);
+        self.index_count == replayed.index_count && is_in_time && is_in_place
+    }
+
     /// The time of an entry, cut to whole seconds after the file's begin.
     pub(crate) fn time_of(&self, entry: &IndexEntry) -> i64 {
         self.begin_timestamp_ms.saturating_add(i64::from(entry.time_diff_s) * 1000)

@@ -153,8 +153,7 @@ impl Loading<'_> {
             return Ok(Some("its header is damaged".to_owned()));
         }
         if header.index_count <= 1 && !is_last {
-            file.remove().await?;
-            return Ok(None);
+            return Ok(Some("it is empty, but not the last".to_owned()));
         }
         let is_vouched_for = file.is_full()
             && header.end_timestamp_ms <= self.opened.index_msg_timestamp_ms
@@ -172,7 +171,10 @@ impl Loading<'_> {
             return Ok(None);
         }
         let (mut table, why) = self.replay(&file, header.index_count).await?;
-        if why.is_none() && table.header().index_count == header.index_count {
+        if why.is_none() && !header.describes(table.header()) {
+            return Ok(Some("its header does not fit its entries".to_owned()));
+        }
+        if why.is_none() {
             table.has_header(header);
             if self.opened.abnormal {
                 self.compare_slots(&file, &mut table).await?;

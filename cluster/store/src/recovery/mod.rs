@@ -17,7 +17,7 @@ pub(crate) mod tail_at_risk;
 use std::{path::PathBuf, sync::Arc};
 
 use protocol::{
-    PhysicalOffset,
+    PhysicalOffset, QueueOffset,
     message::{RecordView, parse_record},
 };
 use sim::disk::File;
@@ -27,6 +27,7 @@ use crate::{
     commit_log::{CommitLog, Written, find_segment},
     config::StoreConfig,
     consume_queue::{ConsumeQueueTable, Redispatched, found_on_disk},
+    deleted_topics::DeletedTopics,
     dispatch::{DeliverTimestamp, has_queue_offset, unit_of},
     durable,
     error::StoreError,
@@ -97,6 +98,7 @@ struct Recovery<'a> {
     abnormal: bool,
     /// Where the log is to end at most.
     limit: u64,
+    deleted: DeletedTopics,
     log: CommitLog,
     segments: Vec<Arc<Segment>>,
     queues: ConsumeQueueTable,
@@ -147,6 +149,7 @@ pub(crate) async fn recover(
         config,
         deliver_timestamp,
         checkpoint,
+        deleted: DeletedTopics::load(config).await?,
         left_open,
         abnormal: left_open != LeftOpen::No,
         limit: options.truncate_at.map_or(u64::MAX, |limit| limit.0.max(0).cast_unsigned()),
@@ -212,6 +215,7 @@ impl Recovery<'_> {
         };
         let log = CommitLog::new(self.config, kept, written);
         self.queues.correct_min_offsets(log.min_offset()).await?;
+        self.finish_deletions(&log).await?;
         let epochs = history::fit(&stored_epochs, log.min_offset(), written.offset);
         if epochs != stored_epochs && !stored_epochs.is_empty() {
             // What the log has lost must not seem to be there when the log has grown again.
@@ -243,6 +247,20 @@ impl Recovery<'_> {
         })
     }
 
+    /// Removes what is left of deleted topics, and forgets those whose records are gone too.
+    async fn finish_deletions(&self, log: &CommitLog) -> Result<(), StoreError> {
+        for topic in self.deleted.topics() {
+            let queues = self.queues.of_topic(topic);
+            if !queues.is_empty() && queues.iter().all(|queue| queue.max_offset() == QueueOffset::ZERO) {
+                for queue in self.queues.remove_topic(topic) {
+                    queue.destroy().await?;
+                }
+            }
+        }
+        let deleted = self.deleted.fit(log.min_offset(), log.written_offset());
+        if deleted != self.deleted { deleted.store(self.config).await } else { Ok(()) }
+    }
+
     async fn create_lock(&self) -> Result<File, StoreError> {
         let path = self.config.store_path_root_dir.join("lock");
         // With `create` the file is always there.
@@ -259,6 +277,11 @@ impl Recovery<'_> {
             let queue = self.queues.find_or_create(&found.topic, found.queue_id);
             let limit = PhysicalOffset(i64::try_from(limit).unwrap_or(i64::MAX));
             queue.load(&found.files, limit, self.abnormal, &self.log).await?;
+            let last = queue.unit(queue.max_offset() - 1).await?.filter(|unit| !unit.is_blank());
+            if last.is_some_and(|last| self.deleted.covers(&found.topic, last.physical_offset)) {
+                // Its deletion was cut short.
+                queue.restart_at(QueueOffset::ZERO);
+            }
         }
         Ok(())
     }
@@ -321,7 +344,10 @@ impl Recovery<'_> {
         let mut visit = |record: &RecordView<'_>| {
             records += 1;
             let is_known = record.physical_offset.0.cast_unsigned() < dispatch_from;
-            if is_known || !has_queue_offset(record.sys_flag) {
+            if is_known
+                || !has_queue_offset(record.sys_flag)
+                || self.deleted.covers(record.topic, record.physical_offset)
+            {
                 return;
             }
             match self.redispatch(record, is_whole_log) {
@@ -359,6 +385,11 @@ impl Recovery<'_> {
         let queue = self.queues.find_or_create(record.topic, record.queue_id);
         let unit = unit_of(record, self.deliver_timestamp);
         let result = queue.redispatch(record.queue_offset, unit, record.store_timestamp_ms);
+        if result == Redispatched::Gap && self.config.quirks.has(Quirk::CheckpointBeforeQueues) {
+            // What the checkpoint claimed too early is missing for ever, and what follows moves up.
+            queue.append_out_of_place(unit, record.store_timestamp_ms);
+            return Redispatched::Appended;
+        }
         if result == Redispatched::Gap && is_whole_log {
             // What is between is nowhere: the queue can only begin anew.
             queue.restart_at(record.queue_offset);

@@ -15,7 +15,7 @@ pub use cutter::{CutError, RecordCutter};
 use crate::{
     appender::Request,
     error::StoreError,
-    history::{EpochEntry, LogHistory},
+    history::{EpochEntry, LogHistory, fit},
     put::record_bytes_max,
     store::MessageStore,
 };
@@ -45,9 +45,9 @@ impl MessageStore {
 
     /// What another replica is told of this log.
     pub fn history(&self) -> LogHistory {
-        // The epochs first: one that begins later than the end is none of this log.
-        let epochs = self.epochs().to_vec();
-        LogHistory { epochs, min: self.min_physical_offset(), max: self.max_physical_offset() }
+        let epochs = self.epochs();
+        let (min, max) = (self.min_physical_offset(), self.max_physical_offset());
+        LogHistory { epochs: fit(&epochs, min, max), min, max }
     }
 
     /// Begins this life's epoch at the log's end, durably: before a master takes puts. The second call of a life changes
@@ -96,7 +96,7 @@ impl MessageStore {
         RecordCutter::new(at, config.mapped_file_size_commit_log_bytes, record_bytes_max(config))
     }
 
-    async fn ask<T>(
+    pub(crate) async fn ask<T>(
         &self,
         request: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Request,
     ) -> Result<T, StoreError> {
