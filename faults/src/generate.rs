@@ -42,7 +42,7 @@ const MEANWHILE_MS: (u64, u64) = (200, 6_000);
 const SLOW_DISK_LATENCY_MS: u64 = 5;
 const SLOW_DISK_BYTES_PER_S: u64 = 50_000;
 const SLOW_LINK_LATENCY_MS: u64 = 1;
-const SLOW_LINK_BYTES_PER_S: u64 = 32_000;
+const SLOW_LINK_BYTES_PER_S: u64 = 64_000;
 const CLOCK_STEP_MS: u64 = 200;
 
 /// The smallest RAID10 has this many drives; drives with higher numbers are not the targets of generated plans.
@@ -59,7 +59,7 @@ pub fn generate(fault: &Fault, key: Key, cast: &Cast, window: Window) -> Result<
     let target = Target::draw(fault, key, cast)?;
     let gaps = fault.kinds().len() as u64 - 1;
     // The longest way from one fault of a sequence to the next.
-    let gap_ms_max = if gaps == 0 { u64::MAX } else { window.to_ms.saturating_sub(window.from_ms) / gaps };
+    let gap_ms_max = window.to_ms.saturating_sub(window.from_ms).checked_div(gaps).unwrap_or(u64::MAX);
     let mut events: Vec<PlannedEvent> = Vec::new();
     let mut taken: Vec<Hold> = Vec::new();
     for (number, kind) in (0..).zip(fault.kinds()) {
@@ -247,7 +247,7 @@ impl<'a> Target<'a> {
                 host: primary(),
                 peers: self.group.secondaries.clone(),
                 latency_ms: draws.grade("link-latency", SLOW_LINK_LATENCY_MS, 8),
-                bytes_per_s: draws.grade("link-rate", SLOW_LINK_BYTES_PER_S, 8),
+                bytes_per_s: draws.grade("link-rate", SLOW_LINK_BYTES_PER_S, 7),
                 restore_after_ms: slow_ms(),
             },
             FaultKind::ClockStep => {

@@ -20,6 +20,8 @@
 //! ```
 
 mod breakage;
+#[cfg(test)]
+mod tests;
 
 use super::{
     core::Core,

@@ -62,7 +62,8 @@ impl Default for LinkSpec {
 /// speed, a cable full of errors, a detour over another site.
 ///
 /// The narrow place lies behind the sender's network card and has a queue of its own, so that what goes elsewhere is not held
-/// up. The queue drops nothing: it is as long as the windows of the connections on it.
+/// up. The queue drops nothing: it is as long as the windows of the connections on it, and what stands in it when the slowdown
+/// ends still comes at the old pace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LinkSlowdown {
     /// Added to every packet.

@@ -87,6 +87,8 @@ pub(super) struct Retransmission {
     /// Time-outs since the last progress; the exponent of the back-off.
     backoff: u32,
     duplicates: u32,
+    /// The time-out has been put off once for a slowed way, see [`Endpoint::puts_off`].
+    put_off: bool,
     /// No second fast retransmission until this was acknowledged (RFC 6582, section 3.2).
     recover: u64,
 }
@@ -104,7 +106,7 @@ impl Retransmission {
 
     /// Something below `acknowledged` is news.
     pub fn on_progress(&mut self, acknowledged: u64, now_ns: u64) {
-        (self.unanswered, self.backoff, self.duplicates) = (0, 0, 0);
+        (self.unanswered, self.backoff, self.duplicates, self.put_off) = (0, 0, 0, false);
         if let Some((end, sent_ns)) = self.timed
             && acknowledged >= end
         {
@@ -193,11 +195,27 @@ impl Endpoint {
         self.timer.start(core, self.id, purpose, after_ns);
     }
 
+    /// On a way that has become slow a time-out is early, and resending what merely waits would make the queue longer still.
+    /// Linux finds out by time stamps and F-RTO (RFC 5682), which are not modelled; here the time-out waits once for all that
+    /// stands on the way at present.
+    fn puts_off(&mut self, wire: &Wire, core: &mut Core) -> bool {
+        let detour_ns = self.route.remote_host.map_or(0, |to| wire.detour_ns(self.route.host, to, core.now_ns()));
+        let puts_off = detour_ns > 0 && !self.retransmission.put_off;
+        if puts_off {
+            self.retransmission.put_off = true;
+            self.timer.start(core, self.id, Purpose::Retransmit, detour_ns);
+        }
+        puts_off
+    }
+
     /// An event of this endpoint's timer has come.
     pub fn on_timer(&mut self, wire: &mut Wire, core: &mut Core, event: u32) -> Outcome {
         let Some(purpose) = self.timer.take_due(core, self.id, event) else {
             return Outcome::Stays;
         };
+        if purpose == Purpose::Retransmit && self.puts_off(wire, core) {
+            return Outcome::Stays;
+        }
         let (unanswered, backoff) = (self.retransmission.unanswered, self.retransmission.backoff);
         let retries = if self.is_orphan() { ORPHAN_RETRIES } else { DATA_RETRIES };
         let spent = match purpose {

@@ -93,6 +93,15 @@ impl Wire {
         self.link(from, to).slowdown = slowdown.map(|slowdown| (slowdown, 0));
     }
 
+    /// What slowdowns add at present to the way there and back, their queues included; 0 without any.
+    pub fn detour_ns(&self, from: HostId, to: HostId, now_ns: u64) -> u64 {
+        let one_way = |from: HostId, to: HostId| match self.links[from.0 as usize][to.0 as usize].slowdown {
+            Some((slowdown, free_ns)) => slowdown.added_latency_ns + free_ns.saturating_sub(now_ns),
+            None => 0,
+        };
+        one_way(from, to) + one_way(to, from)
+    }
+
     pub fn cut(&mut self, from: HostId, to: HostId) {
         self.link(from, to).cuts += 1;
     }

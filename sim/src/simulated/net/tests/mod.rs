@@ -6,6 +6,7 @@ mod data;
 mod failures;
 mod properties;
 mod shell;
+mod slow;
 
 use super::{
     super::{
@@ -13,7 +14,7 @@ use super::{
         key::Key,
         trace::Trace,
     },
-    LinkSpec, Net, NetConfig, SocketError,
+    LinkSlowdown, LinkSpec, Net, NetConfig, SocketError,
     segment::{EndpointId, ListenerId},
     sockets::Addresses,
 };

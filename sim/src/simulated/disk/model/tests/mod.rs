@@ -2,11 +2,13 @@
 
 mod calls;
 mod content_reference;
+mod drive;
+mod failing_sync;
 mod names;
 mod names_reference;
 mod tiers;
 
-use super::{CrashReport, Disk, DiskError, DiskSpec, HandleId, OperationId, Request};
+use super::{CrashReport, Disk, DiskError, DiskSlowdown, DiskSpec, HandleId, MemberState, OperationId, Request};
 use crate::simulated::{
     core::{Core, Crash, Event, HostId, ProcessId},
     disk::OpenOptions,
