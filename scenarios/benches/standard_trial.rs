@@ -22,15 +22,22 @@ fn main() {
     let standard = catalogue::standard(Mode::SingleMaster);
     let mut idle = standard.clone();
     idle.workload.messages_per_second = 0;
-    println!("{:<44} {:>12} {:>12} {:>22}", "single-master", "CPU ms", "min … max", "simulated s per CPU s");
+    let [noslave, async_slaves, sync_slaves] =
+        [Mode::TwoMastersNoSlave, Mode::TwoMastersTwoSlavesAsync, Mode::TwoMastersTwoSlavesSync]
+            .map(catalogue::standard);
+    println!("{:<44} {:>12} {:>12} {:>22}", "standard trial", "CPU ms", "min … max", "simulated s per CPU s");
     for (name, scenario, flush, fault) in [
-        ("200 msg/s, async flush, no fault", &standard, Flush::Async, FaultKind::None),
-        ("200 msg/s, async flush, power loss", &standard, Flush::Async, FaultKind::PowerLoss),
-        ("200 msg/s, sync flush, no fault", &standard, Flush::Sync, FaultKind::None),
-        ("idle, async flush", &idle, Flush::Async, FaultKind::None),
+        ("single-master, async flush, no fault", &standard, Flush::Async, FaultKind::None),
+        ("single-master, async flush, power loss", &standard, Flush::Async, FaultKind::PowerLoss),
+        ("single-master, sync flush, no fault", &standard, Flush::Sync, FaultKind::None),
+        ("single-master, idle, async flush", &idle, Flush::Async, FaultKind::None),
+        ("2m-noslave, async flush, power loss", &noslave, Flush::Async, FaultKind::PowerLoss),
+        ("2m-2s-async, async flush, power loss", &async_slaves, Flush::Async, FaultKind::PowerLoss),
+        ("2m-2s-sync, async flush, no fault", &sync_slaves, Flush::Async, FaultKind::None),
+        ("2m-2s-sync, sync flush, power loss", &sync_slaves, Flush::Sync, FaultKind::PowerLoss),
     ] {
         let mut scenario: Scenario = scenario.clone();
-        (scenario.flush, scenario.fault) = (flush, fault);
+        (scenario.flush, scenario.fault) = (flush, fault.into());
         let mut trials = SEEDS.map(|seed| trial(&scenario, seed)).collect::<Vec<_>>();
         trials.sort_by(|one, another| one.0.total_cmp(&another.0));
         let (cpu_s, simulated_s) = trials[trials.len() / 2];

@@ -1,11 +1,15 @@
-//! The scenarios that come with the house. Each mode has a standard scenario of the same name.
+//! The scenarios that come with the house. Each mode has a standard scenario of the same name; the others show one thing
+//! each.
 
-use crate::spec::{BrokerSettings, Flush, Mode, Scenario, Schedule, Topology, Workload};
-use faults::FaultKind;
+mod apache;
+mod operations;
 
-/// All scenarios.
+use crate::spec::{BrokerSettings, Disk, Flush, Mode, Placement, ProfileName, Scenario, Schedule, Topology, Workload};
+use faults::Fault;
+
+/// All scenarios: the modes, then the others.
 pub fn all() -> Vec<Scenario> {
-    Mode::ALL.map(standard).into()
+    Mode::ALL.map(standard).into_iter().chain(operations::all()).chain(apache::all()).collect()
 }
 
 /// The scenario of this name.
@@ -16,18 +20,30 @@ pub fn find(name: &str) -> Option<Scenario> {
 /// The standard scenario of a mode: about a minute of steady load, one fault in its middle, everything healed while the
 /// load goes on, then a drain.
 pub fn standard(mode: Mode) -> Scenario {
+    let (masters, messages_per_second) = if mode == Mode::SingleMaster { (1, 200) } else { (2, 300) };
     Scenario {
         name: mode.name().to_owned(),
         about: format!("the standard minute under load on {}", mode.describe()),
         mode,
         flush: Flush::Async,
-        fault: FaultKind::None,
+        profile: ProfileName::default(),
+        quirks: Vec::new(),
+        fault: Fault::none(),
         plan: None,
-        topology: Topology { name_servers: 2, producers: 2, consumers: 2 },
+        operations: Vec::new(),
+        topology: Topology {
+            name_servers: 2,
+            masters,
+            slaves: u16::from(mode.has_slaves()),
+            producers: 2,
+            consumers: 2,
+            placement: Placement::Spread,
+            disk: if mode == Mode::TwoMastersNoSlave { Disk::Raid10 } else { Disk::Single },
+        },
         workload: Workload {
             topic: "StaticfireTopic".to_owned(),
             queues: 4,
-            messages_per_second: 200,
+            messages_per_second,
             body_bytes: vec![64, 128, 256, 512, 512, 1024, 1024, 2048, 4000],
         },
         schedule: Schedule {
@@ -38,13 +54,7 @@ pub fn standard(mode: Mode) -> Scenario {
             heal_ms: 50_000,
             drain_ms_max: 90_000,
         },
-        broker: BrokerSettings {
-            commit_log_file_bytes: 1 << 20,
-            consume_queue_file_units: 1_000,
-            flush_interval_ms: 500,
-            flush_least_pages: 4,
-            flush_thorough_interval_ms: 10_000,
-        },
+        broker: BrokerSettings::default(),
     }
 }
 

@@ -1,13 +1,16 @@
 //! Builds the hosts of a scenario: which program runs where, with which settings.
 
 use crate::{
+    operator::Operator,
     recorder::Recorder,
-    spec::{BROKER, Flush, Scenario},
-    workload::{self, Client, Operator},
+    spec::{BrokerHost, Disk, Flush, Mode, Placement, Scenario},
+    workload::{self, Client},
 };
 use broker::{Broker, BrokerConfig};
+use ha::Role;
 use namesrv::{Namesrv, NamesrvConfig};
-use sim::world::{ClockSpec, HostId, HostSpec, World};
+use protocol::BrokerId;
+use sim::world::{ClockSpec, DiskSpec, HostId, HostSpec, LinkSpec, World};
 use std::{collections::BTreeMap, sync::Arc};
 use store::FlushDiskType;
 
@@ -19,10 +22,20 @@ const CLOCK_DRIFT_PPM_MAX: u64 = 50;
 /// What brokers keep of their log in memory.
 const TAIL_CACHE_BYTES: usize = 1 << 20;
 
+/// Small index files (`maxHashSlotNum`, `maxIndexNum`), so that they roll over too.
+const INDEX_SLOTS: u32 = 500;
+const INDEX_ENTRIES: u32 = 2_000;
+
+/// The way between two machines of one rack: one switch instead of three.
+const SAME_RACK: LinkSpec = LinkSpec { latency_ns_min: 40_000, jitter_ns_mean: 10_000, ..LinkSpec::LAN };
+
+/// The directory of a broker's store.
+pub const STORE: &str = "/store";
+
 /// The hosts of a scenario.
 pub struct Hosts {
     pub name_servers: Vec<HostId>,
-    pub brokers: Vec<HostId>,
+    pub brokers: Vec<(BrokerHost, HostId)>,
     pub producers: Vec<HostId>,
     pub consumers: Vec<HostId>,
     pub operator: HostId,
@@ -41,13 +54,13 @@ pub fn build(world: &World, scenario: &Arc<Scenario>, recorder: &Recorder, opera
         id
     };
     let topology = &scenario.topology;
-    let names =
-        |family: &'static str, count: u16| (1..=count).map(move |number| (number, format!("{family}-{number}")));
-    let name_servers = names("namesrv", topology.name_servers)
-        .map(|(_, name)| add(name.clone(), name_server(&name, recorder)))
+    let name_servers =
+        topology.name_server_hosts().map(|name| add(name.clone(), name_server(&name, recorder))).collect::<Vec<_>>();
+    let addresses = topology.name_server_hosts().map(|name| format!("{name}:9876")).collect::<Vec<_>>();
+    let brokers = topology.brokers().into_iter();
+    let brokers = brokers
+        .map(|host| (host.clone(), add(host.host.clone(), broker(scenario, recorder, &addresses, &host))))
         .collect::<Vec<_>>();
-    let addresses = names("namesrv", topology.name_servers).map(|(_, name)| format!("{name}:9876")).collect::<Vec<_>>();
-    let brokers = vec![add(BROKER.to_owned(), broker(scenario, recorder, &addresses))];
     let client = |number: u16, name: &str| Client {
         scenario: Arc::clone(scenario),
         recorder: recorder.clone(),
@@ -56,21 +69,37 @@ pub fn build(world: &World, scenario: &Arc<Scenario>, recorder: &Recorder, opera
         name_servers: addresses.clone(),
     };
     let key = world.key().derive("bodies");
-    let producers = names("producer", topology.producers)
+    let producers = (1..).zip(topology.producer_hosts());
+    let producers = producers
         .map(|(number, name)| {
             let client = client(number, &name);
             add(name.clone(), HostSpec::new(name, move || workload::producer(client.clone(), key)))
         })
         .collect();
-    let consumers = names("consumer", topology.consumers)
+    let consumers = (1..).zip(topology.consumer_hosts());
+    let consumers = consumers
         .map(|(number, name)| {
             let client = client(number, &name);
             add(name.clone(), HostSpec::new(name, move || workload::consumer(client.clone())))
         })
         .collect();
-    let (operator, operated) = (operator.clone(), client(1, "operator"));
-    let operator = world.add_host(HostSpec::new("operator", move || operator.clone().program(operated.clone())));
+    let (operator, operated) = (operator.clone(), client(0, "operator"));
+    let operator = world.add_host(HostSpec::new("operator", move || operator.clone().program(operated.clone(), key)));
+    if topology.placement == Placement::Rack {
+        shorten_ways(world, &brokers);
+    }
     Hosts { name_servers, brokers, producers, consumers, operator, by_name }
+}
+
+/// Puts the machines of each broker name into one rack.
+fn shorten_ways(world: &World, brokers: &[(BrokerHost, HostId)]) {
+    for (one, from) in brokers {
+        for (another, to) in brokers {
+            if one.broker == another.broker && from != to {
+                world.set_link(*from, *to, SAME_RACK);
+            }
+        }
+    }
 }
 
 /// The clock of a host: off by a little and drifting a little, each host in its own way.
@@ -98,34 +127,61 @@ fn name_server(name: &str, recorder: &Recorder) -> HostSpec {
     })
 }
 
-fn broker(scenario: &Arc<Scenario>, recorder: &Recorder, name_servers: &[String]) -> HostSpec {
-    let (scenario, recorder, name_servers) = (Arc::clone(scenario), recorder.clone(), name_servers.to_vec());
-    HostSpec::new(BROKER, move || {
-        let (scenario, recorder, name_servers) = (Arc::clone(&scenario), recorder.clone(), name_servers.clone());
+fn broker(scenario: &Arc<Scenario>, recorder: &Recorder, name_servers: &[String], host: &BrokerHost) -> HostSpec {
+    let (config, recorder) = (broker_config(scenario, name_servers.to_vec(), host), recorder.clone());
+    let (host, disk) = (host.host.clone(), scenario.topology.disk);
+    let mut spec = HostSpec::new(host.clone(), move || {
+        let (config, recorder, host) = (config.clone(), recorder.clone(), host.clone());
         async move {
-            match Broker::start(broker_config(&scenario, name_servers)).await {
+            match Broker::start(config).await {
                 Ok(broker) => {
-                    recorder.note(BROKER, "serves");
+                    recorder.note(&host, "serves");
                     if let Err(error) = broker.run_until_terminated().await {
-                        recorder.note(BROKER, format!("stops: {error}"));
+                        recorder.note(&host, format!("stops: {error}"));
                     }
                 }
-                Err(error) => recorder.note(BROKER, format!("refuses to start: {error}")),
+                Err(error) => recorder.note(&host, format!("refuses to start: {error}")),
             }
         }
-    })
+    });
+    spec.disk = match disk {
+        Disk::Single => DiskSpec::default(),
+        Disk::Raid10 => DiskSpec::raid10(),
+    };
+    spec
 }
 
-fn broker_config(scenario: &Scenario, name_servers: Vec<String>) -> BrokerConfig {
-    let mut config = BrokerConfig::new(BROKER, "/store");
+fn broker_config(scenario: &Scenario, name_servers: Vec<String>, host: &BrokerHost) -> BrokerConfig {
+    let settings = &scenario.broker;
+    let mut config = BrokerConfig::new(host.broker.as_str(), STORE);
     config.namesrv_addr = name_servers;
-    let (store, settings) = (&mut config.store, &scenario.broker);
+    config.broker_id = BrokerId(i64::from(host.broker_id));
+    config.quirks = scenario.quirk_set();
+    config.slave_read_enable = settings.slave_read_enable;
+    config.slave_synchronize_interval_ms = settings.slave_metadata_interval_ms;
+    // 0 is for ever: a SYNC_MASTER does not go on without what it has promised.
+    config.ha_tail_recovery_timeout_ms = Some(match scenario.mode {
+        Mode::TwoMastersTwoSlavesSync => 0,
+        _ => settings.tail_recovery_timeout_ms,
+    });
+    let ha = &mut config.ha;
+    ha.role = match scenario.mode {
+        _ if !host.is_master() => Role::Slave,
+        Mode::TwoMastersTwoSlavesSync => Role::SyncMaster,
+        Mode::SingleMaster | Mode::TwoMastersNoSlave | Mode::TwoMastersTwoSlavesAsync => Role::AsyncMaster,
+    };
+    ha.slave_timeout_ms = settings.slave_timeout_ms;
+    ha.in_sync_replicas = usize::from(settings.in_sync_replicas);
+    ha.min_in_sync_replicas = usize::from(settings.min_in_sync_replicas);
+    let store = &mut config.store;
     store.flush_disk_type = match scenario.flush {
         Flush::Async => FlushDiskType::AsyncFlush,
         Flush::Sync => FlushDiskType::SyncFlush,
     };
     // Little memory for the tail, so that a consumer that falls behind reads from the disk.
     store.tail_cache_max_bytes = TAIL_CACHE_BYTES;
+    store.max_hash_slot_num = INDEX_SLOTS;
+    store.max_index_num = INDEX_ENTRIES;
     store.mapped_file_size_commit_log_bytes = settings.commit_log_file_bytes;
     store.mapped_file_size_consume_queue_bytes = settings.consume_queue_file_units * 20;
     store.flush_interval_commit_log_ms = settings.flush_interval_ms;

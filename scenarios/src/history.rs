@@ -7,12 +7,17 @@
 //! {"event":"send","at_ns":3000000000,"id":"p1-000001","bytes":512,"checksum":305419896}
 //! {"event":"sent","at_ns":3001200000,"id":"p1-000001","outcome":"ok","queue":"broker-a/StaticfireTopic/2","offset":17}
 //! {"event":"delivered","at_ns":3001900000,"consumer":2,"id":"p1-000001","checksum":305419896,"queue":"broker-a/StaticfireTopic/2","offset":17}
-//! {"event":"fault","at_ns":21000000000,"host":"broker-a","what":"power cut","destroys":true}
+//! {"event":"fault","at_ns":21000000000,"host":"broker-a","what":"power cut","destroys":true,"broker":"broker-a"}
 //! {"event":"healed","at_ns":50000000000}
+//! {"event":"probe","at_ns":56100000000,"broker":"broker-a","ok":true}
 //! {"event":"stored","id":"p1-000001","checksum":305419896,"queue":"broker-a/StaticfireTopic/2","offset":17}
 //! {"event":"offsets","queue":"broker-a/StaticfireTopic/2","min":0,"max":18,"committed":18}
+//! {"event":"replica","broker":"broker-a","host":"broker-a-s","master":false,"min":0,"max":1048900}
+//! {"event":"record","host":"broker-a-s","physical":1048576,"checksum":2596996162,"queue":"broker-a/StaticfireTopic/2","offset":17,"id":"p1-000001"}
 //! {"event":"end","at_ns":58000000000}
 //! ```
+//!
+//! What was added later is optional: `broker` of a fault, `probe`, `replica` and `record`.
 
 use crate::message::MessageId;
 use serde::{Deserialize, Serialize};
@@ -65,8 +70,16 @@ pub enum Event {
         queue: Queue,
         offset: i64,
     },
-    /// Something was done to the cluster. `destroys`: it may have taken acknowledged messages with it.
-    Fault { at_ns: u64, host: Arc<str>, what: Arc<str>, destroys: bool },
+    /// Something was done to the cluster. `destroys`: it may have taken acknowledged messages with it; those of the queues
+    /// of `broker`, or of all where that is absent.
+    Fault {
+        at_ns: u64,
+        host: Arc<str>,
+        what: Arc<str>,
+        destroys: bool,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        broker: Option<Arc<str>>,
+    },
     /// Something the cluster or the harness has to say: a broker that boots, or refuses to.
     Note { at_ns: u64, host: Arc<str>, what: Arc<str> },
     /// The load begins.
@@ -75,6 +88,14 @@ pub enum Event {
     Healed { at_ns: u64 },
     /// The load ends.
     Unload { at_ns: u64 },
+    /// After healing, a message was sent to each broker name in turn: whether it got SEND_OK in the end, and if not, why.
+    Probe {
+        at_ns: u64,
+        broker: Arc<str>,
+        ok: bool,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        why: Option<Arc<str>>,
+    },
     /// At the end every queue is read from its first to its last message: this is one of them.
     Stored {
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -93,6 +114,19 @@ pub enum Event {
     },
     /// At the end a queue could not be read.
     Unreadable { queue: Queue, why: Arc<str> },
+    /// At the end, when replication had had time to finish, the log of every replica was read from its disk: this is one
+    /// of them, from `min` to `max`.
+    Replica { broker: Arc<str>, host: Arc<str>, master: bool, min: u64, max: u64 },
+    /// A record of the log of the replica on `host`: its place, the checksum of its bytes, and what it says that it is.
+    Record {
+        host: Arc<str>,
+        physical: u64,
+        checksum: u32,
+        queue: Queue,
+        offset: i64,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<MessageId>,
+    },
     /// The run is over.
     End { at_ns: u64 },
 }
@@ -146,7 +180,7 @@ mod tests {
             .map(|rest| format!("{{\"event\"{rest}\n"));
         let text = lines.collect::<String>();
         let events = read(text.as_bytes()).expect("the documented form");
-        assert_eq!(events.len(), 8);
+        assert_eq!(events.len(), 11);
         let mut written = Vec::new();
         write(&events, &mut written).expect("memory");
         assert_eq!(String::from_utf8(written).expect("JSON is UTF-8"), text);

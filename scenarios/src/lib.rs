@@ -10,8 +10,11 @@
 pub mod catalogue;
 pub mod cli;
 mod cluster;
+mod harness;
 pub mod history;
+mod log_image;
 pub mod message;
+mod operator;
 pub mod oracle;
 pub mod promise;
 mod recorder;

@@ -3,30 +3,22 @@
 //! | what | when |
 //! |---|---|
 //! | name servers boot | 0 |
-//! | brokers boot | 0.2 s |
+//! | masters boot, then slaves | 0.2 s, 0.3 s |
 //! | the operator creates the topic | 0.5 s |
 //! | consumers, then producers boot | 1.5 s |
 //! | load | `load_from_ms` to `load_to_ms` |
-//! | the plan is carried out | within, by `heal_ms` everything is healed |
-//! | drain | from `load_to_ms` until everything acknowledged was delivered, or nothing more comes |
-//! | verify | clients stop in good order, then the operator reads every queue from end to end |
+//! | the plan and the operations are carried out | within, by `heal_ms` everything is healed |
+//! | probe | from `load_to_ms`: the operator sends to every master until it gets a SEND_OK |
+//! | drain | until everything acknowledged was delivered, or nothing more comes |
+//! | verify | clients stop in good order, then the operator reads every queue of every master from end to end |
+//! | compare | when slaves have had time to catch up, the logs of all replicas are read from their disks |
 //!
-//! The operator is a host of its own that no fault of the catalogue touches.
+//! What happens in between is in `harness`; here is what comes out of it.
 
-use crate::{
-    cluster,
-    history::Event,
-    oracle::loss::LostMessage,
-    promise,
-    recorder::Recorder,
-    settings,
-    spec::{BROKER, Scenario},
-    verdict,
-    workload::Operator,
-};
-use faults::{CrashKind, Direction, Effect, Plan};
-use reports::{Availability, Build, RunRecord};
-use sim::world::{CrashReport, HostId, HostState, SimulationSpec, TraceStep, World, simulate};
+use crate::{harness::harness, history::Event, oracle::loss::LostMessage, promise, settings, spec::Scenario, verdict};
+use faults::{FaultError, Plan};
+use reports::{Build, RunRecord};
+use sim::world::{SimulationSpec, TraceStep, simulate};
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -34,11 +26,6 @@ use std::{
 
 pub use sim::world::Panicked;
 
-/// How long the group may get nothing before the drain is given up while messages are outstanding: longer than a client's
-/// pull time-out (30 s).
-const QUIET_MS: u64 = 35_000;
-/// How long a client may take to stop in good order.
-const STOP_MS_MAX: u64 = 20_000;
 /// The simulated time after which a run counts as stuck, beyond its schedule.
 const LIMIT_BEYOND: Duration = Duration::from_secs(3_600);
 
@@ -60,24 +47,33 @@ pub struct RunOutcome {
 }
 
 /// The name of the class of faults in records: `plan` for a plan of the user's own.
-pub fn fault_name(scenario: &Scenario) -> &'static str {
-    if scenario.plan.is_some() { "plan" } else { scenario.fault.name() }
+pub fn fault_name(scenario: &Scenario) -> String {
+    if scenario.plan.is_some() { "plan".to_owned() } else { scenario.fault.to_string() }
 }
 
 /// The plan that a scenario is run under with this seed.
-pub fn plan(scenario: &Scenario, seed: u64) -> Plan {
+///
+/// # Errors
+/// When the scenario has nobody for the fault to strike; never if it has passed [`Scenario::check`].
+pub fn plan(scenario: &Scenario, seed: u64) -> Result<Plan, FaultError> {
     let key = sim::world::Key::root(seed).derive("plan");
-    let generated = || faults::generate(scenario.fault, key, BROKER, scenario.window());
-    scenario.plan.clone().unwrap_or_else(generated)
+    match &scenario.plan {
+        Some(plan) => Ok(plan.clone()),
+        None => faults::generate(&scenario.fault, key, &scenario.cast(), scenario.window()),
+    }
 }
 
 /// Runs a scenario, which must have passed [`Scenario::check`].
 ///
 /// # Errors
 /// When the cluster's own code (or the harness) panics.
+///
+/// # Panics
+/// When the scenario has nobody for its fault to strike, which the check says.
 pub fn run(scenario: &Scenario, options: &RunOptions) -> Result<RunOutcome, Panicked> {
     let started = Instant::now();
-    let plan = plan(scenario, options.seed);
+    let plan =
+        plan(scenario, options.seed).unwrap_or_else(|error| panic!("the scenario has not passed its check: {error}"));
     let spec = SimulationSpec {
         seed: options.seed,
         time_limit: Duration::from_millis(scenario.schedule.load_to_ms + scenario.schedule.drain_ms_max) + LIMIT_BEYOND,
@@ -96,141 +92,6 @@ pub fn run(scenario: &Scenario, options: &RunOptions) -> Result<RunOutcome, Pani
     Ok(RunOutcome { record, history, trace: finished.trace })
 }
 
-/// What runs outside of the simulated world, and returns the history.
-async fn harness(world: World, scenario: Arc<Scenario>, plan: Plan) -> Vec<Event> {
-    let recorder = Recorder::new(world.clone());
-    let operator = Operator::default();
-    let hosts = cluster::build(&world, &scenario, &recorder, &operator);
-    let schedule = scenario.schedule.clone();
-    recorder.note("built", summary(&scenario));
-    boot(&world, &hosts.name_servers);
-    world.sleep_until_ns(ms(200)).await;
-    boot(&world, &hosts.brokers);
-    world.sleep_until_ns(ms(500)).await;
-    world.boot(hosts.operator);
-    world.sleep_until_ns(ms(1_500)).await;
-    boot(&world, &hosts.consumers);
-    boot(&world, &hosts.producers);
-    world.sleep_until_ns(ms(schedule.load_from_ms)).await;
-    recorder.push(|at_ns| Event::Load { at_ns });
-
-    let injecting = recorder.clone();
-    faults::inject(&world, &plan, &hosts.by_name, schedule.heal_ms, move |_, effect| observe(&injecting, &effect))
-        .await;
-    for host in hosts.by_name.values().copied().filter(|host| world.state(*host) != HostState::Running) {
-        // A process that ended by itself (a broker that could not go on) gets its last chance here.
-        world.boot(host);
-    }
-    recorder.push(|at_ns| Event::Healed { at_ns });
-    world.sleep_until_ns(ms(schedule.load_to_ms)).await;
-    recorder.push(|at_ns| Event::Unload { at_ns });
-
-    drain(&world, &recorder, &schedule).await;
-    stop(&world, &hosts.producers).await;
-    stop(&world, &hosts.consumers).await;
-    operator.read_back().await;
-    recorder.push(|at_ns| Event::End { at_ns });
-    recorder.take()
-}
-
-/// What is built, for people.
-fn summary(scenario: &Scenario) -> String {
-    let Scenario { topology, workload, broker, .. } = scenario;
-    let several = |count: u16, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
-    format!(
-        "{}, 1 broker ({} flush, log files of {} KiB), {}, {} in one group, 1 operator, each on a machine of its own; \
-         {} msg/s to {}",
-        several(topology.name_servers, "name server"),
-        scenario.flush,
-        broker.commit_log_file_bytes >> 10,
-        several(topology.producers, "producer"),
-        several(topology.consumers, "consumer"),
-        workload.messages_per_second,
-        several(workload.queues, "queue"),
-    )
-}
-
-fn ms(ms: u64) -> u64 {
-    ms * 1_000_000
-}
-
-fn boot(world: &World, hosts: &[HostId]) {
-    for host in hosts {
-        world.boot(*host);
-    }
-}
-
-async fn drain(world: &World, recorder: &Recorder, schedule: &crate::spec::Schedule) {
-    let deadline_ns = ms(schedule.load_to_ms + schedule.drain_ms_max);
-    loop {
-        world.sleep(Duration::from_millis(250)).await;
-        let (outstanding, last_delivery_ns) = recorder.outstanding();
-        let quiet_since_ns = last_delivery_ns.max(ms(schedule.load_to_ms));
-        let is_quiet = world.now_ns() >= quiet_since_ns + ms(QUIET_MS);
-        // A moment more after the last one, for sends that were under way.
-        let is_done = outstanding == 0 && world.now_ns() >= quiet_since_ns + ms(1_000);
-        if is_done || is_quiet || world.now_ns() >= deadline_ns {
-            return;
-        }
-    }
-}
-
-/// Stops processes in good order, and by force those that do not.
-async fn stop(world: &World, hosts: &[HostId]) {
-    let deadline_ns = world.now_ns() + ms(STOP_MS_MAX);
-    for host in hosts {
-        world.terminate(*host);
-    }
-    while hosts.iter().any(|host| world.state(*host) == HostState::Running) && world.now_ns() < deadline_ns {
-        world.sleep(Duration::from_millis(10)).await;
-    }
-    for host in hosts.iter().filter(|host| world.state(**host) == HostState::Running) {
-        world.crash(*host, sim::world::Crash::Process);
-    }
-}
-
-/// Takes an effect of the plan down.
-fn observe(recorder: &Recorder, effect: &Effect) {
-    let (host, what, destroys) = match effect {
-        Effect::Crashed { host, crash, report } => {
-            let what = match crash {
-                CrashKind::ProcessKill => "process killed".to_owned(),
-                CrashKind::OsCrash => format!("kernel crashed{}", took(report)),
-                CrashKind::PowerLoss => format!("power cut{}", took(report)),
-                CrashKind::DiskLoss => format!("disk lost{}", took(report)),
-            };
-            (host, what, *crash != CrashKind::ProcessKill)
-        }
-        Effect::Booted { host } => return recorder.note(host, "boots"),
-        Effect::Isolated { host, direction } => {
-            let what = match direction {
-                Direction::Both => "cut off, both ways",
-                Direction::In => "hears nothing any more",
-                Direction::Out => "is not heard any more",
-            };
-            (host, what.to_owned(), false)
-        }
-        Effect::Reconnected { host } => return recorder.note(host, "reconnected"),
-    };
-    recorder.push(|at_ns| Event::Fault { at_ns, host: host.as_str().into(), what: what.into(), destroys });
-}
-
-/// What a crash took from the disk, for people: `; 12 sectors lost, 1 torn, 3 kept by chance`.
-fn took(report: &CrashReport) -> String {
-    let counts = [
-        (report.lost_sectors, "sectors lost"),
-        (report.torn_sectors, "torn"),
-        (report.kept_sectors, "kept by chance"),
-        (report.lost_files, "files lost"),
-        (report.undone_sizes, "file sizes undone"),
-        (report.lost_entries, "directory entries undone"),
-    ];
-    let told =
-        counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{} {what}", reports::count(*count)));
-    let told = told.collect::<Vec<_>>().join(", ");
-    if told.is_empty() { String::new() } else { format!("; {told}") }
-}
-
 /// The record of a history, but for what only the simulation knows.
 fn record(scenario: &Scenario, plan: &Plan, history: &[Event]) -> RunRecord {
     let promise = promise::of_scenario(scenario);
@@ -242,7 +103,9 @@ fn record(scenario: &Scenario, plan: &Plan, history: &[Event]) -> RunRecord {
         scenario: scenario.name.clone(),
         mode: scenario.mode.name().to_owned(),
         flush: scenario.flush.name().to_owned(),
-        fault: fault_name(scenario).to_owned(),
+        profile: scenario.profile.to_string(),
+        quirks: scenario.quirks.iter().map(ToString::to_string).collect(),
+        fault: fault_name(scenario),
         seed: 0,
         settings: settings::beyond_catalogue(scenario),
         build: Build {
@@ -261,16 +124,19 @@ fn record(scenario: &Scenario, plan: &Plan, history: &[Event]) -> RunRecord {
         lost: lost.len() as u64,
         lost_ids: lost.iter().map(|lost| lost.id.to_string()).collect(),
         lost_bytes: judgement.loss.bytes,
-        undelivered: judgement.loss.undelivered(),
+        undelivered: judgement.loss.skipped(),
         duplicates: judgement.duplicates.redelivered + judgement.duplicates.resent,
         duplicates_by_cause: judgement.duplicates,
         phantoms: judgement.phantoms.len() as u64,
         corruptions: judgement.corruptions.len() as u64,
         order_violations: judgement.order.len() as u64,
         offset_violations: judgement.offsets.len() as u64,
+        divergences: judgement.replicas.divergent_places,
+        resurrections: judgement.resurrections.len() as u64,
+        skipped: judgement.loss.skipped(),
         oldest_lost_ms: judged.oldest_lost_ms,
         unavailable_ms: judged.unavailable_ms,
-        availability: Availability::default(),
+        availability: judged.availability.clone(),
         promise: promise.to_string(),
         promise_loss: promise.loss,
         promise_source: promise.source.to_owned(),

@@ -78,7 +78,7 @@ pub fn set(scenario: &Scenario, setting: &str) -> Result<Scenario, SettingsError
 pub fn beyond_catalogue(scenario: &Scenario) -> Vec<String> {
     let Some(base) = catalogue::find(&scenario.name) else { return Vec::new() };
     let plain = |scenario: &Scenario| {
-        let scenario = Scenario { flush: base.flush, fault: base.fault, plan: None, ..scenario.clone() };
+        let scenario = Scenario { flush: base.flush, fault: base.fault.clone(), plan: None, ..scenario.clone() };
         toml::Value::try_from(scenario).expect("a scenario is plain data")
     };
     let mut found = Vec::new();

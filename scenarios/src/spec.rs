@@ -3,28 +3,21 @@
 //! Scenarios of the catalogue are values of these types; a file in TOML can give one of its own, or `--set key=value`
 //! change single fields. Together with a seed it is everything a run depends on.
 
-use faults::{FaultKind, Plan, Window};
+mod mode;
+mod operation;
+mod profile;
+mod topology;
+
+pub use mode::{Flush, Mode};
+pub use operation::{Operation, PlannedOperation, starts_late};
+pub use profile::{ProfileName, QuirkChange, QuirkChangeError, quirk_set};
+pub use topology::{BrokerHost, Disk, Placement, Topology};
+
+use faults::{Cast, Fault, Plan, Window};
+use quirks::QuirkSet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::{fmt, str::FromStr};
-
-/// A cluster mode, by the name of RocketMQ's own example configuration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Mode {
-    /// One master.
-    SingleMaster,
-}
-
-/// When the master acknowledges: the setting `flushDiskType`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Flush {
-    /// ASYNC_FLUSH: once the message is in the page cache.
-    Async,
-    /// SYNC_FLUSH: once it is on the disk.
-    Sync,
-}
+use std::fmt;
 
 /// A scenario.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -35,25 +28,24 @@ pub struct Scenario {
     pub about: String,
     pub mode: Mode,
     pub flush: Flush,
-    /// The class of faults from which the plan is made by the seed.
-    pub fault: FaultKind,
+    /// Whose behaviour the brokers have.
+    #[serde(default)]
+    pub profile: ProfileName,
+    /// Single quirks, added to those of the profile or taken away.
+    #[serde(default)]
+    pub quirks: Vec<QuirkChange>,
+    /// The class of faults, or the sequence of them, from which the plan is made by the seed.
+    pub fault: Fault,
     /// A plan of one's own instead of `fault`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<Plan>,
+    /// What operators do beside it.
+    #[serde(default)]
+    pub operations: Vec<PlannedOperation>,
     pub topology: Topology,
     pub workload: Workload,
     pub schedule: Schedule,
     pub broker: BrokerSettings,
-}
-
-/// How many machines of each kind, each process on a machine of its own.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Topology {
-    pub name_servers: u16,
-    pub producers: u16,
-    /// All in one group, clustering.
-    pub consumers: u16,
 }
 
 /// The load.
@@ -86,7 +78,7 @@ pub struct Schedule {
 
 /// Settings of the brokers, by the names of `broker.conf` with their units.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub struct BrokerSettings {
     /// `mappedFileSizeCommitLog`. Small, so that the log rolls over often.
     pub commit_log_file_bytes: u64,
@@ -98,6 +90,36 @@ pub struct BrokerSettings {
     pub flush_least_pages: u32,
     /// `flushCommitLogThoroughInterval`.
     pub flush_thorough_interval_ms: u64,
+    /// `slaveTimeout`: how long a SYNC_MASTER waits for its slave before it answers FLUSH_SLAVE_TIMEOUT.
+    pub slave_timeout_ms: u64,
+    /// `inSyncReplicas`: how many replicas, the master among them, a SYNC_MASTER's SEND_OK stands for.
+    pub in_sync_replicas: u16,
+    /// `minInSyncReplicas`: with fewer in-sync replicas than these a SYNC_MASTER refuses sends.
+    pub min_in_sync_replicas: u16,
+    /// How long an ASYNC_MASTER that may have lost the end of its log waits for its slaves to give it back.
+    pub tail_recovery_timeout_ms: u64,
+    /// How often a slave copies topics, groups and offsets from its master.
+    pub slave_metadata_interval_ms: u64,
+    /// `slaveReadEnable`: a reader that is far behind is sent to a slave.
+    pub slave_read_enable: bool,
+}
+
+impl Default for BrokerSettings {
+    fn default() -> BrokerSettings {
+        BrokerSettings {
+            commit_log_file_bytes: 1 << 20,
+            consume_queue_file_units: 1_000,
+            flush_interval_ms: 500,
+            flush_least_pages: 4,
+            flush_thorough_interval_ms: 10_000,
+            slave_timeout_ms: 3_000,
+            in_sync_replicas: 2,
+            min_in_sync_replicas: 1,
+            tail_recovery_timeout_ms: 5_000,
+            slave_metadata_interval_ms: 2_000,
+            slave_read_enable: false,
+        }
+    }
 }
 
 /// Why a scenario cannot be run.
@@ -109,86 +131,29 @@ pub enum ScenarioError {
     UnknownFlush(String),
     #[error("{field} = {value} makes no sense: {expected}")]
     Field { field: &'static str, value: String, expected: &'static str },
+    #[error(
+        "the mode {mode} and topology.{field} = {value} do not go together: {expected}; set topology.{field}, or take \
+         another mode"
+    )]
+    Mode { mode: Mode, field: &'static str, value: u16, expected: &'static str },
+    #[error("the fault `{0}` needs mirrored drives, and the brokers have single ones; add --set topology.disk=raid10")]
+    NeedsRaid(Fault),
+    #[error(
+        "the fault `{fault}` needs a slave, and in the mode {mode} no master has one; take a mode with slaves, such as \
+         2m-2s-async, or another fault"
+    )]
+    NeedsSlave { fault: Fault, mode: Mode },
+    #[error("operation {index} is done to `{host}`, which is no broker of the scenario; its brokers are: {known}")]
+    OperationHost { index: usize, host: String, known: String },
+    #[error(
+        "operation {index} is over at {at_ms} ms, after everything is healed at {heal_ms} ms; give an earlier at_ms"
+    )]
+    OperationLate { index: usize, at_ms: u64, heal_ms: u64 },
     #[error(transparent)]
     Plan(#[from] faults::PlanError),
+    #[error(transparent)]
+    Fault(#[from] faults::FaultError),
 }
-
-impl Mode {
-    /// All modes.
-    pub const ALL: [Mode; 1] = [Mode::SingleMaster];
-
-    /// The name on the command line; it is also the name of the mode's standard scenario.
-    pub fn name(self) -> &'static str {
-        match self {
-            Mode::SingleMaster => "single-master",
-        }
-    }
-
-    /// What it is, in one line.
-    pub fn describe(self) -> &'static str {
-        match self {
-            Mode::SingleMaster => "one master, no replica",
-        }
-    }
-}
-
-impl Flush {
-    /// Both.
-    pub const ALL: [Flush; 2] = [Flush::Async, Flush::Sync];
-
-    /// The name on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            Flush::Async => "async",
-            Flush::Sync => "sync",
-        }
-    }
-}
-
-impl fmt::Display for Mode {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.name())
-    }
-}
-
-impl fmt::Display for Flush {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.name())
-    }
-}
-
-impl FromStr for Mode {
-    type Err = ScenarioError;
-    fn from_str(name: &str) -> Result<Mode, ScenarioError> {
-        Mode::ALL
-            .into_iter()
-            .find(|mode| mode.name() == name)
-            .ok_or_else(|| ScenarioError::UnknownMode(name.to_owned()))
-    }
-}
-
-impl FromStr for Flush {
-    type Err = ScenarioError;
-    fn from_str(name: &str) -> Result<Flush, ScenarioError> {
-        let found = Flush::ALL.into_iter().find(|flush| flush.name() == name);
-        found.ok_or_else(|| ScenarioError::UnknownFlush(name.to_owned()))
-    }
-}
-
-impl Topology {
-    /// The hosts of the scenario in the order in which they are built: name servers, brokers, producers, consumers.
-    pub fn host_names(&self) -> Vec<String> {
-        let family = |name: &'static str, count: u16| (1..=count).map(move |number| format!("{name}-{number}"));
-        family("namesrv", self.name_servers)
-            .chain([BROKER.to_owned()])
-            .chain(family("producer", self.producers))
-            .chain(family("consumer", self.consumers))
-            .collect()
-    }
-}
-
-/// The host and broker name of the only master.
-pub const BROKER: &str = "broker-a";
 
 impl Scenario {
     /// The window in which a generated fault strikes.
@@ -206,6 +171,9 @@ impl Scenario {
         };
         let Scenario { topology, workload, schedule, broker, .. } = self;
         field("topology.name_servers", &topology.name_servers, (1..=16).contains(&topology.name_servers), "1 to 16")?;
+        field("topology.masters", &topology.masters, (1..=26).contains(&topology.masters), "1 to 26")?;
+        field("topology.slaves", &topology.slaves, topology.slaves <= 8, "0 to 8")?;
+        self.check_mode()?;
         field("topology.producers", &topology.producers, (1..=64).contains(&topology.producers), "1 to 64")?;
         field("topology.consumers", &topology.consumers, (1..=64).contains(&topology.consumers), "1 to 64")?;
         let topic = protocol::topic::validate_topic(&workload.topic).is_ok();
@@ -246,10 +214,78 @@ impl Scenario {
         field("broker.consume_queue_file_units", &units, (10..=300_000).contains(&units), "10 to 300000")?;
         let interval = broker.flush_interval_ms;
         field("broker.flush_interval_ms", &interval, (1..=60_000).contains(&interval), "1 to 60000")?;
+        let replicas = topology.slaves + 1;
+        for (name, value) in [
+            ("broker.in_sync_replicas", broker.in_sync_replicas),
+            ("broker.min_in_sync_replicas", broker.min_in_sync_replicas),
+        ] {
+            let good = value >= 1 && (!self.mode.has_slaves() || value <= replicas);
+            field(name, &value, good, "at least 1, at most a master and its slaves")?;
+        }
+        let timeout = broker.slave_timeout_ms;
+        field("broker.slave_timeout_ms", &timeout, (1..=60_000).contains(&timeout), "1 to 60000")?;
+        let interval = broker.slave_metadata_interval_ms;
+        field("broker.slave_metadata_interval_ms", &interval, (100..=600_000).contains(&interval), "100 to 600000")?;
+        let timeout = broker.tail_recovery_timeout_ms;
+        field("broker.tail_recovery_timeout_ms", &timeout, (1..=600_000).contains(&timeout), "1 to 600000")?;
+        self.check_operations()?;
         if let Some(plan) = &self.plan {
             let hosts = topology.host_names();
             plan.check(&hosts.iter().map(String::as_str).collect::<Vec<_>>(), *heal_ms)?;
+            return Ok(());
+        }
+        self.check_fault()
+    }
+
+    /// Whether the fault makes sense on these machines.
+    ///
+    /// # Errors
+    /// When it needs a slave or mirrored drives and there are none.
+    pub fn check_fault(&self) -> Result<(), ScenarioError> {
+        if self.fault.needs_secondary() && self.topology.slaves == 0 {
+            return Err(ScenarioError::NeedsSlave { fault: self.fault.clone(), mode: self.mode });
+        }
+        if self.fault.needs_raid() && self.topology.disk != Disk::Raid10 {
+            return Err(ScenarioError::NeedsRaid(self.fault.clone()));
         }
         Ok(())
+    }
+
+    fn check_mode(&self) -> Result<(), ScenarioError> {
+        let mode = self.mode;
+        let Topology { masters, slaves, .. } = self.topology;
+        let wrong = |field, value, expected| Err(ScenarioError::Mode { mode, field, value, expected });
+        match mode {
+            Mode::SingleMaster if masters != 1 => wrong("masters", masters, "it has one master"),
+            Mode::SingleMaster | Mode::TwoMastersNoSlave if slaves != 0 => wrong("slaves", slaves, "it has no slaves"),
+            _ if mode.has_slaves() && slaves == 0 => wrong("slaves", slaves, "each master has at least one slave"),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_operations(&self) -> Result<(), ScenarioError> {
+        let known = self.topology.brokers();
+        for (index, operation) in self.operations.iter().enumerate() {
+            let host = operation.what.host();
+            if !known.iter().any(|broker| broker.host == host) {
+                let known = known.iter().map(|broker| broker.host.as_str()).collect::<Vec<_>>().join(", ");
+                return Err(ScenarioError::OperationHost { index, host: host.to_owned(), known });
+            }
+            let (at_ms, heal_ms) = (operation.at_ms + operation.what.lasts_ms(), self.schedule.heal_ms);
+            if at_ms >= heal_ms {
+                return Err(ScenarioError::OperationLate { index, at_ms, heal_ms });
+            }
+        }
+        Ok(())
+    }
+
+    /// The brokers' quirks.
+    pub fn quirk_set(&self) -> QuirkSet {
+        quirk_set(self.profile, &self.quirks)
+    }
+
+    /// Whom faults can strike: all hosts that run from the beginning.
+    pub fn cast(&self) -> Cast {
+        self.topology.cast(|host| starts_late(&self.operations, host))
     }
 }

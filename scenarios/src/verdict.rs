@@ -5,7 +5,7 @@ use crate::{
     oracle::{Judgement, judge},
     promise::Promise,
 };
-use reports::{Finding, LossPromise, TimelineEntry, Verdict};
+use reports::{Availability, BrokerAvailability, Finding, LossPromise, TimelineEntry, Verdict};
 
 /// How many findings of one oracle a record carries before the rest is only counted.
 const FINDINGS_MAX: usize = 50;
@@ -18,37 +18,57 @@ pub struct Judged {
     pub findings: Vec<Finding>,
     pub oldest_lost_ms: u64,
     pub unavailable_ms: u64,
+    pub availability: Availability,
 }
 
 /// Asks all oracles and holds what they say against the promise.
 pub fn judge_against(events: &[Event], promise: &Promise) -> Judged {
     let judgement = judge(events);
     let mut findings = Vec::new();
+    // What names the defect comes before what it leads to.
+    for list in [&judgement.replicas.divergences, &judgement.replicas.histories, &judgement.resurrections] {
+        findings.extend(list.iter().take(FINDINGS_MAX).cloned());
+    }
+    skipped(&judgement, &mut findings);
     broken_loss(&judgement, promise, &mut findings);
     for list in [&judgement.phantoms, &judgement.corruptions, &judgement.order, &judgement.offsets] {
         findings.extend(list.iter().take(FINDINGS_MAX).cloned());
     }
-    let verdict = match (findings.is_empty(), judgement.not_live.is_empty()) {
+    let not_live = judgement.not_live.iter().chain(&judgement.replicas.behind).cloned().collect::<Vec<_>>();
+    let verdict = match (findings.is_empty(), not_live.is_empty()) {
         (false, _) => Verdict::Broken,
         (true, false) => Verdict::NotLive,
         (true, true) => Verdict::Held,
     };
-    findings.extend(judgement.not_live.iter().take(FINDINGS_MAX).cloned());
+    findings.extend(not_live.into_iter().take(FINDINGS_MAX));
     Judged {
         verdict,
         findings,
         oldest_lost_ms: judgement.loss.oldest_ms(),
-        unavailable_ms: unavailable_ms(&judgement),
+        unavailable_ms: longest_gap_ms(&judgement, &judgement.ledger.acked_at_ns),
+        availability: availability(&judgement),
         judgement,
     }
 }
 
-/// The losses that the promise does not cover. What is stored and yet never delivered is covered by none.
+/// Acknowledged messages that stand in their queue and were passed over, which no promise covers.
+fn skipped(judgement: &Judgement, findings: &mut Vec<Finding>) {
+    let told = judgement.loss.lost.iter().filter(|lost| lost.skipped).map(|lost| {
+        let place = judgement.ledger.messages.get(&lost.id).and_then(|entry| entry.stored.first());
+        let place =
+            place.map_or_else(|| "in its queue".to_owned(), |(queue, offset)| format!("at {queue} offset {offset}"));
+        let message =
+            format!("{} was acknowledged and stands {place}; the group moved past it and was never given it", lost.id);
+        Finding { oracle: "skipped".to_owned(), message }
+    });
+    findings.extend(told.take(FINDINGS_MAX));
+}
+
+/// The losses that the promise does not cover.
 fn broken_loss(judgement: &Judgement, promise: &Promise, findings: &mut Vec<Finding>) {
-    let beyond = judgement.loss.lost.iter().filter_map(|lost| {
+    let beyond = judgement.loss.lost.iter().filter(|lost| !lost.skipped).filter_map(|lost| {
         let age = lost.age_ns.map(|ns| ns.div_ceil(1_000_000));
         let why = match (promise.loss, age) {
-            _ if lost.undelivered => "is stored, and the group was never given it".to_owned(),
             (_, None) => "is gone, and no fault came after its acknowledgement".to_owned(),
             (LossPromise::Host, Some(_)) => return None,
             (LossPromise::None, Some(age)) => format!("is gone; it was acknowledged {age} ms before the fault"),
@@ -62,8 +82,19 @@ fn broken_loss(judgement: &Judgement, promise: &Promise, findings: &mut Vec<Find
     findings.extend(beyond.take(FINDINGS_MAX));
 }
 
-/// The longest time without a successful send while there was load.
-fn unavailable_ms(judgement: &Judgement) -> u64 {
+/// By broker name: the longest time without a successful send and without a delivery while there was load. Only what the
+/// history names is known; a broker of which nothing was ever heard is not in it.
+fn availability(judgement: &Judgement) -> Availability {
+    let of_broker = |service: &crate::oracle::ledger::Service| BrokerAvailability {
+        longest_without_send_ms: longest_gap_ms(judgement, &service.acked_at_ns),
+        longest_without_delivery_ms: longest_gap_ms(judgement, &service.delivered_at_ns),
+    };
+    let brokers = judgement.ledger.service.iter();
+    Availability { brokers: brokers.map(|(broker, service)| (broker.to_string(), of_broker(service))).collect() }
+}
+
+/// The longest time between two of these moments, in rising order, while there was load.
+fn longest_gap_ms(judgement: &Judgement, moments_ns: &[u64]) -> u64 {
     let ledger = &judgement.ledger;
     let (Some(from), Some(to)) = (ledger.load_from_ns, ledger.load_to_ns) else {
         return 0;
@@ -73,7 +104,7 @@ fn unavailable_ms(judgement: &Judgement) -> u64 {
     }
     let mut last = from;
     let mut longest = 0;
-    for at_ns in ledger.acked_at_ns.iter().copied().filter(|at_ns| (from..=to).contains(at_ns)).chain([to]) {
+    for at_ns in moments_ns.iter().copied().filter(|at_ns| (from..=to).contains(at_ns)).chain([to]) {
         longest = longest.max(at_ns - last);
         last = at_ns;
     }
@@ -91,6 +122,10 @@ pub fn timeline(events: &[Event]) -> Vec<TimelineEntry> {
             Event::Load { at_ns } => Some(entry(*at_ns, "  load begins".to_owned())),
             Event::Unload { at_ns } => Some(entry(*at_ns, "  load ends".to_owned())),
             Event::Healed { at_ns } => Some(entry(*at_ns, "✓ everything is healed".to_owned())),
+            Event::Probe { at_ns, broker, ok: false, why } => {
+                let why = why.as_deref().unwrap_or("no reason is given");
+                Some(entry(*at_ns, format!("✗ {broker}: takes no send: {why}")))
+            }
             Event::End { at_ns } => Some(entry(*at_ns, "  every queue was read; the run is over".to_owned())),
             _ => None,
         })
@@ -131,6 +166,40 @@ mod tests {
         let stuck = vec![Event::Healed { at_ns: 0 }, offsets(0, 3, Some(1))];
         assert_eq!(verdict(&stuck, LossPromise::None), Verdict::NotLive);
         assert_eq!(verdict(&[stuck, vec![stored(9, 0)]].concat(), LossPromise::None), Verdict::Broken);
+    }
+
+    #[test]
+    fn a_defect_is_named_before_what_it_leads_to() {
+        let oracles = |events: &[Event]| {
+            let judged = judge_against(events, &Promise { loss: LossPromise::Host, source: "" });
+            judged.findings.into_iter().map(|finding| finding.oracle).collect::<Vec<_>>()
+        };
+        let diverged = [replica(true, 0, 100), record(true, 0, 1, 0), replica(false, 0, 100), record(false, 0, 2, 0)];
+        assert_eq!(oracles(&diverged), ["divergence"]);
+        let passed_over = [send(1, 10), acked(1, 11, 0), stored(1, 0), power_loss(20)];
+        assert_eq!(oracles(&passed_over), ["skipped"]);
+        let risen = [send(1, 1), acked(1, 2, 1), power_loss(5), send(2, 10), acked(2, 11, 0), delivered(1, 3, 1)];
+        let back = [delivered(2, 12, 0), stored(2, 0), stored(1, 1)];
+        assert_eq!(oracles(&[risen.to_vec(), back.to_vec()].concat()), ["resurrection"]);
+    }
+
+    #[test]
+    fn a_slave_that_stays_behind_is_not_live() {
+        assert_eq!(verdict(&[replica(true, 0, 200), replica(false, 0, 100)], LossPromise::None), Verdict::NotLive);
+    }
+
+    #[test]
+    fn each_broker_has_its_own_longest_gap() {
+        let history = [
+            Event::Load { at_ns: 0 },
+            send(1, 1),
+            acked(1, 10, 0),
+            delivered(1, 500, 0),
+            Event::Unload { at_ns: 1_000 * MS },
+        ];
+        let judged = judge_against(&history, &Promise { loss: LossPromise::None, source: "" });
+        let expected = BrokerAvailability { longest_without_send_ms: 990, longest_without_delivery_ms: 500 };
+        assert_eq!(judged.availability.brokers.into_iter().collect::<Vec<_>>(), [("broker-a".to_owned(), expected)]);
     }
 
     #[test]

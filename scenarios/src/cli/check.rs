@@ -6,7 +6,7 @@ use crate::{
     spec::{Flush, Mode},
     verdict::{self, Judged},
 };
-use faults::FaultKind;
+use faults::Fault;
 use serde_json::json;
 use std::{fs::File, io::BufReader};
 
@@ -18,6 +18,7 @@ pub fn check(arguments: &CheckArguments) -> Result<Exit, CliError> {
     let events = history::read(BufReader::new(file)).map_err(|error| CliError::Usage(format!("`{path}`: {error}")))?;
     let mut scenario = catalogue::standard(mode);
     (scenario.flush, scenario.fault) = (flush, fault);
+    scenario.check_fault()?;
     let promise = promise::of_scenario(&scenario);
     let judged = verdict::judge_against(&events, &promise);
     if arguments.json {
@@ -28,19 +29,19 @@ pub fn check(arguments: &CheckArguments) -> Result<Exit, CliError> {
     Ok(judged.verdict.into())
 }
 
-fn parse_promise(text: &str) -> Result<(Mode, Flush, FaultKind), CliError> {
+fn parse_promise(text: &str) -> Result<(Mode, Flush, Fault), CliError> {
     let parts = text.split('/').collect::<Vec<_>>();
     let [mode, flush, fault] = parts[..] else {
         return Err(CliError::Usage(format!(
             "--promise {text}: write MODE/FLUSH/FAULT, for example single-master/sync/power-loss"
         )));
     };
-    let fault = fault.parse::<FaultKind>().map_err(|error| CliError::Usage(error.to_string()))?;
+    let fault = fault.parse::<Fault>().map_err(|error| CliError::Usage(error.to_string()))?;
     Ok((mode.parse()?, flush.parse()?, fault))
 }
 
 fn json(judged: &Judged, promise: &promise::Promise) -> serde_json::Value {
-    let Judged { judgement, verdict, findings, oldest_lost_ms, unavailable_ms } = judged;
+    let Judged { judgement, verdict, findings, oldest_lost_ms, unavailable_ms, availability } = judged;
     let counts = judgement.ledger.counts;
     json!({
         "sent": counts.sent, "acked": counts.acked, "unknown": counts.unknown, "failed": counts.failed,
@@ -50,6 +51,8 @@ fn json(judged: &Judged, promise: &promise::Promise) -> serde_json::Value {
         "duplicates": judgement.duplicates.redelivered + judgement.duplicates.resent,
         "phantoms": judgement.phantoms.len(), "corruptions": judgement.corruptions.len(),
         "order_violations": judgement.order.len(), "offset_violations": judgement.offsets.len(),
+        "divergences": judgement.replicas.divergent_places, "resurrections": judgement.resurrections.len(),
+        "skipped": judgement.loss.skipped(), "availability": availability,
         "oldest_lost_ms": oldest_lost_ms, "unavailable_ms": unavailable_ms,
         "promise": promise.to_string(), "promise_loss": promise.loss, "promise_source": promise.source,
         "verdict": verdict, "findings": findings,

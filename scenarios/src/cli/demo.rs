@@ -7,28 +7,37 @@
 use super::{
     CliError, Exit,
     args::{parse, seeds},
+    combinations::{Combinations, Wanted},
     matrix, output,
 };
 use crate::{
-    catalogue, settings,
-    spec::{Flush, Mode, Scenario},
+    catalogue,
+    spec::{Flush, Mode, ProfileName, Scenario},
     sweep::Trial,
 };
 use clap::Args;
-use faults::{Fault, FaultKind};
+use faults::Fault;
 use std::{io::Write, ops::Range, path::PathBuf, sync::Arc};
 
 /// How many trials a cell gets: as many as fit into five minutes on two cores, with room for slower ones.
 const TRIALS: u64 = 10;
 
-/// The classes of faults, in the order of rows. First the five of RocketMQ's documents, by severity.
-const FAULTS: [FaultKind; 6] = [
-    FaultKind::BrokerCrash,
-    FaultKind::OsCrash,
-    FaultKind::PowerLoss,
-    FaultKind::MachineLoss,
-    FaultKind::DiskLoss,
-    FaultKind::Partition,
+/// The classes of faults, in the order of rows; a mode has those that can strike it. First the five by which RocketMQ's
+/// documents compare its deployments, by severity; then what takes more or less than one machine; then the network; then
+/// slaves, alone and with their master while they catch up.
+const FAULTS: [&str; 12] = [
+    "broker-crash",
+    "os-crash",
+    "power-loss",
+    "machine-loss",
+    "disk-loss",
+    "disk-member-loss",
+    "power-loss-rack",
+    "power-loss-all",
+    "partition",
+    "partition-pair",
+    "slave-power-loss",
+    "slave-power-loss+power-loss",
 ];
 
 #[derive(Debug, Args)]
@@ -51,6 +60,9 @@ pub struct DemoArguments {
     /// The classes of faults [default: those that tell the modes apart]
     #[arg(long, value_delimiter = ',', value_parser = parse::<Fault>)]
     pub faults: Vec<Fault>,
+    /// Whose behaviour the brokers have: hardened, apache-4.9.8 or apache-5.3 [default: hardened]
+    #[arg(long, value_parser = parse::<ProfileName>)]
+    pub profile: Option<ProfileName>,
     /// Change one field of every scenario; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub settings: Vec<String>,
@@ -67,8 +79,9 @@ pub struct DemoArguments {
 
 pub fn demo(arguments: &DemoArguments) -> Result<Exit, CliError> {
     let seeds = arguments.seeds.clone().unwrap_or(1..arguments.trials.saturating_add(1));
-    let scenarios = scenarios(arguments)?;
-    let trial = |seed| scenarios.iter().map(move |scenario| Trial { scenario: Arc::clone(scenario), seed });
+    let combinations = combinations(arguments)?;
+    let trial =
+        |seed| combinations.scenarios.iter().map(move |scenario| Trial { scenario: Arc::clone(scenario), seed });
     let trials = seeds.clone().flat_map(trial).collect::<Vec<_>>();
     let matrix = matrix::carry_out(&trials, arguments.jobs, &arguments.out)?;
     let summary = matrix.json([seeds.start, seeds.end]);
@@ -86,25 +99,21 @@ pub fn demo(arguments: &DemoArguments) -> Result<Exit, CliError> {
     Ok(matrix.exit())
 }
 
-/// The scenario of each cell, in the order of the matrix.
-fn scenarios(arguments: &DemoArguments) -> Result<Vec<Arc<Scenario>>, CliError> {
-    let modes = if arguments.modes.is_empty() { Mode::ALL.to_vec() } else { arguments.modes.clone() };
-    let flushes = if arguments.flush.is_empty() { Flush::ALL.to_vec() } else { arguments.flush.clone() };
-    let faults = if arguments.faults.is_empty() { FAULTS.map(Fault::from).to_vec() } else { arguments.faults.clone() };
-    let mut scenarios = Vec::new();
-    for &mode in &modes {
-        for &flush in &flushes {
-            for fault in &faults {
-                let mut scenario = Scenario { flush, fault: fault.clone(), ..thin(mode) };
-                for setting in &arguments.settings {
-                    scenario = settings::set(&scenario, setting)?;
-                }
-                scenario.check()?;
-                scenarios.push(Arc::new(scenario));
-            }
-        }
+/// The scenario of each cell. What was left out is said only where it had been asked for.
+fn combinations(arguments: &DemoArguments) -> Result<Combinations, CliError> {
+    let defaults = FAULTS.map(|name| name.parse::<Fault>().expect("the names of faults"));
+    let wanted = Wanted {
+        modes: &arguments.modes,
+        flushes: &arguments.flush,
+        faults: if arguments.faults.is_empty() { &defaults } else { &arguments.faults },
+        profile: arguments.profile,
+        settings: &arguments.settings,
+    };
+    let combinations = Combinations::new(&wanted, thin)?;
+    if !arguments.faults.is_empty() {
+        combinations.say_skipped();
     }
-    Ok(scenarios)
+    Ok(combinations)
 }
 
 /// The standard scenario of a mode under half its load.
@@ -117,7 +126,22 @@ fn thin(mode: Mode) -> Scenario {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::promise::flush_window_ms;
+    use crate::{promise::flush_window_ms, settings};
+
+    #[test]
+    fn every_mode_and_flush_has_the_five_classes_of_the_documents() {
+        let defaults = FAULTS.map(|name| name.parse::<Fault>().expect("the names of faults"));
+        let wanted = Wanted { faults: &defaults, ..Wanted::default() };
+        let made = Combinations::new(&wanted, thin).expect("something is left");
+        for (mode, flush) in Mode::ALL.into_iter().flat_map(|mode| Flush::ALL.map(|flush| (mode, flush))) {
+            for fault in &defaults[..5] {
+                let is_cell = |scenario: &Arc<Scenario>| {
+                    (scenario.mode, scenario.flush) == (mode, flush) && scenario.fault == *fault
+                };
+                assert!(made.scenarios.iter().any(is_cell), "{mode}, {flush} flush, {fault}");
+            }
+        }
+    }
 
     #[test]
     fn the_thin_load_leaves_the_bound_as_it_is() {

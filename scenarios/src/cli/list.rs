@@ -6,11 +6,16 @@ use crate::{
     spec::{Flush, Mode},
 };
 use faults::FaultKind;
+use quirks::{Profile, Quirk};
 use serde_json::json;
 
 /// The oracles, and what each objects to.
-const ORACLES: [(&str, &str); 7] = [
-    ("loss", "acknowledged messages that are gone, or stored and never delivered"),
+const ORACLES: [(&str, &str); 11] = [
+    ("loss", "acknowledged messages that are gone"),
+    ("skipped", "acknowledged messages that stand in their queue and were passed over"),
+    ("resurrection", "messages that stand in their queue again after they had been gone from it"),
+    ("divergence", "replicas that hold different messages at the same place"),
+    ("replicas", "slaves that do not catch up, or lack the beginning of their master's log"),
     ("phantom", "messages that nobody sent, or whose send had definitely failed"),
     ("corruption", "bodies other than those that were sent"),
     ("duplicates", "nothing; counts repeated deliveries by cause"),
@@ -27,6 +32,12 @@ pub fn list(arguments: &ListArguments) -> Result<Exit, CliError> {
             "flush": Flush::ALL.map(Flush::name),
             "faults": FaultKind::ALL.map(|fault| json!({ "name": fault.name(), "about": fault.describe() })),
             "scenarios": scenarios.iter().map(|s| json!({ "name": s.name, "about": s.about })).collect::<Vec<_>>(),
+            "profiles": Profile::ALL.map(|profile| json!({
+                "name": profile.name(), "quirks": profile.quirks().map(Quirk::name).collect::<Vec<_>>(),
+            })),
+            "quirks": Quirk::ALL.map(|quirk| json!({
+                "name": quirk.name(), "about": quirk.describe(), "reference": quirk.reference(),
+            })),
             "oracles": ORACLES.map(|(name, about)| json!({ "name": name, "about": about })),
         }))?;
         return Ok(Exit::Held);
@@ -36,7 +47,7 @@ pub fn list(arguments: &ListArguments) -> Result<Exit, CliError> {
         text.push_str(title);
         text.push('\n');
         for (name, about) in rows {
-            text.push_str(&format!("  {name:<15} {about}\n"));
+            text.push_str(&format!("  {name:<25} {about}\n"));
         }
         text.push('\n');
     };
@@ -51,6 +62,17 @@ pub fn list(arguments: &ListArguments) -> Result<Exit, CliError> {
         ],
     );
     section("faults (--fault)", FaultKind::ALL.map(|fault| named(fault.name(), fault.describe())).into());
+    let count = |profile: Profile| match profile.quirks().count() {
+        0 => "RocketMQ as it should be".to_owned(),
+        count => format!("{count} known defects and defaults of that version"),
+    };
+    section("profiles (--profile)", Profile::ALL.map(|profile| (profile.name().to_owned(), count(profile))).into());
+    section(
+        "quirks (--set quirks=[\"+NAME\", \"-NAME\"])",
+        Quirk::ALL
+            .map(|quirk| (quirk.name().to_owned(), format!("{} ({})", quirk.describe(), quirk.reference())))
+            .into(),
+    );
     section("oracles", ORACLES.map(|(name, about)| named(name, about)).into());
     output::print(text.trim_end_matches('\n'))?;
     output::print("\n")?;

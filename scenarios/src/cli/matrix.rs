@@ -73,6 +73,7 @@ pub fn carry_out(trials: &[Trial], jobs: Option<u16>, out: &Path) -> Result<Matr
 /// The cell of a scenario's trials.
 fn cell(scenario: &Scenario) -> CellKey {
     CellKey {
+        profile: scenario.profile.to_string(),
         mode: scenario.mode.name().to_owned(),
         fault: run::fault_name(scenario),
         flush: scenario.flush.name().to_owned(),
@@ -105,10 +106,7 @@ impl Matrix {
 
     fn last_line(&self) -> String {
         let cells = self.cells.len();
-        let outcome = match self.cells.bad_cells() {
-            0 => "all promises held".to_owned(),
-            bad => format!("{bad} of {cells} cells BROKEN"),
-        };
+        let outcome = self.cells.outcome();
         format!(
             "{outcome}: {} trials in {cells} cells, {} on {} threads; records in {}",
             reports::count(self.trials as u64),

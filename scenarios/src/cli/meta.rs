@@ -4,6 +4,7 @@
 //! records and their traces byte by byte; then sweeps a few seeds with one job and with two, and compares the records.
 
 use super::{CliError, Exit, args::MetaArguments, output};
+use crate::spec::{Flush, Mode};
 use serde_json::{Value, json};
 use std::{
     path::{Path, PathBuf},
@@ -16,7 +17,7 @@ pub fn meta(arguments: &MetaArguments) -> Result<Exit, CliError> {
     let flush = arguments.flush.unwrap_or(scenario.flush);
     let work = std::env::temp_dir().join(format!("staticfire-meta-{}", std::process::id()));
     output::create_dir(&work)?;
-    let differences = compare(arguments, flush, &work);
+    let differences = compare(arguments, scenario.mode, flush, &work);
     if let Err(error) = std::fs::remove_dir_all(&work) {
         eprintln!("staticfire: cannot remove {}: {error}", work.display());
     }
@@ -37,7 +38,7 @@ pub fn meta(arguments: &MetaArguments) -> Result<Exit, CliError> {
     Ok(if differences.is_empty() { Exit::Held } else { Exit::NotDeterministic })
 }
 
-fn compare(arguments: &MetaArguments, flush: crate::spec::Flush, work: &Path) -> Result<Vec<String>, CliError> {
+fn compare(arguments: &MetaArguments, mode: Mode, flush: Flush, work: &Path) -> Result<Vec<String>, CliError> {
     let mut differences = Vec::new();
     let scenario = absolute(&arguments.scenario)?;
     let runs = ["one", "another"].map(|name| {
@@ -50,7 +51,7 @@ fn compare(arguments: &MetaArguments, flush: crate::spec::Flush, work: &Path) ->
             "--flush",
             flush.name(),
             "--fault",
-            arguments.fault.name(),
+            &arguments.fault.to_string(),
             "--trace",
             "--json",
             "--out",
@@ -72,11 +73,11 @@ fn compare(arguments: &MetaArguments, flush: crate::spec::Flush, work: &Path) ->
         let words = [
             "sweep",
             "--modes",
-            "single-master",
+            mode.name(),
             "--flush",
             flush.name(),
             "--faults",
-            arguments.fault.name(),
+            &arguments.fault.to_string(),
             "--seeds",
             &seeds,
             "--jobs",

@@ -2,7 +2,7 @@
 
 use super::{CliError, Exit, args::RunArguments, output};
 use crate::{
-    history,
+    catalogue, history,
     run::{self, RunOptions, RunOutcome},
     settings,
     spec::Scenario,
@@ -39,9 +39,16 @@ pub fn run(arguments: &RunArguments) -> Result<Exit, CliError> {
 /// The scenario that the arguments describe.
 fn scenario(arguments: &RunArguments) -> Result<Scenario, CliError> {
     let mut scenario = settings::load(&arguments.scenario)?;
-    scenario.mode = arguments.mode.unwrap_or(scenario.mode);
+    if let Some(mode) = arguments.mode.filter(|mode| *mode != scenario.mode) {
+        // With a mode come its machines.
+        let standard = catalogue::standard(mode).topology;
+        let topology = &mut scenario.topology;
+        (topology.masters, topology.slaves, topology.disk) = (standard.masters, standard.slaves, standard.disk);
+        scenario.mode = mode;
+    }
+    scenario.profile = arguments.profile.unwrap_or(scenario.profile);
     scenario.flush = arguments.flush.unwrap_or(scenario.flush);
-    if let Some(fault) = arguments.fault {
+    if let Some(fault) = arguments.fault.clone() {
         scenario.fault = fault;
         scenario.plan = None;
     }
@@ -69,7 +76,7 @@ fn default_out(scenario: &Scenario, seed: u64) -> PathBuf {
 /// The command that runs the scenario again.
 pub fn again(scenario: &Scenario, seed: u64) -> String {
     let settings = settings::beyond_catalogue(scenario);
-    reports::run_command(&scenario.name, scenario.flush.name(), run::fault_name(scenario), seed, &settings)
+    reports::run_command(&scenario.name, scenario.flush.name(), &run::fault_name(scenario), seed, &settings)
 }
 
 /// Writes what a run leaves into `dir`.

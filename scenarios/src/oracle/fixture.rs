@@ -51,7 +51,34 @@ pub fn offsets(min: i64, max: i64, committed: Option<i64>) -> Event {
 }
 
 pub fn power_loss(at_ms: u64) -> Event {
-    Event::Fault { at_ns: at_ms * MS, host: "broker-a".into(), what: "power cut".into(), destroys: true }
+    Event::Fault { at_ns: at_ms * MS, host: "broker-a".into(), what: "power cut".into(), destroys: true, broker: None }
+}
+
+/// A power loss of the host of another broker name than [`QUEUE`]'s.
+pub fn power_loss_elsewhere(at_ms: u64) -> Event {
+    let host = || "broker-b".into();
+    Event::Fault { at_ns: at_ms * MS, host: host(), what: "power cut".into(), destroys: true, broker: Some(host()) }
+}
+
+/// The bounds of the log of a replica of [`QUEUE`]'s broker: of the master, or of its slave.
+pub fn replica(is_master: bool, min: u64, max: u64) -> Event {
+    Event::Replica { broker: "broker-a".into(), host: host(is_master), master: is_master, min, max }
+}
+
+/// A record of 100 bytes in it, of the message with this sequence.
+pub fn record(is_master: bool, physical: u64, sequence: u32, offset: i64) -> Event {
+    Event::Record {
+        host: host(is_master),
+        physical,
+        checksum: sequence,
+        queue: QUEUE.into(),
+        offset,
+        id: Some(id(sequence)),
+    }
+}
+
+fn host(is_master: bool) -> std::sync::Arc<str> {
+    if is_master { "broker-a" } else { "broker-a-s" }.into()
 }
 
 /// A message that went through everything as it should.

@@ -5,7 +5,7 @@ use crate::{
     message::MessageId,
 };
 use indexmap::IndexMap;
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// Where a message stands: its queue and the offset in it.
 pub type Place = (Queue, i64);
@@ -24,6 +24,8 @@ pub struct Entry {
     pub answered_place: Option<Place>,
     /// Where it was delivered from, once for each delivery.
     pub delivered: Vec<Place>,
+    /// And when, in the same order.
+    pub delivered_at_ns: Vec<u64>,
     /// Where it stood at the end.
     pub stored: Vec<Place>,
     /// Deliveries and stored copies with another body.
@@ -52,6 +54,55 @@ pub struct Destruction {
     pub at_ns: u64,
     pub host: Arc<str>,
     pub what: Arc<str>,
+    /// The broker name whose messages it may have destroyed; absent: anybody's.
+    pub broker: Option<Arc<str>>,
+}
+
+impl Destruction {
+    /// Whether it may have destroyed messages of this queue; one that is not known may be any.
+    pub fn concerns(&self, queue: Option<&Queue>) -> bool {
+        match (&self.broker, queue) {
+            (Some(broker), Some(queue)) => broker_of(queue) == &**broker,
+            _ => true,
+        }
+    }
+}
+
+/// The log of one replica at the end.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Replica {
+    pub broker: Arc<str>,
+    pub host: Arc<str>,
+    pub is_master: bool,
+    pub min: u64,
+    pub max: u64,
+    /// In the order of their places.
+    pub records: Vec<LogRecord>,
+}
+
+/// A record in the log of a replica.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogRecord {
+    pub physical: u64,
+    /// Of all its bytes.
+    pub checksum: u32,
+    pub queue: Queue,
+    pub offset: i64,
+    pub id: Option<MessageId>,
+}
+
+/// What was seen of one broker name while there was load.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Service {
+    /// When sends to its queues succeeded.
+    pub acked_at_ns: Vec<u64>,
+    /// When messages were delivered from them.
+    pub delivered_at_ns: Vec<u64>,
+}
+
+/// The broker name in the name of a queue.
+pub fn broker_of(queue: &Queue) -> &str {
+    queue.split('/').next().unwrap_or_default()
 }
 
 /// A history summed up.
@@ -62,6 +113,12 @@ pub struct Ledger {
     pub nameless: Vec<Place>,
     pub destructions: Vec<Destruction>,
     pub queues: Vec<QueueEnd>,
+    /// By host.
+    pub replicas: IndexMap<Arc<str>, Replica>,
+    /// By broker name.
+    pub service: BTreeMap<Arc<str>, Service>,
+    /// The last probe of each broker name that got no SEND_OK, and why.
+    pub refusing: BTreeMap<Arc<str>, Arc<str>>,
     pub unreadable: Vec<(Queue, Arc<str>)>,
     pub load_from_ns: Option<u64>,
     pub load_to_ns: Option<u64>,
@@ -95,6 +152,13 @@ impl Ledger {
         ledger.counts.unknown +=
             ledger.counts.sent - ledger.counts.acked - ledger.counts.unknown - ledger.counts.failed;
         ledger.acked_at_ns.sort_unstable();
+        for service in ledger.service.values_mut() {
+            service.acked_at_ns.sort_unstable();
+            service.delivered_at_ns.sort_unstable();
+        }
+        for replica in ledger.replicas.values_mut() {
+            replica.records.sort_by_key(|record| record.physical);
+        }
         ledger
     }
 
@@ -119,21 +183,29 @@ impl Ledger {
                     Outcome::Ok => {
                         self.counts.acked += 1;
                         self.acked_at_ns.push(*at_ns);
+                        if let Some(queue) = queue {
+                            self.service_of(queue).acked_at_ns.push(*at_ns);
+                        }
                     }
                     Outcome::Fail => self.counts.failed += 1,
                     Outcome::Unknown => self.counts.unknown += 1,
                 }
             }
-            Event::Delivered { id, checksum, queue, offset, .. } => {
+            Event::Delivered { at_ns, id, checksum, queue, offset, .. } => {
                 self.counts.delivered += 1;
+                self.service_of(queue).delivered_at_ns.push(*at_ns);
+                if let Some(id) = id {
+                    self.messages.entry(*id).or_default().delivered_at_ns.push(*at_ns);
+                }
                 self.seen(*id, *checksum, (queue.clone(), *offset), |entry| &mut entry.delivered);
             }
             Event::Stored { id, checksum, queue, offset } => {
                 self.was_read = true;
                 self.seen(*id, *checksum, (queue.clone(), *offset), |entry| &mut entry.stored);
             }
-            Event::Fault { at_ns, host, what, destroys: true } => {
-                self.destructions.push(Destruction { at_ns: *at_ns, host: host.clone(), what: what.clone() });
+            Event::Fault { at_ns, host, what, destroys: true, broker } => {
+                let (host, what, broker) = (host.clone(), what.clone(), broker.clone());
+                self.destructions.push(Destruction { at_ns: *at_ns, host, what, broker });
             }
             Event::Fault { destroys: false, .. } | Event::Note { .. } => {}
             Event::Offsets { queue, min, max, committed } => {
@@ -144,8 +216,42 @@ impl Ledger {
             Event::Load { at_ns } => self.load_from_ns = Some(*at_ns),
             Event::Unload { at_ns } => self.load_to_ns = Some(*at_ns),
             Event::Healed { at_ns } => self.healed_at_ns = Some(*at_ns),
+            Event::Probe { broker, ok: true, .. } => {
+                self.refusing.remove(broker);
+            }
+            Event::Probe { broker, ok: false, why, .. } => {
+                self.refusing.insert(broker.clone(), why.clone().unwrap_or_else(|| "no reason is given".into()));
+            }
+            Event::Replica { broker, host, master, min, max } => {
+                let replica = self.replica(host);
+                (replica.broker, replica.is_master) = (broker.clone(), *master);
+                (replica.min, replica.max) = (*min, *max);
+            }
+            Event::Record { host, physical, checksum, queue, offset, id } => {
+                let (physical, checksum, offset, id) = (*physical, *checksum, *offset, *id);
+                self.replica(host).records.push(LogRecord { physical, checksum, queue: queue.clone(), offset, id });
+            }
             Event::End { at_ns } => self.ended_at_ns = *at_ns,
         }
+    }
+
+    fn replica(&mut self, host: &Arc<str>) -> &mut Replica {
+        let new = || Replica { host: host.clone(), ..Replica::default() };
+        self.replicas.entry(host.clone()).or_insert_with(new)
+    }
+
+    fn service_of(&mut self, queue: &Queue) -> &mut Service {
+        let broker = broker_of(queue);
+        // Histories name few brokers, and name them often.
+        if !self.service.contains_key(broker) {
+            self.service.insert(broker.into(), Service::default());
+        }
+        self.service.get_mut(broker).expect("it was just put there")
+    }
+
+    /// Whether consumers may have been served by a slave of this queue's broker.
+    pub fn has_slaves(&self, queue: &Queue) -> bool {
+        self.replicas.values().any(|replica| !replica.is_master && *replica.broker == *broker_of(queue))
     }
 
     fn seen(

@@ -1,5 +1,5 @@
-//! Liveness after healing: once everything is healed, sends succeed again, every queue can be read, and the group gets to
-//! the end of every queue.
+//! Liveness after healing: once everything is healed, sends succeed again and at every broker, every queue can be read, and
+//! the group gets to the end of every queue. (That slaves catch up is what [`replicas`](super::replicas) looks at.)
 
 use super::{finding, ledger::Ledger};
 use reports::Finding;
@@ -13,6 +13,10 @@ pub fn find(ledger: &Ledger) -> Vec<Finding> {
     let tried = ledger.messages.values().any(|entry| entry.sent_at_ns.is_some_and(|at_ns| at_ns >= healed_at_ns));
     if tried && ledger.acked_at_ns.last().is_none_or(|at_ns| *at_ns < healed_at_ns) {
         findings.push(finding("liveness", "no send succeeded after everything was healed".to_owned()));
+    }
+    for (broker, why) in &ledger.refusing {
+        let text = format!("{broker} takes no sends although everything was healed: {why}");
+        findings.push(finding("liveness", text));
     }
     for (queue, why) in &ledger.unreadable {
         findings.push(finding("liveness", format!("{queue} cannot be read: {why}")));
@@ -59,5 +63,12 @@ mod tests {
     fn a_queue_that_cannot_be_read_is_not_live() {
         let event = Event::Unreadable { queue: QUEUE.into(), why: "time-out".into() };
         assert_eq!(find(&Ledger::new(&[HEALED, event])).len(), 1);
+    }
+
+    #[test]
+    fn a_broker_that_takes_no_sends_is_not_live_unless_it_does_at_last() {
+        let probe = |ok| Event::Probe { at_ns: 60 * MS, broker: "broker-a".into(), ok, why: Some("refused".into()) };
+        assert_eq!(find(&Ledger::new(&[HEALED, probe(false)])).len(), 1);
+        assert_eq!(find(&Ledger::new(&[HEALED, probe(false), probe(true)])), []);
     }
 }

@@ -1,15 +1,23 @@
-//! Acknowledged loss: SEND_OK was given, and the message is gone.
+//! Acknowledged loss: SEND_OK was given, and the message is gone, or was passed over.
 //!
 //! A message counts as lost when it no longer stands in any queue at the end, even if a consumer had been given it before
-//! (another group, or a second reading, would not get it), and when it stands there but the group was never given it.
-//! Where a history has no reading of the queues at its end, what was delivered counts as kept.
-//! Its age is the time from its acknowledgement to the next fault that may destroy messages. An acknowledgement may be on its
-//! way when the fault strikes and arrive a moment later; its message then has the age 0.
+//! (another group, or a second reading, would not get it). It counts as *skipped* when it stands there and the group was never
+//! given it although it moved past; a group that has not got so far is not live, which is another oracle's concern, and a
+//! queue that could not be read says nothing about what is in it. Where a history has no reading of the queues at its end,
+//! what was delivered counts as kept, unless a later answer proves that it was cut.
+//!
+//! The age of a lost message is the time from its acknowledgement to the next fault that may have destroyed it: one of its
+//! broker's own machines, and none that it was still delivered after. An acknowledgement may be on its way when the fault
+//! strikes and arrive a moment later; its message then has the age 0.
 
-use super::ledger::Ledger;
+use super::{
+    cuts::Cut,
+    ledger::{Destruction, Entry, Ledger},
+};
 use crate::message::MessageId;
+use indexmap::IndexMap;
 
-/// How long an acknowledgement may be on its way when the fault strikes.
+/// How long an acknowledgement, or a message given to a consumer, may be on its way when the fault strikes.
 const IN_FLIGHT_NS_MAX: u64 = 1_000_000_000;
 
 /// The acknowledged messages that were lost.
@@ -25,8 +33,8 @@ pub struct LostMessage {
     pub id: MessageId,
     /// From its acknowledgement to the fault that explains its loss; absent when no fault came after it.
     pub age_ns: Option<u64>,
-    /// It still stands in a queue, and was never delivered.
-    pub undelivered: bool,
+    /// It still stands in a queue, and was passed over.
+    pub skipped: bool,
 }
 
 impl Loss {
@@ -36,40 +44,82 @@ impl Loss {
         oldest_ns.div_ceil(1_000_000)
     }
 
-    /// How many are stored but were never delivered.
-    pub fn undelivered(&self) -> u64 {
-        self.lost.iter().filter(|lost| lost.undelivered).count() as u64
+    /// How many are stored but were passed over.
+    pub fn skipped(&self) -> u64 {
+        self.lost.iter().filter(|lost| lost.skipped).count() as u64
     }
 }
 
 /// Finds the lost messages, in the order in which they were sent.
-pub fn find(ledger: &Ledger) -> Loss {
+pub fn find(ledger: &Ledger, cuts: &IndexMap<MessageId, Vec<Cut>>) -> Loss {
     let mut loss = Loss::default();
-    for (id, entry) in &ledger.messages {
-        let kept = if ledger.was_read { !entry.stored.is_empty() } else { !entry.delivered.is_empty() };
-        let undelivered = kept && entry.delivered.is_empty();
-        if !entry.is_acked() || (kept && !undelivered) {
+    for (id, entry) in ledger.messages.iter().filter(|(_, entry)| entry.is_acked()) {
+        let was_cut = || {
+            cuts.get(id).is_some_and(|cuts| cuts.iter().any(|cut| entry.answered_place.as_ref() == Some(&cut.place)))
+        };
+        let kept = match ledger.was_read {
+            true => !entry.stored.is_empty() || is_unreadable(ledger, entry),
+            false => !entry.delivered.is_empty() && !was_cut(),
+        };
+        let skipped = kept && entry.delivered.is_empty() && was_passed_over(ledger, entry);
+        if kept && !skipped {
             continue;
         }
-        let explains = |at_ns: u64| {
-            let was_under_way = entry.sent_at_ns.is_some_and(|sent_at_ns| sent_at_ns <= at_ns);
-            at_ns >= entry.answered_at_ns || (was_under_way && at_ns + IN_FLIGHT_NS_MAX >= entry.answered_at_ns)
-        };
-        let fault = ledger.destructions.iter().find(|fault| explains(fault.at_ns));
-        let age_ns = fault.filter(|_| !undelivered).map(|fault| fault.at_ns.saturating_sub(entry.answered_at_ns));
-        loss.lost.push(LostMessage { id: *id, age_ns, undelivered });
+        let age_ns = if skipped { None } else { age_ns(ledger, entry) };
+        loss.lost.push(LostMessage { id: *id, age_ns, skipped });
         loss.bytes += u64::from(entry.bytes);
     }
     loss
 }
 
+/// Whether the queue that it was acknowledged in could not be read.
+fn is_unreadable(ledger: &Ledger, entry: &Entry) -> bool {
+    let Some((queue, _)) = &entry.answered_place else { return false };
+    ledger.unreadable.iter().any(|(unreadable, _)| unreadable == queue)
+}
+
+/// Whether the group has moved past one of the places at which it stands. Where the history does not say how far the group
+/// got, or that the cluster was healed, being stored and not delivered is enough.
+fn was_passed_over(ledger: &Ledger, entry: &Entry) -> bool {
+    if ledger.healed_at_ns.is_none() || ledger.queues.is_empty() {
+        return !is_unreadable(ledger, entry);
+    }
+    let passed = |(queue, offset): &(crate::history::Queue, i64)| {
+        let end = ledger.queues.iter().find(|end| end.queue == *queue);
+        end.is_none_or(|end| end.committed.is_some_and(|committed| committed > *offset))
+    };
+    entry.stored.iter().any(passed)
+}
+
+/// The time from the acknowledgement to the first fault that may have destroyed the message.
+fn age_ns(ledger: &Ledger, entry: &Entry) -> Option<u64> {
+    let queue = entry.answered_place.as_ref().map(|(queue, _)| queue);
+    let was_under_way = |at_ns: u64| entry.sent_at_ns.is_some_and(|sent_at_ns| sent_at_ns <= at_ns);
+    // Where nobody else can have given it to consumers, a delivery proves that it had survived the faults before.
+    let alone = queue.is_none_or(|queue| !ledger.has_slaves(queue));
+    let delivered = entry.delivered.iter().zip(&entry.delivered_at_ns);
+    let seen = delivered.filter(|(place, _)| alone && Some(*place) == entry.answered_place.as_ref());
+    let last_seen_ns = seen.map(|(_, at_ns)| *at_ns).max().unwrap_or(0);
+    let explains = |fault: &&Destruction| {
+        let at_ns = fault.at_ns;
+        let after_answer =
+            at_ns >= entry.answered_at_ns || (was_under_way(at_ns) && at_ns + IN_FLIGHT_NS_MAX >= entry.answered_at_ns);
+        fault.concerns(queue) && after_answer && at_ns + IN_FLIGHT_NS_MAX >= last_seen_ns
+    };
+    let fault = ledger.destructions.iter().find(explains)?;
+    Some(fault.at_ns.saturating_sub(entry.answered_at_ns))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oracle::fixture::*;
+    use crate::{history::Event, oracle::fixture::*};
 
-    fn lost(events: &[crate::history::Event]) -> Loss {
-        find(&Ledger::new(events))
+    fn lost(events: &[Event]) -> Loss {
+        {
+            let ledger = Ledger::new(events);
+            find(&ledger, &crate::oracle::cuts::find(&ledger))
+        }
     }
 
     #[test]
@@ -82,15 +132,15 @@ mod tests {
         let mut history = good(1, 10, 0);
         history.extend([send(2, 20), acked(2, 21, 1), delivered(2, 22, 1), power_loss(500), offsets(0, 1, None)]);
         let loss = lost(&history);
-        assert_eq!(loss.lost, [LostMessage { id: id(2), age_ns: Some(479 * MS), undelivered: false }]);
+        assert_eq!(loss.lost, [LostMessage { id: id(2), age_ns: Some(479 * MS), skipped: false }]);
         assert_eq!((loss.oldest_ms(), loss.bytes), (479, 100));
     }
 
     #[test]
-    fn what_is_stored_but_never_delivered_is_lost() {
+    fn what_is_stored_and_was_passed_over_is_skipped() {
         let loss = lost(&[send(1, 10), acked(1, 11, 0), stored(1, 0), power_loss(20)]);
-        assert_eq!(loss.lost, [LostMessage { id: id(1), age_ns: None, undelivered: true }]);
-        assert_eq!(loss.undelivered(), 1);
+        assert_eq!(loss.lost, [LostMessage { id: id(1), age_ns: None, skipped: true }]);
+        assert_eq!(loss.skipped(), 1);
     }
 
     #[test]
@@ -103,18 +153,62 @@ mod tests {
     #[test]
     fn an_answer_on_its_way_when_the_fault_strikes_is_explained_by_it_and_a_later_send_is_not() {
         let on_its_way = lost(&[send(1, 19), power_loss(20), acked(1, 21, 0), offsets(0, 0, None)]);
-        assert_eq!(on_its_way.lost, [LostMessage { id: id(1), age_ns: Some(0), undelivered: false }]);
+        assert_eq!(on_its_way.lost, [LostMessage { id: id(1), age_ns: Some(0), skipped: false }]);
         for history in [
             [power_loss(20), send(1, 21), acked(1, 22, 0), offsets(0, 0, None)],
             [send(1, 19), power_loss(20), acked(1, 3_000, 0), offsets(0, 0, None)],
         ] {
-            assert_eq!(lost(&history).lost, [LostMessage { id: id(1), age_ns: None, undelivered: false }]);
+            assert_eq!(lost(&history).lost, [LostMessage { id: id(1), age_ns: None, skipped: false }]);
         }
     }
 
     #[test]
     fn without_a_reading_at_the_end_delivery_counts() {
         let history = [send(1, 1), acked(1, 2, 0), delivered(1, 3, 0), send(2, 4), acked(2, 5, 1)];
-        assert_eq!(lost(&history).lost, [LostMessage { id: id(2), age_ns: None, undelivered: false }]);
+        assert_eq!(lost(&history).lost, [LostMessage { id: id(2), age_ns: None, skipped: false }]);
+    }
+
+    #[test]
+    fn a_group_that_has_not_got_so_far_has_skipped_nothing() {
+        let end = |committed| {
+            vec![Event::Healed { at_ns: 0 }, send(1, 10), acked(1, 11, 0), stored(1, 0), offsets(0, 1, committed)]
+        };
+        assert_eq!(lost(&end(Some(0))), Loss::default());
+        assert_eq!(lost(&end(None)), Loss::default());
+        assert_eq!(lost(&end(Some(1))).skipped(), 1);
+    }
+
+    #[test]
+    fn a_queue_that_could_not_be_read_says_nothing() {
+        let unreadable = Event::Unreadable { queue: QUEUE.into(), why: "time-out".into() };
+        let other = Event::Offsets { queue: "broker-b/T/0".into(), min: 0, max: 0, committed: None };
+        assert_eq!(lost(&[send(1, 1), acked(1, 2, 0), unreadable, other.clone()]), Loss::default());
+        assert_eq!(lost(&[send(1, 1), acked(1, 2, 0), other]).lost.len(), 1);
+    }
+
+    #[test]
+    fn a_fault_of_another_broker_explains_nothing() {
+        let history = |fault| lost(&[send(1, 1), acked(1, 2, 0), fault, offsets(0, 0, None)]).lost[0].age_ns;
+        assert_eq!(history(power_loss(10)), Some(8 * MS));
+        assert_eq!(history(power_loss_elsewhere(10)), None);
+    }
+
+    #[test]
+    fn a_fault_before_a_delivery_does_not_explain_what_is_gone_after_it() {
+        let history = |again_ms| {
+            let faults = [power_loss(10), delivered(1, again_ms, 0), power_loss(5_000), offsets(0, 0, None)];
+            lost(&[vec![send(1, 1), acked(1, 2, 0)], faults.into()].concat()).lost[0].age_ns
+        };
+        assert_eq!(history(3_000), Some(4_998 * MS));
+        // It may have been in the consumer's hands when the first fault struck.
+        assert_eq!(history(11), Some(8 * MS));
+    }
+
+    #[test]
+    fn without_a_reading_a_place_given_to_another_proves_the_loss() {
+        let history = [good(1, 1, 0), vec![power_loss(5), send(2, 10), acked(2, 11, 0), delivered(2, 12, 0)]].concat();
+        let without_reading =
+            history.into_iter().filter(|event| !matches!(event, Event::Stored { .. })).collect::<Vec<_>>();
+        assert_eq!(lost(&without_reading).lost, [LostMessage { id: id(1), age_ns: Some(3 * MS), skipped: false }]);
     }
 }

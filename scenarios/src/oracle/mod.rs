@@ -5,7 +5,9 @@
 //!
 //! | oracle | objects to |
 //! |---|---|
-//! | [`loss`] | acknowledged messages that are gone, or stored and never delivered |
+//! | [`loss`] | acknowledged messages that are gone, or skipped: stored and passed over |
+//! | [`resurrection`] | messages that stand in their queue again after they had been gone ([`cuts`]) from it |
+//! | [`replicas`] | slaves whose log is not their master's: divergence, and those that do not catch up |
 //! | [`phantom`] | messages that nobody sent, or whose send had definitely failed |
 //! | [`corruption`] | bodies other than those that were sent |
 //! | [`duplicates`] | nothing: at-least-once delivery allows them; it counts them by cause |
@@ -16,6 +18,7 @@
 //! Every oracle has histories in its tests that it must object to.
 
 pub mod corruption;
+pub mod cuts;
 pub mod duplicates;
 pub mod ledger;
 pub mod liveness;
@@ -23,6 +26,8 @@ pub mod loss;
 pub mod offsets;
 pub mod order;
 pub mod phantom;
+pub mod replicas;
+pub mod resurrection;
 
 #[cfg(test)]
 pub(crate) mod fixture;
@@ -41,6 +46,8 @@ pub struct Judgement {
     pub corruptions: Vec<Finding>,
     pub order: Vec<Finding>,
     pub offsets: Vec<Finding>,
+    pub resurrections: Vec<Finding>,
+    pub replicas: replicas::Replicas,
     /// Why the cluster is not live, if it is not.
     pub not_live: Vec<Finding>,
 }
@@ -48,13 +55,17 @@ pub struct Judgement {
 /// Asks every oracle.
 pub fn judge(events: &[Event]) -> Judgement {
     let ledger = Ledger::new(events);
+    let cuts = cuts::find(&ledger);
+    let risen = resurrection::risen(&ledger, &cuts);
     Judgement {
-        loss: loss::find(&ledger),
+        loss: loss::find(&ledger, &cuts),
         duplicates: duplicates::count(&ledger),
         phantoms: phantom::find(&ledger),
         corruptions: corruption::find(&ledger),
-        order: order::find(&ledger),
+        order: order::find(&ledger, &risen),
         offsets: offsets::find(&ledger),
+        resurrections: resurrection::find(&risen, &cuts),
+        replicas: replicas::find(&ledger),
         not_live: liveness::find(&ledger),
         ledger,
     }

@@ -2,11 +2,14 @@
 //! two messages stand in one place.
 //!
 //! This is the order in real time between any two producers, which is stronger than the order of one producer's own
-//! messages. Messages that were lost give their place up and are left out. The order in which concurrent consumers are
+//! messages. Messages that were lost give their place up and are left out, as are those that rose again, which
+//! [`resurrection`](super::resurrection) names. A message that stands elsewhere than its answer says was stored more than once
+//! by its producer's retries; that is a violation only where no fault explains that the named place is empty. The order in which concurrent consumers are
 //! given messages is not promised, so deliveries are not looked at.
 
 use super::{finding, ledger::Ledger};
 use crate::{history::Queue, message::MessageId};
+use indexmap::IndexSet;
 use reports::Finding;
 use std::collections::BTreeMap;
 
@@ -18,11 +21,11 @@ struct Stored {
 }
 
 /// Finds violations: at most one for each queue and place, the nearest offender named.
-pub fn find(ledger: &Ledger) -> Vec<Finding> {
+pub fn find(ledger: &Ledger, risen: &IndexSet<MessageId>) -> Vec<Finding> {
     let mut queues: BTreeMap<&Queue, Vec<Stored>> = BTreeMap::new();
     let mut findings = Vec::new();
     let mut places: BTreeMap<(&Queue, i64), MessageId> = BTreeMap::new();
-    for (id, entry) in &ledger.messages {
+    for (id, entry) in ledger.messages.iter().filter(|(id, _)| !risen.contains(*id)) {
         for (queue, offset) in &entry.stored {
             if let Some(other) = places.insert((queue, *offset), *id)
                 && other != *id
@@ -38,7 +41,7 @@ pub fn find(ledger: &Ledger) -> Vec<Finding> {
         if !ledger.was_read || entry.stored.iter().any(|place| place.0 == *queue && place.1 == *offset) {
             let stored = Stored { offset: *offset, sent_at_ns, answered_at_ns: entry.answered_at_ns, id: *id };
             queues.entry(queue).or_default().push(stored);
-        } else if !entry.stored.is_empty() {
+        } else if !entry.stored.is_empty() && !is_explained(ledger, queue, sent_at_ns) {
             findings.push(finding(
                 "order",
                 format!("{id} was acknowledged at {queue} offset {offset} and stands elsewhere"),
@@ -69,27 +72,36 @@ pub fn find(ledger: &Ledger) -> Vec<Finding> {
     findings
 }
 
+/// Whether something destroyed messages of this queue since then.
+fn is_explained(ledger: &Ledger, queue: &Queue, since_ns: u64) -> bool {
+    ledger.destructions.iter().any(|fault| fault.at_ns >= since_ns && fault.concerns(Some(queue)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oracle::fixture::*;
+    use crate::{history::Event, oracle::fixture::*};
+
+    fn judge(events: &[Event]) -> Vec<Finding> {
+        find(&Ledger::new(events), &IndexSet::new())
+    }
 
     #[test]
     fn messages_in_the_order_of_their_sends_are_fine() {
         let history = [good(1, 1, 0), good(2, 10, 1), good(3, 20, 2)].concat();
-        assert_eq!(find(&Ledger::new(&history)), []);
+        assert_eq!(judge(&history), []);
     }
 
     #[test]
     fn sends_at_the_same_time_may_stand_in_any_order() {
         let history = [send(1, 1), send(2, 2), acked(1, 5, 1), acked(2, 5, 0), stored(1, 1), stored(2, 0)];
-        assert_eq!(find(&Ledger::new(&history)), []);
+        assert_eq!(judge(&history), []);
     }
 
     #[test]
     fn a_later_send_before_an_earlier_one_is_a_violation() {
         let history = [good(1, 1, 1), good(2, 10, 0)].concat();
-        let found = find(&Ledger::new(&history));
+        let found = judge(&history);
         assert_eq!(found.len(), 1);
         assert!(found[0].message.starts_with("p1-000001 at broker-a/T/0 offset 1"), "{found:?}");
     }
@@ -98,14 +110,28 @@ mod tests {
     fn a_lost_message_gives_its_place_up() {
         let mut history = vec![send(1, 1), acked(1, 2, 0), power_loss(5)];
         history.extend(good(2, 10, 0));
-        assert_eq!(find(&Ledger::new(&history)), []);
+        assert_eq!(judge(&history), []);
     }
 
     #[test]
     fn two_messages_in_one_place_and_a_message_in_another_place_are_violations() {
         let history = [good(1, 1, 0), vec![send(2, 5), stored(2, 0)]].concat();
-        assert_eq!(find(&Ledger::new(&history)).len(), 1);
+        assert_eq!(judge(&history).len(), 1);
         let history = [send(1, 1), acked(1, 2, 0), stored(1, 7)];
-        assert!(find(&Ledger::new(&history))[0].message.contains("stands elsewhere"));
+        assert!(judge(&history)[0].message.contains("stands elsewhere"));
+    }
+
+    #[test]
+    fn a_second_copy_may_outlive_the_acknowledged_one() {
+        let history = [send(1, 1), acked(1, 2, 3), stored(1, 1), power_loss(5)];
+        assert_eq!(judge(&history), []);
+        let history = [send(1, 1), acked(1, 2, 3), stored(1, 1), power_loss_elsewhere(5)];
+        assert_eq!(judge(&history).len(), 1);
+    }
+
+    #[test]
+    fn what_has_risen_is_named_elsewhere() {
+        let history = [good(1, 1, 1), good(2, 10, 0)].concat();
+        assert_eq!(find(&Ledger::new(&history), &IndexSet::from([id(1)])), []);
     }
 }

@@ -1,0 +1,283 @@
+//! What runs outside of the simulated world: boots hosts, carries out the plan of faults and the operations, heals, drains,
+//! and has everything read at the end. See [`run`](crate::run) for the order.
+
+use crate::{
+    cluster::{self, Hosts, STORE},
+    history::Event,
+    log_image,
+    operator::{Operator, Order},
+    recorder::Recorder,
+    spec::{BrokerHost, Disk, Operation, Scenario, Schedule, starts_late},
+};
+use faults::{Action, Effect, Plan};
+use sim::world::{CrashReport, HostId, HostState, World};
+use std::{sync::Arc, time::Duration};
+
+/// How long the group may get nothing before the drain is given up while messages are outstanding: longer than a client's
+/// pull time-out (30 s).
+const QUIET_MS: u64 = 35_000;
+/// How long a client may take to stop in good order.
+const STOP_MS_MAX: u64 = 20_000;
+/// How long slaves may take to catch up at the end before they count as behind.
+const CATCH_UP_MS_MAX: u64 = 60_000;
+/// How often it is looked whether a sync has failed that is to fail.
+const SYNC_WATCH: Duration = Duration::from_millis(20);
+
+/// Runs a scenario in this world and returns the history.
+pub async fn harness(world: World, scenario: Arc<Scenario>, plan: Plan) -> Vec<Event> {
+    let recorder = Recorder::new(world.clone());
+    let operator = Operator::default();
+    let hosts = cluster::build(&world, &scenario, &recorder, &operator);
+    let schedule = scenario.schedule.clone();
+    recorder.note("built", summary(&scenario));
+    boot(&world, &hosts.name_servers);
+    world.sleep_until_ns(ms(200)).await;
+    boot(&world, &early_brokers(&hosts, &scenario, BrokerHost::is_master));
+    world.sleep_until_ns(ms(300)).await;
+    boot(&world, &early_brokers(&hosts, &scenario, |broker| !broker.is_master()));
+    world.sleep_until_ns(ms(500)).await;
+    world.boot(hosts.operator);
+    world.sleep_until_ns(ms(1_500)).await;
+    boot(&world, &hosts.consumers);
+    boot(&world, &hosts.producers);
+    world.sleep_until_ns(ms(schedule.load_from_ms)).await;
+    recorder.push(|at_ns| Event::Load { at_ns });
+
+    let observe = |_, effect| observe(&recorder, &scenario, &effect);
+    tokio::join!(
+        biased;
+        faults::inject(&world, &plan, &hosts.by_name, schedule.heal_ms, observe),
+        operate(&world, &recorder, &scenario, &hosts, &operator),
+        watch_syncs(&world, &recorder, &scenario, &plan, &hosts),
+    );
+    restart_after_failed_sync(&world, &recorder, &plan, &hosts).await;
+    for host in hosts.by_name.values().copied().filter(|host| world.state(*host) != HostState::Running) {
+        // A process that ended by itself (a broker that could not go on) gets its last chance here.
+        world.boot(host);
+    }
+    recorder.push(|at_ns| Event::Healed { at_ns });
+    world.sleep_until_ns(ms(schedule.load_to_ms)).await;
+    recorder.push(|at_ns| Event::Unload { at_ns });
+
+    operator.order(Order::Probe).await;
+    drain(&world, &recorder, &schedule).await;
+    stop(&world, &hosts.producers).await;
+    stop(&world, &hosts.consumers).await;
+    operator.order(Order::ReadBack).await;
+    if scenario.topology.slaves > 0 {
+        read_logs(&world, &recorder, &hosts, &operator).await;
+    }
+    recorder.push(|at_ns| Event::End { at_ns });
+    recorder.take()
+}
+
+/// What is built, for people.
+fn summary(scenario: &Scenario) -> String {
+    let Scenario { topology, workload, broker, .. } = scenario;
+    let several = |count: u16, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+    let brokers = match (topology.masters, topology.slaves) {
+        (1, 0) => "1 broker".to_owned(),
+        (masters, 0) => several(masters, "master"),
+        (masters, slaves) => format!("{} with {} each", several(masters, "master"), several(slaves, "slave")),
+    };
+    let disk = match topology.disk {
+        Disk::Single => "",
+        Disk::Raid10 => ", RAID10",
+    };
+    format!(
+        "{}, {brokers} ({} flush, log files of {} KiB{disk}), {}, {} in one group, 1 operator, each on a machine of its own; \
+         {} msg/s to {}",
+        several(topology.name_servers, "name server"),
+        scenario.flush,
+        broker.commit_log_file_bytes >> 10,
+        several(topology.producers, "producer"),
+        several(topology.consumers, "consumer"),
+        workload.messages_per_second,
+        several(workload.queues * topology.masters, "queue"),
+    )
+}
+
+fn ms(ms: u64) -> u64 {
+    ms * 1_000_000
+}
+
+fn boot(world: &World, hosts: &[HostId]) {
+    for host in hosts {
+        world.boot(*host);
+    }
+}
+
+/// The brokers of a kind that run from the beginning.
+fn early_brokers(hosts: &Hosts, scenario: &Scenario, is_of_kind: impl Fn(&BrokerHost) -> bool) -> Vec<HostId> {
+    let early = hosts.brokers.iter().filter(|(broker, _)| !starts_late(&scenario.operations, &broker.host));
+    early.filter(|(broker, _)| is_of_kind(broker)).map(|(_, id)| *id).collect()
+}
+
+/// Carries out the operations of the scenario, one after the other.
+async fn operate(world: &World, recorder: &Recorder, scenario: &Scenario, hosts: &Hosts, operator: &Operator) {
+    let mut operations = scenario.operations.iter().collect::<Vec<_>>();
+    // Stable: what is written first happens first.
+    operations.sort_by_key(|operation| operation.at_ms);
+    for operation in operations {
+        world.sleep_until_ns(ms(operation.at_ms)).await;
+        let what = &operation.what;
+        recorder.note(what.host(), what.to_string());
+        match what {
+            Operation::Restart { host, away_ms } => {
+                let id = hosts.by_name[host];
+                stop(world, &[id]).await;
+                world.sleep(Duration::from_millis(*away_ms)).await;
+                start(world, id);
+            }
+            Operation::Stop { host } => stop(world, &[hosts.by_name[host]]).await,
+            Operation::Start { host } => start(world, hosts.by_name[host]),
+            Operation::CreateTopic { broker } => operator.order(Order::CreateTopic(broker.clone())).await,
+            Operation::WipeWritePermission { broker } => {
+                operator.order(Order::WipeWritePermission(broker.clone())).await;
+            }
+            Operation::AddWritePermission { broker } => {
+                operator.order(Order::AddWritePermission(broker.clone())).await;
+            }
+        }
+    }
+}
+
+/// Boots a host, unless a fault's end has done so already.
+fn start(world: &World, host: HostId) {
+    if world.state(host) != HostState::Running {
+        world.boot(host);
+    }
+}
+
+/// The hosts of a plan whose next sync is to fail.
+fn failing_syncs<'a>(plan: &'a Plan, hosts: &'a Hosts) -> impl Iterator<Item = (&'a str, HostId)> {
+    plan.events.iter().filter_map(|event| match &event.action {
+        Action::FailSync { host } => Some((host.as_str(), hosts.by_name[host])),
+        _ => None,
+    })
+}
+
+/// Takes down the moment at which a sync failed, which is later than the one from which on it was to fail.
+async fn watch_syncs(world: &World, recorder: &Recorder, scenario: &Scenario, plan: &Plan, hosts: &Hosts) {
+    let mut watched = failing_syncs(plan, hosts).map(|(name, host)| (name, host, 0)).collect::<Vec<_>>();
+    while !watched.is_empty() && world.now_ns() + 2 * SYNC_WATCH.as_nanos() as u64 <= ms(scenario.schedule.heal_ms) {
+        for (name, host, seen) in &mut watched {
+            let failed = world.disk_stats(*host).failed_syncs;
+            if failed > *seen {
+                *seen = failed;
+                let (host, broker) = (Arc::from(*name), scenario.topology.broker_of(name).map(Arc::from));
+                let what = "a sync failed; what it should have written is dropped".into();
+                recorder.push(|at_ns| Event::Fault { at_ns, host, what, destroys: true, broker });
+            }
+        }
+        world.sleep(SYNC_WATCH).await;
+    }
+}
+
+/// A broker whose sync failed takes no more sends until somebody looks at it: now.
+async fn restart_after_failed_sync(world: &World, recorder: &Recorder, plan: &Plan, hosts: &Hosts) {
+    for (name, host) in failing_syncs(plan, hosts) {
+        if world.disk_stats(host).failed_syncs > 0 {
+            recorder.note(name, "restarted in good order, for its failed sync");
+            stop(world, &[host]).await;
+            start(world, host);
+        }
+    }
+}
+
+async fn drain(world: &World, recorder: &Recorder, schedule: &Schedule) {
+    let deadline_ns = ms(schedule.load_to_ms + schedule.drain_ms_max);
+    loop {
+        world.sleep(Duration::from_millis(250)).await;
+        let (outstanding, last_delivery_ns) = recorder.outstanding();
+        let quiet_since_ns = last_delivery_ns.max(ms(schedule.load_to_ms));
+        let is_quiet = world.now_ns() >= quiet_since_ns + ms(QUIET_MS);
+        // A moment more after the last one, for sends that were under way.
+        let is_done = outstanding == 0 && world.now_ns() >= quiet_since_ns + ms(1_000);
+        if is_done || is_quiet || world.now_ns() >= deadline_ns {
+            return;
+        }
+    }
+}
+
+/// Stops processes in good order, and by force those that do not.
+async fn stop(world: &World, hosts: &[HostId]) {
+    let deadline_ns = world.now_ns() + ms(STOP_MS_MAX);
+    for host in hosts {
+        world.terminate(*host);
+    }
+    while hosts.iter().any(|host| world.state(*host) == HostState::Running) && world.now_ns() < deadline_ns {
+        world.sleep(Duration::from_millis(10)).await;
+    }
+    for host in hosts.iter().filter(|host| world.state(**host) == HostState::Running) {
+        world.crash(*host, sim::world::Crash::Process);
+    }
+}
+
+/// Takes an effect of the plan down.
+fn observe(recorder: &Recorder, scenario: &Scenario, effect: &Effect) {
+    let (host, what) = (effect.host(), effect.to_string());
+    if effect.heals() {
+        return recorder.note(host, what);
+    }
+    let what = format!("{what}{}", effect.crash_report().map(took).unwrap_or_default()).into();
+    let (broker, destroys) = (scenario.topology.broker_of(host).map(Arc::from), effect.destroys());
+    recorder.push(|at_ns| Event::Fault { at_ns, host: host.into(), what, destroys, broker });
+}
+
+/// What a crash took from the disk, for people: `; 12 sectors lost, 1 torn, 3 kept by chance`.
+fn took(report: &CrashReport) -> String {
+    let counts = [
+        (report.lost_sectors, "sectors lost"),
+        (report.torn_sectors, "torn"),
+        (report.kept_sectors, "kept by chance"),
+        (report.lost_files, "files lost"),
+        (report.undone_sizes, "file sizes undone"),
+        (report.lost_entries, "directory entries undone"),
+    ];
+    let told =
+        counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{} {what}", reports::count(*count)));
+    let told = told.collect::<Vec<_>>().join(", ");
+    if told.is_empty() { String::new() } else { format!("; {told}") }
+}
+
+/// Waits until the slaves have caught up, and takes down the log of every replica.
+async fn read_logs(world: &World, recorder: &Recorder, hosts: &Hosts, operator: &Operator) {
+    let deadline_ns = world.now_ns() + ms(CATCH_UP_MS_MAX);
+    let bounds = loop {
+        operator.order(Order::AskBounds).await;
+        let bounds = operator.bounds();
+        let end = |host: &str| bounds.get(host).map(|bounds| bounds.end);
+        let is_even = hosts
+            .brokers
+            .iter()
+            .all(|(broker, _)| end(&broker.host).is_some() && end(&broker.host) == end(&broker.broker));
+        if is_even || world.now_ns() >= deadline_ns {
+            break bounds;
+        }
+        world.sleep(Duration::from_millis(500)).await;
+    };
+    let directory = format!("{STORE}/commitlog");
+    for (broker, id) in &hosts.brokers {
+        let image = log_image::read(&world.disk_files(*id), &directory, bounds.get(&broker.host).cloned());
+        let host: Arc<str> = broker.host.as_str().into();
+        recorder.push(|_| Event::Replica {
+            broker: broker.broker.as_str().into(),
+            host: host.clone(),
+            master: broker.is_master(),
+            min: image.min,
+            max: image.max,
+        });
+        for record in image.records {
+            let queue = recorder.queue(&broker.broker, &record.topic, record.queue);
+            recorder.push(|_| Event::Record {
+                host: host.clone(),
+                physical: record.physical,
+                checksum: record.checksum,
+                queue,
+                offset: record.offset,
+                id: record.id,
+            });
+        }
+    }
+}

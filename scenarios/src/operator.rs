@@ -1,0 +1,284 @@
+//! The operator: a host of its own that no fault of the catalogue touches, and that does what people with `mqadmin` would do.
+//!
+//! It creates the topic on every master, wipes and adds write permission, and at the end probes every master with a message
+//! and reads every queue of every master from end to end. The harness orders, and waits until it is done.
+
+use crate::{
+    history::{Event, Outcome, Queue},
+    message::{self, MessageId},
+    spec::starts_late,
+    workload::{Client, GROUP, send_to},
+};
+use client::{Admin, ClientError, MessageExt, MessageQueue, Producer, ProducerConfig, PullStatus, QueueOffset};
+use protocol::{BrokerId, body::TopicConfig, perm};
+use sim::{time, world::Key};
+use std::{
+    collections::BTreeMap,
+    ops::Range,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::sync::{mpsc, oneshot};
+
+/// How long it waits between two attempts at something.
+const RETRY: Duration = Duration::from_millis(200);
+/// How often it tries to create the topic at the beginning before it gives up, and the producers will say so.
+const CREATE_ATTEMPTS: u32 = 300;
+/// How often it tries to read a queue at the end before the queue counts as unreadable; the other queues of the same broker
+/// then get one attempt each.
+const READ_ATTEMPTS: u32 = 30;
+/// How often it probes a master that gives no SEND_OK: longer than a slave needs to follow again.
+const PROBE_ATTEMPTS: u32 = 40;
+/// Messages per pull.
+const PULL_NUMS: i32 = 32;
+
+/// What the operator is told to do.
+#[derive(Clone, Debug)]
+pub enum Order {
+    /// Create the topic on the master with this broker name.
+    CreateTopic(String),
+    WipeWritePermission(String),
+    AddWritePermission(String),
+    /// Send a message to every broker name until it is acknowledged.
+    Probe,
+    /// Ask every broker where its log begins and ends.
+    AskBounds,
+    /// Read every queue of every master.
+    ReadBack,
+}
+
+/// Where the brokers say that their logs begin and end, by host. Those that do not answer are not in it.
+pub type Bounds = BTreeMap<String, Range<u64>>;
+
+type Post = (Order, oneshot::Sender<()>);
+
+/// The way from the harness to the operator.
+#[derive(Clone)]
+pub struct Operator {
+    orders: mpsc::UnboundedSender<Post>,
+    /// Taken by the operator's program when it starts.
+    inbox: Arc<Mutex<Option<mpsc::UnboundedReceiver<Post>>>>,
+    bounds: Arc<Mutex<Bounds>>,
+}
+
+impl Default for Operator {
+    fn default() -> Operator {
+        let (orders, inbox) = mpsc::unbounded_channel();
+        Operator { orders, inbox: Arc::new(Mutex::new(Some(inbox))), bounds: Arc::default() }
+    }
+}
+
+impl Operator {
+    /// Has something done, and waits for it.
+    pub async fn order(&self, order: Order) {
+        let (done, is_done) = oneshot::channel();
+        // An operator that did not start has said so in the history; nothing is done then.
+        if self.orders.send((order, done)).is_ok() {
+            drop(is_done.await);
+        }
+    }
+
+    /// What the last [`Order::AskBounds`] found.
+    pub fn bounds(&self) -> Bounds {
+        self.bounds.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The operator's program: creates the topic, then does what it is told.
+    pub async fn program(self, client: Client, key: Key) {
+        let inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(mut inbox) = inbox else { return };
+        let admin = match Admin::start(client.config()) {
+            Ok(admin) => admin,
+            Err(error) => return client.failed("the admin client does not start", &error),
+        };
+        create_everywhere(&client, &admin).await;
+        while let Some((order, done)) = inbox.recv().await {
+            match order {
+                Order::CreateTopic(broker) => create_on(&client, &admin, &broker).await,
+                Order::WipeWritePermission(broker) => {
+                    let answers = admin.wipe_write_perm_of_broker(&broker).await;
+                    permission_changed(&client, &broker, answers);
+                }
+                Order::AddWritePermission(broker) => {
+                    let answers = admin.add_write_perm_of_broker(&broker).await;
+                    permission_changed(&client, &broker, answers);
+                }
+                Order::Probe => probe(&client, key).await,
+                Order::AskBounds => {
+                    let bounds = ask_bounds(&client, &admin).await;
+                    *self.bounds.lock().unwrap_or_else(PoisonError::into_inner) = bounds;
+                }
+                Order::ReadBack => read_back(&client, &admin).await,
+            }
+            // The harness may have stopped waiting.
+            let _ = done.send(());
+        }
+    }
+}
+
+fn topic_config(client: &Client) -> TopicConfig {
+    let workload = &client.scenario.workload;
+    TopicConfig::new(workload.topic.as_str(), i32::from(workload.queues), perm::PERM_READ | perm::PERM_WRITE)
+}
+
+/// Creates the topic on every master that runs from the beginning.
+async fn create_everywhere(client: &Client, admin: &Admin) {
+    let scenario = &client.scenario;
+    for broker in scenario.topology.broker_names().filter(|broker| !starts_late(&scenario.operations, broker)) {
+        create_on(client, admin, &broker).await;
+    }
+}
+
+async fn create_on(client: &Client, admin: &Admin, broker: &str) {
+    let mut why = "no name server knows it".to_owned();
+    for _ in 0..CREATE_ATTEMPTS {
+        match admin.broker_addr(broker, BrokerId::MASTER).await {
+            Ok(Some(address)) => match admin.create_topic(&address, &topic_config(client)).await {
+                Ok(()) => return,
+                Err(error) => why = error.to_string(),
+            },
+            // It has not registered yet.
+            Ok(None) => {}
+            Err(error) => why = error.to_string(),
+        }
+        time::sleep(RETRY).await;
+    }
+    client.recorder.note(&client.host, format!("the topic cannot be created on {broker}: {why}"));
+}
+
+fn permission_changed(client: &Client, broker: &str, answers: Vec<(String, Result<usize, ClientError>)>) {
+    for (name_server, answer) in answers {
+        if let Err(error) = answer {
+            client
+                .recorder
+                .note(&client.host, format!("{name_server} does not change the permission of {broker}: {error}"));
+        }
+    }
+}
+
+/// Sends a message to every broker name until it is acknowledged.
+async fn probe(client: &Client, key: Key) {
+    let started = Producer::builder("staticfire-operator")
+        .client_config(client.config())
+        .config(ProducerConfig::default())
+        .start()
+        .await;
+    let producer = match started {
+        Ok(producer) => producer,
+        Err(error) => return client.failed("the operator's producer does not start", &error),
+    };
+    let mut sequence = 0;
+    for broker in client.scenario.topology.broker_names() {
+        let queue = MessageQueue::new(client.scenario.workload.topic.as_str(), broker.as_str(), 0);
+        let mut outcome = Outcome::Unknown;
+        for _ in 0..PROBE_ATTEMPTS {
+            sequence += 1;
+            outcome = send_to(client, &producer, key, MessageId { producer: 0, sequence }, &queue).await;
+            if outcome == Outcome::Ok {
+                break;
+            }
+            time::sleep(Duration::from_secs(1)).await;
+        }
+        let ok = outcome == Outcome::Ok;
+        let why = (!ok).then(|| format!("no SEND_OK in {PROBE_ATTEMPTS} attempts, a second apart").into());
+        client.recorder.push(|at_ns| Event::Probe { at_ns, broker: broker.into(), ok, why });
+    }
+    producer.shutdown().await;
+}
+
+/// Asks every broker where its log begins and ends.
+async fn ask_bounds(client: &Client, admin: &Admin) -> Bounds {
+    let mut bounds = Bounds::new();
+    for host in client.scenario.topology.brokers() {
+        let Ok(Some(address)) = admin.broker_addr(&host.broker, BrokerId(i64::from(host.broker_id))).await else {
+            continue;
+        };
+        let Ok(stats) = admin.broker_runtime_stats(&address).await else { continue };
+        let number = |key: &str| stats.get(key)?.parse::<u64>().ok();
+        if let (Some(min), Some(max)) = (number("commitLogMinOffset"), number("commitLogMaxOffset")) {
+            bounds.insert(host.host, min..max);
+        }
+    }
+    bounds
+}
+
+/// Reads all queues of all masters, and what the group has committed in each.
+async fn read_back(client: &Client, admin: &Admin) {
+    let (recorder, workload) = (&client.recorder, &client.scenario.workload);
+    for broker in client.scenario.topology.broker_names() {
+        let mut attempts = READ_ATTEMPTS;
+        for number in 0..i32::from(workload.queues) {
+            let queue = MessageQueue::new(workload.topic.as_str(), broker.as_str(), number);
+            let name = recorder.queue(&broker, &workload.topic, number);
+            match read_with_retries(admin, &queue, attempts).await {
+                Ok(events) => {
+                    for read in events {
+                        recorder.push(|_| read.into_event(&name));
+                    }
+                }
+                Err(why) => {
+                    attempts = 1;
+                    recorder.push(|_| Event::Unreadable { queue: name, why: why.into() });
+                }
+            }
+        }
+    }
+}
+
+async fn read_with_retries(admin: &Admin, queue: &MessageQueue, attempts: u32) -> Result<Vec<Read>, String> {
+    let mut why = "no name server knows its master".to_owned();
+    for attempt in 1..=attempts {
+        let read = match admin.broker_addr(&queue.broker_name, BrokerId::MASTER).await {
+            Ok(Some(master)) => read_queue(admin, &master, queue).await,
+            Ok(None) => Err(ClientError::NoRoute { topic: queue.topic.clone() }),
+            Err(error) => Err(error),
+        };
+        match read {
+            Ok(events) => return Ok(events),
+            Err(error) => why = error.to_string(),
+        }
+        if attempt < attempts {
+            time::sleep(Duration::from_secs(1)).await;
+        }
+    }
+    Err(why)
+}
+
+/// What reading a queue yields.
+enum Read {
+    Message(Arc<MessageExt>),
+    Offsets { min: i64, max: i64, committed: Option<i64> },
+}
+
+impl Read {
+    fn into_event(self, queue: &Queue) -> Event {
+        let queue = queue.clone();
+        match self {
+            Read::Message(message) => Event::Stored {
+                id: message::identify(&message.body),
+                checksum: message::checksum(&message.body),
+                queue,
+                offset: message.queue_offset.0,
+            },
+            Read::Offsets { min, max, committed } => Event::Offsets { queue, min, max, committed },
+        }
+    }
+}
+
+async fn read_queue(admin: &Admin, master: &str, queue: &MessageQueue) -> Result<Vec<Read>, ClientError> {
+    let min = admin.min_offset_at(master, queue).await?;
+    let max = admin.max_offset_at(master, queue).await?;
+    let committed = admin.consumer_offset_at(master, GROUP, queue).await?;
+    let mut read = vec![Read::Offsets { min: min.0, max: max.0, committed: committed.map(|offset| offset.0) }];
+    let mut next = min;
+    while next < max {
+        let pulled = admin.pull_from(master, queue, next, PULL_NUMS).await?;
+        // An answer that does not move on would be asked for for ever.
+        let moves_on = pulled.next_begin_offset > next;
+        if pulled.pull_status == PullStatus::Found {
+            read.extend(pulled.msg_found_list.into_iter().map(Read::Message));
+        }
+        next = if moves_on { pulled.next_begin_offset } else { QueueOffset(next.0 + 1) };
+    }
+    Ok(read)
+}
