@@ -35,28 +35,32 @@ impl QueryMsgById {
         let response = session.ask(&addr.to_string(), request_code::VIEW_MESSAGE_BY_ID, &header, Bytes::new()).await?;
         let message = decode(response.body)?.pop();
         let message = message.ok_or_else(|| AdminError::Usage(format!("{addr} has no message {}", self.msg_id)))?;
-        let lines = [
-            ("OffsetID:", self.msg_id.clone()),
-            ("Topic:", message.topic.clone()),
-            ("Tags:", format!("[{}]", message.tags().unwrap_or_default())),
-            ("Keys:", format!("[{}]", message.keys().unwrap_or_default())),
-            ("Queue ID:", message.queue_id.to_string()),
-            ("Queue Offset:", message.queue_offset.to_string()),
-            ("CommitLog Offset:", message.commit_log_offset.to_string()),
-            ("Reconsume Times:", message.reconsume_times.to_string()),
-            ("Born Timestamp:", text::time_ms(message.born_timestamp_ms)),
-            ("Store Timestamp:", text::time_ms(message.store_timestamp_ms)),
-            ("Born Host:", message.born_host.to_string()),
-            ("Store Host:", message.store_host.to_string()),
-            ("System Flag:", message.sys_flag.to_string()),
-            ("Properties:", shown_properties(&message)),
-            ("Message Body:", String::from_utf8_lossy(&message.body).into_owned()),
-        ];
-        Ok(lines.iter().map(|(name, value)| format!("{name:<20} {value}\n")).collect())
+        Ok(format!("{:<20} {}\n{}", "OffsetID:", self.msg_id, shown(&message)))
     }
 }
 
-fn decode(body: Bytes) -> Result<Vec<MessageExt>, AdminError> {
+/// A message, one line for each of its fields.
+pub(super) fn shown(message: &MessageExt) -> String {
+    let lines = [
+        ("Topic:", message.topic.clone()),
+        ("Tags:", format!("[{}]", message.tags().unwrap_or_default())),
+        ("Keys:", format!("[{}]", message.keys().unwrap_or_default())),
+        ("Queue ID:", message.queue_id.to_string()),
+        ("Queue Offset:", message.queue_offset.to_string()),
+        ("CommitLog Offset:", message.commit_log_offset.to_string()),
+        ("Reconsume Times:", message.reconsume_times.to_string()),
+        ("Born Timestamp:", text::time_ms(message.born_timestamp_ms)),
+        ("Store Timestamp:", text::time_ms(message.store_timestamp_ms)),
+        ("Born Host:", message.born_host.to_string()),
+        ("Store Host:", message.store_host.to_string()),
+        ("System Flag:", message.sys_flag.to_string()),
+        ("Properties:", shown_properties(message)),
+        ("Message Body:", String::from_utf8_lossy(&message.body).into_owned()),
+    ];
+    lines.iter().map(|(name, value)| format!("{name:<20} {value}\n")).collect()
+}
+
+pub(super) fn decode(body: Bytes) -> Result<Vec<MessageExt>, AdminError> {
     let decoded: Result<_, _> = decode_messages(body).collect();
     decoded.map_err(|error| AdminError::Usage(format!("the broker's record cannot be read: {error}")))
 }

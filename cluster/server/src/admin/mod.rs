@@ -6,7 +6,9 @@
 mod broker;
 mod group;
 mod message;
+mod query;
 mod session;
+mod store_check;
 mod text;
 mod topic;
 
@@ -60,6 +62,12 @@ pub enum Command {
     ResetOffsetByTime(group::ResetOffsetByTime),
     /// Show a message by its offset message id
     QueryMsgById(message::QueryMsgById),
+    /// Find messages by one of their keys
+    QueryMsgByKey(query::QueryMsgByKey),
+    /// Show a message by the id that its producer gave it
+    QueryMsgByUniqueKey(query::QueryMsgByUniqueKey),
+    /// Look for damage in a store directory, changing nothing
+    StoreCheck(store_check::StoreCheck),
     /// Send a message
     SendMessage(message::SendMessage),
     /// Show the messages of a topic
@@ -88,6 +96,9 @@ impl Command {
             Self::ConsumerProgress(command) => command.run(session).await,
             Self::ResetOffsetByTime(command) => command.run(session).await,
             Self::QueryMsgById(command) => command.run(session).await,
+            Self::QueryMsgByKey(command) => command.run(session).await,
+            Self::QueryMsgByUniqueKey(command) => command.run(session).await,
+            Self::StoreCheck(command) => command.run().await,
             Self::SendMessage(command) => command.run(session).await,
             Self::ConsumeMessage(command) => command.run(session).await,
         }

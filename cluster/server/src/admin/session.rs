@@ -39,6 +39,14 @@ pub enum AdminError {
     /// A server's answer cannot be read.
     #[error("an answer cannot be read: {0}")]
     Body(#[from] BodyError),
+    /// A store that was checked is damaged.
+    #[error("{damages} damages found")]
+    Damaged {
+        /// What was found, line by line.
+        report: String,
+        /// How many findings are damage.
+        damages: usize,
+    },
     /// What was asked for is not there, or the options do not fit together.
     #[error("{0}")]
     Usage(String),
@@ -118,6 +126,11 @@ impl Session {
         body: impl Into<Bytes>,
     ) -> Result<RemotingCommand, AdminError> {
         Ok(self.client.invoke(addr, RemotingCommand::request(request, header).with_body(body), TIMEOUT).await?)
+    }
+
+    /// Sends a request as it is; gives the response whatever its code.
+    pub(super) async fn ask_with(&self, addr: &str, request: RemotingCommand) -> Result<RemotingCommand, AdminError> {
+        Ok(self.client.invoke(addr, request, TIMEOUT).await?)
     }
 
     /// Asks some name server.

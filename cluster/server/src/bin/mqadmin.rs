@@ -4,7 +4,7 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use clap::Parser;
-use server::admin::{CommandLine, Session};
+use server::admin::{AdminError, CommandLine, Session};
 use server::{logging, program};
 
 fn main() -> ExitCode {
@@ -18,6 +18,9 @@ async fn run(arguments: CommandLine) -> Result<(), Box<dyn Error>> {
     let session = Session::new(&namesrv_addr);
     let text = arguments.command.run(&session).await;
     session.close();
+    if let Err(AdminError::Damaged { report, .. }) = &text {
+        program::announce(report.trim_end());
+    }
     program::announce(text?.trim_end());
     Ok(())
 }
