@@ -13,6 +13,8 @@ use indexmap::IndexMap;
 /// What the trials of a cell have in common, by the names on the command line.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct CellKey {
+    /// Whose behaviour the brokers have.
+    pub profile: String,
     pub mode: String,
     pub fault: String,
     pub flush: String,
@@ -68,10 +70,18 @@ pub struct WorstOutcome {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Cells(IndexMap<CellKey, Cell>);
 
+/// A row of the matrix.
+pub(crate) type Row<'a> = (&'a CellKey, &'a Cell);
+
 impl CellKey {
     /// The cell of a record.
     pub fn of(record: &RunRecord) -> CellKey {
-        CellKey { mode: record.mode.clone(), fault: record.fault.clone(), flush: record.flush.clone() }
+        CellKey {
+            profile: record.profile.clone(),
+            mode: record.mode.clone(),
+            fault: record.fault.clone(),
+            flush: record.flush.clone(),
+        }
     }
 }
 
@@ -113,6 +123,36 @@ impl Cells {
     /// How many cells have a trial that broke its promise, was not live, or panicked.
     pub fn bad_cells(&self) -> usize {
         self.0.values().filter(|cell| cell.is_bad()).count()
+    }
+
+    /// How many cells have each outcome, in words: `2 of 74 cells BROKEN, 1 NOT LIVE`.
+    pub fn outcome(&self) -> String {
+        let count = |is_one: fn(&Cell) -> bool| self.0.values().filter(|cell| is_one(cell)).count();
+        let panicked = count(|cell| cell.panicked > 0);
+        let broken = count(|cell| cell.panicked == 0 && cell.verdict() == Verdict::Broken);
+        let not_live = count(|cell| cell.panicked == 0 && cell.verdict() == Verdict::NotLive);
+        let told = [(broken, "BROKEN"), (not_live, "NOT LIVE"), (panicked, "PANICKED")];
+        let told = told.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"));
+        let told = told.collect::<Vec<_>>().join(", ");
+        match told.is_empty() {
+            true => "all promises held".to_owned(),
+            false => format!("of {} cells {told}", self.len()),
+        }
+    }
+
+    /// The blocks of the matrix: profiles, modes and flushes, each in the order in which they came, with the cells of each.
+    pub(crate) fn blocks(&self) -> Vec<Vec<Row<'_>>> {
+        let mut modes: IndexMap<(&str, &str), IndexMap<&str, Vec<Row<'_>>>> = IndexMap::new();
+        for (key, cell) in &self.0 {
+            let flushes = modes.entry((&key.profile, &key.mode)).or_default();
+            flushes.entry(&key.flush).or_default().push((key, cell));
+        }
+        modes.into_values().flat_map(IndexMap::into_values).collect()
+    }
+
+    /// The cells in the order of the blocks.
+    pub(crate) fn by_block(&self) -> impl Iterator<Item = Row<'_>> {
+        self.blocks().into_iter().flatten()
     }
 
     /// The worst verdict over all trials.
@@ -209,6 +249,15 @@ mod tests {
         }
         let found = cells.iter().map(|(key, cell)| (key.mode.as_str(), cell.trials)).collect::<Vec<_>>();
         assert_eq!(found, [("2m-noslave", 2), ("2m-2s-sync", 1)]);
+    }
+
+    #[test]
+    fn outcomes_are_counted_by_cell() {
+        assert_eq!(Cells::default().outcome(), "all promises held");
+        let mut cells = crate::fixture::cells();
+        assert_eq!(cells.outcome(), "of 15 cells 1 BROKEN, 1 NOT LIVE, 1 PANICKED");
+        cells.add(&RunRecord { profile: "apache-4.9.8".to_owned(), ..record() });
+        assert_eq!((cells.len(), cells.blocks().len()), (16, 5), "a profile has cells of its own");
     }
 
     #[test]

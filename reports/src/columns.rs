@@ -2,7 +2,7 @@
 
 use crate::{
     cells::{Cell, CellKey, WorstTrial},
-    record::{LossPromise, Verdict},
+    record::{HARDENED, LossPromise, Verdict},
     text::{count, duration_ms, median_and_max_ms, short_ms},
 };
 
@@ -26,7 +26,7 @@ const fn number(header: &'static str, value: fn(&CellKey, &Cell) -> String) -> C
     Column { header, is_number: true, value }
 }
 
-pub(crate) const MODE: Column = words("mode", |key, _| key.mode.clone());
+pub(crate) const MODE: Column = words("mode", |key, _| mode(key));
 pub(crate) const FLUSH: Column = words("flush", |key, _| key.flush.clone());
 pub(crate) const FAULT: Column = words("fault", |key, _| key.fault.clone());
 pub(crate) const PROMISE: Column = words("promise", |_, cell| promise(cell));
@@ -68,6 +68,11 @@ pub(crate) const DUPLICATES: Column = number("dup./1000", |_, cell| match cell.d
     few if few > 0.0 && few < 9.95 => format!("{few:.1}"),
     many => format!("{many:.0}"),
 });
+
+/// The mode, and the profile where it is not the one that is meant when nothing is said.
+pub(crate) fn mode(key: &CellKey) -> String {
+    if key.profile == HARDENED { key.mode.clone() } else { format!("{} ({})", key.mode, key.profile) }
+}
 
 fn promise(cell: &Cell) -> String {
     match (cell.panicked, cell.verdict()) {

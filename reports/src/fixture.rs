@@ -51,7 +51,8 @@ pub fn cells() -> Cells {
             }
         }
     }
-    let key = CellKey { mode: "2m-2s-sync".to_owned(), fault: "partition".to_owned(), flush: "sync".to_owned() };
+    let (mode, flush, fault) = ("2m-2s-sync".to_owned(), "sync".to_owned(), "partition".to_owned());
+    let key = CellKey::of(&RunRecord { mode, flush, fault, ..record() });
     cells.add_panic(key, crate::run_command("2m-2s-sync", "sync", "partition", 4, &[]));
     cells
 }

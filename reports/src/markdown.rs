@@ -31,7 +31,7 @@ impl Cells {
         };
         row(COLUMNS.iter().map(|column| column.header.to_owned()).collect());
         row(COLUMNS.iter().map(|column| if column.is_number { "---:" } else { "---" }.to_owned()).collect());
-        for (key, cell) in self.iter() {
+        for (key, cell) in self.by_block() {
             let values = COLUMNS.iter().map(|column| {
                 let value = (column.value)(key, cell).replace('|', r"\|");
                 let is_bad = column.header == PROMISE.header && cell.is_bad();
@@ -40,7 +40,7 @@ impl Cells {
             row(values.collect());
         }
         text.push_str(LEGEND);
-        let worst = self.iter().filter_map(|(_, cell)| cell.worst.as_ref()).collect::<Vec<_>>();
+        let worst = self.by_block().filter_map(|(_, cell)| cell.worst.as_ref()).collect::<Vec<_>>();
         if !worst.is_empty() {
             text.push_str("\nThe worst trial of each cell that lost messages or broke its promise:\n\n```sh\n");
             for worst in worst {

@@ -93,8 +93,11 @@ pub struct RunRecord {
     pub plan: serde_json::Value,
 }
 
+/// The profile that is meant where none is said.
+pub(crate) const HARDENED: &str = "hardened";
+
 fn hardened() -> String {
-    "hardened".to_owned()
+    HARDENED.to_owned()
 }
 
 /// Which program made a record.

@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 /// One cell. All times in simulated milliseconds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CellSummary {
+    /// Whose behaviour the brokers have: `hardened`, or a version of Apache's.
+    pub profile: String,
     pub mode: String,
     pub flush: String,
     pub fault: String,
@@ -61,6 +63,7 @@ impl CellSummary {
     fn of(key: &CellKey, cell: &Cell) -> CellSummary {
         let interval = cell.loss_interval();
         CellSummary {
+            profile: key.profile.clone(),
             mode: key.mode.clone(),
             flush: key.flush.clone(),
             fault: key.fault.clone(),

@@ -8,7 +8,7 @@ use crate::{
     cells::{Cell, CellKey, Cells},
     columns::{
         BOUND, Column, DUPLICATES, FAULT, INTERVAL, LEGEND, LEGEND_WIDE, LOST, NO_SERVICE, NO_SERVICE_MAX, OLDEST,
-        OLDEST_MAX, PROMISE, WITH_LOSS, outcome,
+        OLDEST_MAX, PROMISE, WITH_LOSS, mode, outcome,
     },
     record::Verdict,
 };
@@ -89,9 +89,12 @@ impl Cells {
             let header = line(columns, &widths, &header, |_, value| value);
             let _ = writeln!(text, "{}", style.paint(Tone::Note, &header));
         }
-        for (mode, flush) in self.blocks() {
-            let _ = writeln!(text, "\n{}", style.paint(Tone::Heading, &format!("{mode}, {flush} flush")));
-            for (key, cell) in self.iter().filter(|(key, _)| key.mode == mode && key.flush == flush) {
+        for block in self.blocks() {
+            if let Some((key, _)) = block.first() {
+                let _ =
+                    writeln!(text, "\n{}", style.paint(Tone::Heading, &format!("{}, {} flush", mode(key), key.flush)));
+            }
+            for (key, cell) in block {
                 row(columns, &widths, key, cell, style, &mut text);
             }
         }
@@ -110,29 +113,13 @@ impl Cells {
         text
     }
 
-    /// The pairs of mode and flush: modes in the order in which they came, and so the flushes of each.
-    fn blocks(&self) -> Vec<(&str, &str)> {
-        let mut modes: Vec<(&str, Vec<&str>)> = Vec::new();
-        for (key, _) in self.iter() {
-            let at = modes.iter().position(|(mode, _)| *mode == key.mode).unwrap_or_else(|| {
-                modes.push((&key.mode, Vec::new()));
-                modes.len() - 1
-            });
-            let flushes = &mut modes[at].1;
-            if !flushes.contains(&key.flush.as_str()) {
-                flushes.push(&key.flush);
-            }
-        }
-        modes.into_iter().flat_map(|(mode, flushes)| flushes.into_iter().map(move |flush| (mode, flush))).collect()
-    }
-
     /// The worst trial of each cell that has one, broken promises first.
     fn write_worst(&self, style: TableStyle, text: &mut String) {
         for (title, tone, is_bad) in [
-            ("promises that broke: the worst trial of each cell", Tone::Bad, true),
+            ("broken or not live: the worst trial of each cell", Tone::Bad, true),
             ("losses that the promise allows: the worst trial of each cell", Tone::Heading, false),
         ] {
-            let worst = self.iter().filter(|(_, cell)| cell.is_bad() == is_bad);
+            let worst = self.by_block().filter(|(_, cell)| cell.is_bad() == is_bad);
             let worst = worst.filter_map(|(_, cell)| cell.worst.as_ref()).collect::<Vec<_>>();
             if worst.is_empty() {
                 continue;
