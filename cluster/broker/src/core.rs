@@ -56,6 +56,8 @@ pub(crate) struct Core {
     pub replication: OnceLock<Replication>,
     /// A master's slaves to remember.
     pub replicas: Replicas,
+    /// A slave has met a topic that it does not know: the master's tables are to be copied soon.
+    pub metadata_wanted: Notify,
     /// Where a slave's master is, for questions.
     pub master_addr: Mutex<Option<String>>,
     /// A slave: the epoch that its readers live in.
@@ -157,6 +159,7 @@ impl Core {
             name_servers,
             replication: OnceLock::new(),
             replicas: stored.replicas,
+            metadata_wanted: Notify::new(),
             master_addr: Mutex::default(),
             followed: Mutex::new(followed),
             serving: watch::Sender::new(false),
@@ -207,6 +210,13 @@ impl Core {
             ReadHorizon::new(queues.iter().map(|queue| (&*queue.topic, queue.queue_id, queue.max_offset.0)))
         };
         *lock(&self.horizon) = horizon;
+    }
+
+    /// Topics that are in the log and not in the table: a slave has not heard of them before its master was lost, or this
+    /// broker has lost its table. A master that has its table leaves the queues of deleted topics alone.
+    pub(crate) fn infer_topics(&self) -> bool {
+        let mut topics = lock(&self.topics);
+        self.store.queues().iter().fold(false, |changed, queue| topics.infer(&queue.topic, queue.queue_id) || changed)
     }
 
     /// Committed offsets beyond what was recovered are lowered.

@@ -169,6 +169,9 @@ async fn load(config: BrokerConfig, store: Arc<MessageStore>, client: RemotingCl
         ReadHorizon::new(queues.iter().map(|queue| (&*queue.topic, queue.queue_id, queue.max_offset.0)))
     };
     let core = Arc::new(Core::new(config, store, stored, files, horizon, client));
+    if core.is_slave() {
+        core.infer_topics();
+    }
     listen_to_store(&core);
     Ok(core)
 }

@@ -58,7 +58,7 @@ macro_rules! number_settings {
         }
     )+};
 }
-number_settings!(i32, u16, u64, usize);
+number_settings!(i32, u16, u32, u64, usize);
 
 impl SettingValue for bool {
     fn from_text(text: &str) -> Result<Self, String> {
@@ -306,8 +306,8 @@ const SETTINGS: &[Setting] = settings! {
     "maxTransferCountOnMessageInDisk", Start, AtLeastOne => store.max_transfer_count_on_message_in_disk;
     "maxTransferCountOnMessageInMemory", Start, AtLeastOne => store.max_transfer_count_on_message_in_memory;
     "messageDelayLevel", Start, Any => message_delay_level;
-    "minInSyncReplicas", Start, AtLeastOne => ha.min_in_sync_replicas;
     "messageIndexEnable", Start, Any => store.message_index_enable;
+    "minInSyncReplicas", Start, AtLeastOne => ha.min_in_sync_replicas;
     "namesrvAddr", Any, Any => namesrv_addr;
     "notifyConsumerIdsChangedEnable", Any, Any => notify_consumer_ids_changed_enable;
     "osPageCacheBusyTimeOutMills", Any, AtLeastOne => os_page_cache_busy_time_out_ms;

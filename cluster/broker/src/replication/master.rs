@@ -15,12 +15,12 @@ use protocol::RemotingCommand;
 use protocol::body::ClusterInfo;
 use quirks::Quirk;
 use sim::task;
-use sim::time::sleep;
+use sim::time::{sleep, wall_clock_ms};
 use store::{FlushDiskType, StoreError};
 
 use super::{MASTER_IS_BACK, take_back};
 use crate::config::BrokerConfig;
-use crate::core::Core;
+use crate::core::{Core, lock};
 
 /// How often expected replicas are told that their master waits for them.
 const CALL_INTERVAL: Duration = Duration::from_secs(1);
@@ -117,8 +117,13 @@ async fn recover(core: &Arc<Core>, service: &MasterService, expected: &Expected)
 /// The epoch begins: from here on this master's log is the truth.
 async fn begin(core: &Arc<Core>, service: &MasterService, heard: &[ReplicaId]) -> Result<(), StoreError> {
     core.begin_life();
+    let lost_topics = !core.has_topics.load(Ordering::Acquire);
     for replica in heard {
         take_back::take_back(core, &replica.broker_addr).await;
+    }
+    if lost_topics && core.infer_topics() {
+        lock(&core.topics).keep_inferred(wall_clock_ms());
+        core.topics_changed().await;
     }
     core.clamp_offsets();
     core.persist_offsets().await?;

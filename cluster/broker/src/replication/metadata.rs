@@ -2,7 +2,7 @@
 //! (`SlaveSynchronize`).
 //!
 //! Apache's slave replaces what it has by what the master says. Here committed offsets are brought together, since groups
-//! may have committed at the slave; a master that has lost its tables does not wipe the slave's; and the progress of
+//! may have committed at the slave; a topic whose messages come before its configuration is asked for at once; a master that has lost its tables does not wipe the slave's; and the progress of
 //! delayed delivery counts only when the slave has the delivered messages too.
 
 use std::collections::BTreeMap;
@@ -36,7 +36,11 @@ pub(crate) async fn run(core: Arc<Core>) {
         {
             tracing::warn!(master, %error, "the master's tables were not copied: it is tried again");
         }
-        sleep(Duration::from_millis(core.config().slave_synchronize_interval_ms)).await;
+        tokio::select! {
+            biased;
+            () = core.metadata_wanted.notified() => {}
+            () = sleep(Duration::from_millis(core.config().slave_synchronize_interval_ms)) => {}
+        }
     }
 }
 

@@ -113,6 +113,10 @@ impl FollowedEpoch {
 /// A message has become visible on a slave. The first of a new epoch ends the life that readers were led by: what lies beyond
 /// in each queue is another message than the one they may have seen there. Committed offsets beyond it go back to it.
 pub(crate) fn message_arrived(core: &Core, message: &DispatchRequest) {
+    if lock(&core.topics).infer(&message.topic, message.queue_id) {
+        // The master knows more of it.
+        core.metadata_wanted.notify_one();
+    }
     let epoch = FollowedEpoch::of(&core.store);
     {
         let mut followed = lock(&core.followed);

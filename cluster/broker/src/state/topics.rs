@@ -2,6 +2,8 @@
 //!
 //! Pure: who changes the table persists it and tells the name servers.
 
+use std::collections::BTreeSet;
+
 use protocol::body::{TopicConfig, TopicConfigSerializeWrapper};
 use protocol::perm::{self, PERM_INHERIT, PERM_READ, PERM_WRITE};
 use protocol::topic;
@@ -17,13 +19,15 @@ const CLUSTER_TOPIC_QUEUE_NUMS: i32 = 16;
 #[derive(Clone, Debug, Default)]
 pub struct Topics {
     table: TopicConfigSerializeWrapper,
+    /// Those that are only known from messages.
+    inferred: BTreeSet<String>,
 }
 
 impl Topics {
     /// The topics that were stored, and the system's own that are missing. Says whether any was missing.
     #[must_use]
     pub fn new(stored: TopicConfigSerializeWrapper, config: &BrokerConfig, now_ms: i64) -> (Self, bool) {
-        let mut topics = Self { table: stored };
+        let mut topics = Self { table: stored, inferred: BTreeSet::new() };
         let mut added = false;
         for system in system_topics(config) {
             if topics.get(&system.topic_name).is_none() {
@@ -96,6 +100,7 @@ impl Topics {
         let is_gone = |name: &&String| !master.topic_config_table.contains_key(*name);
         let gone = self.table.topic_config_table.keys().filter(is_gone).cloned().collect();
         self.table = master;
+        self.inferred.clear();
         Some(gone)
     }
 
@@ -110,6 +115,33 @@ impl Topics {
         version.next_version(now_ms);
         self.table.topic_config_table.extend(slave.topic_config_table);
         true
+    }
+
+    /// The log has a message of this queue. A topic that is not in the table is put there as far as messages tell of it: its
+    /// message came before its configuration, and whoever sent it has been told that it is safe. The version stays, so that
+    /// a copy of the real configuration is not taken for an older one. Says whether the table has changed.
+    pub fn infer(&mut self, name: &str, queue_id: i32) -> bool {
+        let queue_nums = queue_id.saturating_add(1);
+        match self.table.topic_config_table.get_mut(name) {
+            Some(known) if known.read_queue_nums >= queue_nums || !self.inferred.contains(name) => false,
+            Some(known) => {
+                (known.read_queue_nums, known.write_queue_nums) = (queue_nums, queue_nums);
+                true
+            }
+            None => {
+                let perm = if topic::is_dlq_topic(name) { PERM_WRITE } else { PERM_READ | PERM_WRITE };
+                self.table.topic_config_table.insert(name.to_owned(), TopicConfig::new(name, queue_nums, perm));
+                self.inferred.insert(name.to_owned());
+                true
+            }
+        }
+    }
+
+    /// What was inferred is from now on this broker's own.
+    pub fn keep_inferred(&mut self, now_ms: i64) {
+        if !std::mem::take(&mut self.inferred).is_empty() {
+            self.table.data_version.next_version(now_ms);
+        }
     }
 
     /// What the name servers are told: topics with no more permissions than the broker itself has.
@@ -221,6 +253,25 @@ mod tests {
         let mut apache = topics();
         apache.copy(master.table().clone(), true);
         assert_eq!(apache.copy(topics().table().clone(), true).map(|gone| gone.len()), Some(3));
+    }
+
+    #[test]
+    fn a_topic_is_known_from_its_messages_until_its_configuration_comes() {
+        let mut slave = topics();
+        let version = slave.table().data_version.clone();
+        assert!(slave.infer("TopicA", 1));
+        assert!(!slave.infer("TopicA", 0));
+        assert!(slave.infer("TopicA", 2));
+        assert_eq!(slave.get("TopicA").unwrap().read_queue_nums, 3);
+        assert!(!slave.infer("SELF_TEST_TOPIC", 9), "a configured topic stays as it is");
+        assert_eq!(slave.table().data_version, version);
+        let mut master = topics();
+        master.put(TopicConfig::new("TopicA", 8, 6), 5);
+        slave.copy(master.table().clone(), false);
+        assert_eq!(slave.get("TopicA").unwrap().read_queue_nums, 8);
+        slave.infer("TopicB", 0);
+        slave.keep_inferred(6);
+        assert!(slave.table().data_version.counter > master.table().data_version.counter);
     }
 
     #[test]

@@ -150,6 +150,11 @@ impl Pulled {
 }
 
 impl Stage {
+    /// The questions of a stage, put to the broker at this address; what happens to the world is not its affair.
+    pub fn at(client: RemotingClient, addr: String) -> Self {
+        Self { client, addr, orders: mpsc::unbounded_channel().0 }
+    }
+
     async fn order(&self, order: Order) {
         let (reply, answered) = oneshot::channel();
         assert!(self.orders.send((order, reply)).is_ok(), "the director listens");

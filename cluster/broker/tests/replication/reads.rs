@@ -1,0 +1,129 @@
+//! Reads from a slave: when the master is away, when it suggests so, and what becomes of the offsets.
+use std::time::Duration;
+
+use protocol::header::PullMessageResponseHeader;
+use protocol::{BrokerId, request_code, response_code as code};
+use quirks::{Quirk, QuirkSet};
+use sim::time::sleep;
+use sim::world::Crash;
+
+use crate::TOPIC;
+use crate::cluster::{Cluster, MASTER, SLAVE, play, until};
+use crate::support::pull_header;
+
+const GROUP: &str = "cg";
+
+async fn send(cluster: &Cluster, bodies: &[&str]) {
+    for body in bodies {
+        cluster.at(MASTER).send_ok(TOPIC, 0, body, "").await;
+    }
+}
+
+#[test]
+fn a_consumer_goes_on_at_the_slave_and_its_offsets_are_taken_back() {
+    play(
+        1,
+        1,
+        |_, _| {},
+        |cluster| async move {
+            cluster.in_sync(1).await;
+            let (master, slave) = (cluster.at(MASTER), cluster.at(SLAVE));
+            send(&cluster, &["m0", "m1", "m2", "m3"]).await;
+            master.heartbeat("c@1", GROUP, TOPIC, "*").await;
+            slave.heartbeat("c@1", GROUP, TOPIC, "*").await;
+            assert_eq!(master.pull(GROUP, TOPIC, 0).await.messages.len(), 4);
+            assert_eq!(master.commit(GROUP, TOPIC, 2).await, code::SUCCESS);
+            until!("copied", slave.committed(GROUP, TOPIC).await == Some(2));
+            cluster.crash(MASTER, Crash::Power).await;
+            // It stands at 3, as the master has led it: the slave does not send it back.
+            let pulled = slave.pull(GROUP, TOPIC, 3).await;
+            assert_eq!((pulled.code, pulled.bodies()), (code::SUCCESS, vec!["m3".to_owned()]));
+            assert_eq!(slave.commit(GROUP, TOPIC, 4).await, code::SUCCESS);
+            let sent = cluster.try_send(SLAVE, TOPIC, "no").await;
+            assert_eq!(sent, Some(code::SERVICE_NOT_AVAILABLE), "a slave takes no message");
+            cluster.boot(MASTER).await;
+            cluster.in_sync(1).await;
+            until!("taken back", master.committed(GROUP, TOPIC).await == Some(4));
+        },
+    );
+}
+
+#[test]
+fn under_the_quirk_the_masters_older_offsets_win() {
+    play(
+        2,
+        1,
+        |_, config| config.quirks = QuirkSet::NONE.with(Quirk::OffsetsReplaced),
+        |cluster| async move {
+            cluster.in_sync(1).await;
+            let (master, slave) = (cluster.at(MASTER), cluster.at(SLAVE));
+            send(&cluster, &["m0", "m1", "m2"]).await;
+            master.pull(GROUP, TOPIC, 0).await;
+            assert_eq!(master.commit(GROUP, TOPIC, 1).await, code::SUCCESS);
+            until!("copied", slave.committed(GROUP, TOPIC).await == Some(1));
+            cluster.stop(MASTER).await;
+            slave.pull(GROUP, TOPIC, 1).await;
+            assert_eq!(slave.commit(GROUP, TOPIC, 3).await, code::SUCCESS);
+            assert_eq!(slave.committed(GROUP, TOPIC).await, Some(3));
+            cluster.boot(MASTER).await;
+            cluster.in_sync(1).await;
+            until!("replaced", slave.committed(GROUP, TOPIC).await == Some(1));
+            assert_eq!(master.committed(GROUP, TOPIC).await, Some(1));
+        },
+    );
+}
+
+#[test]
+fn a_reader_that_is_ahead_of_a_slave_waits_there_and_keeps_its_place() {
+    play(
+        3,
+        1,
+        |_, _| {},
+        |cluster| async move {
+            cluster.in_sync(1).await;
+            send(&cluster, &["m0", "m1"]).await;
+            let header = pull_header(GROUP, TOPIC, 5, "*", 1_000);
+            let response = cluster.at(SLAVE).ask(request_code::PULL_MESSAGE, &header).await;
+            let answer: PullMessageResponseHeader = response.header().unwrap();
+            assert_eq!((response.code, answer.next_begin_offset.0), (code::PULL_NOT_FOUND, 5));
+            assert_eq!(answer.suggest_which_broker_id, BrokerId::MASTER);
+        },
+    );
+}
+
+#[test]
+fn a_reader_far_behind_is_sent_to_the_slave_and_back_when_it_is_near() {
+    play(
+        4,
+        1,
+        |_, config| {
+            config.slave_read_enable = true;
+            config.store.access_message_in_memory_max_bytes = 4_096;
+        },
+        |cluster| async move {
+            cluster.in_sync(1).await;
+            let big = "x".repeat(1_024);
+            for _ in 0..12 {
+                cluster.at(MASTER).send_ok(TOPIC, 0, &big, "").await;
+            }
+            cluster.at(MASTER).heartbeat("c@1", GROUP, TOPIC, "*").await;
+            cluster.at(SLAVE).heartbeat("c@1", GROUP, TOPIC, "*").await;
+            let first = cluster.at(MASTER).pull(GROUP, TOPIC, 0).await;
+            assert_eq!(first.header.suggest_which_broker_id, BrokerId(1));
+            let mut next = first.header.next_begin_offset.0;
+            sleep(Duration::from_secs(3)).await;
+            loop {
+                let pulled = cluster.at(SLAVE).pull(GROUP, TOPIC, next).await;
+                assert_eq!(pulled.code, code::SUCCESS);
+                next = pulled.header.next_begin_offset.0;
+                if pulled.header.suggest_which_broker_id == BrokerId::MASTER {
+                    break;
+                }
+            }
+            // The master has not given it these offsets, but it knows the client.
+            let back = cluster.at(MASTER).pull(GROUP, TOPIC, next).await;
+            assert_ne!(back.code, code::PULL_OFFSET_MOVED);
+            assert_eq!(cluster.at(MASTER).commit(GROUP, TOPIC, next).await, code::SUCCESS);
+        },
+    );
+}
