@@ -92,7 +92,7 @@ impl HaConfig {
     }
 
     /// Whether an empty slave is sent the last file only.
-    pub(crate) fn from_last_file(&self) -> bool {
+    pub(crate) fn sends_last_file_only(&self) -> bool {
         self.ha_transfer_from_last_file || self.quirks.has(Quirk::HistoryNotCopied)
     }
 

@@ -1,4 +1,24 @@
 //! Replication of the CommitLog from a master to its slaves (Apache's `DefaultHAService`).
+//!
+//! ```text
+//! master                                               slave
+//!   store ─► send_log ─► frames ─────────────────► replica_log ─► store
+//!   store ◄─ followers ◄─ acks ◄───────── reports ◄─ following
+//! ```
+//! Two protocols on one port: Apache's, for Apache's peers, and an extension for our own, by which master and slave first
+//! compare the histories of their logs. Nothing is shipped, and nothing acknowledged, before it is known where the two logs
+//! part; what cannot be known is refused, with a line of log that names the remedy.
+//!
+//! | room | is |
+//! |---|---|
+//! | [`master`], [`slave`] | the two services that a broker runs |
+//! | [`frame`], [`handshake`] | the bytes on the wire |
+//! | [`decision`], [`apache_slave`] | who may follow, and from where: pure |
+//! | [`acks`], [`flow`], [`backoff`] | who has what, how fast, how often: pure |
+//! | [`send_log`], [`replica_log`] | the log out of one store, and into another |
+//!
+//! Left out: a slave never becomes master; metadata (topics, offsets) is the broker's to copy; Apache's controller mode
+//! (`AutoSwitchHAService`) is not spoken.
 
 mod acks;
 mod apache_slave;

@@ -8,7 +8,7 @@ use sim::net::OwnedWriteHalf;
 
 use super::{
     Shared,
-    following::{Judge, follow},
+    following::{Course, Judge, follow},
 };
 use crate::{
     apache_slave::{FirstReport, Knowledge, judge_first_report},
@@ -36,7 +36,7 @@ pub(crate) async fn serve(
             epoch_start: shared.store.epochs().last().map_or(history.max, |epoch| epoch.start),
             shipped: shared.followers.shipped_v1(peer.ip()),
             file_bytes: shared.file_bytes(),
-            from_last_file: shared.config.from_last_file(),
+            from_last_file: shared.config.sends_last_file_only(),
             quirks,
         },
         report,
@@ -57,5 +57,5 @@ pub(crate) async fn serve(
     membership.acked(report);
     shared.followers.note_shipped_v1(peer.ip(), from);
     let sent = |end| shared.followers.note_shipped_v1(peer.ip(), end);
-    follow(shared, &membership, incoming, outgoing, Wire::V1, from, judge, sent).await
+    follow(shared, &membership, incoming, outgoing, Course { wire: Wire::V1, from, judge }, sent).await
 }

@@ -12,7 +12,7 @@ use tokio::io::AsyncWriteExt;
 use super::{
     Shared,
     followers::Membership,
-    following::{Judge, follow},
+    following::{Course, Judge, follow},
     tail::{TailOrder, take_tail},
 };
 use crate::{
@@ -111,7 +111,7 @@ async fn wait_for_turn(
 async fn settle(dialogue: &mut Dialogue<'_>, slave: &LogHistory) -> Result<Option<protocol::PhysicalOffset>, HaError> {
     let shared = dialogue.shared;
     let master = shared.store.history();
-    let joining = match decision::join(&master, slave, shared.file_bytes(), shared.config.from_last_file()) {
+    let joining = match decision::join(&master, slave, shared.file_bytes(), shared.config.sends_last_file_only()) {
         Ok(joining) => joining,
         Err(why) => return dialogue.refuse(why).await.map(|()| None),
     };
@@ -140,7 +140,8 @@ async fn begin(
     }
     dialogue.answer(&Answer::Stream { from }).await?;
     let Dialogue { shared, incoming, outgoing } = dialogue;
-    follow(shared, membership, incoming, outgoing, Wire::Extended, from, Judge::Sent, |_| {}).await
+    let course = Course { wire: Wire::Extended, from, judge: Judge::Sent };
+    follow(shared, membership, incoming, outgoing, course, |_| {}).await
 }
 
 impl Dialogue<'_> {

@@ -26,17 +26,24 @@ pub(crate) enum Judge {
     Nothing,
 }
 
-/// Sends the log from `from` on and takes the reports, until the connection ends.
+/// How a slave is followed up.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Course {
+    pub wire: Wire,
+    pub from: PhysicalOffset,
+    pub judge: Judge,
+}
+
+/// Sends the log from `course.from` on and takes the reports, until the connection ends.
 pub(crate) async fn follow(
     shared: &Shared,
     membership: &Membership,
     mut incoming: Incoming,
     outgoing: OwnedWriteHalf,
-    wire: Wire,
-    from: PhysicalOffset,
-    judge: Judge,
+    course: Course,
     mut sent: impl FnMut(PhysicalOffset),
 ) -> Result<(), HaError> {
+    let Course { wire, from, judge } = course;
     let shipped = AtomicI64::new(from.0);
     let sender = LogSender::new(&shared.store, &shared.config, wire, outgoing, &shipped);
     let reports = take_reports(shared, membership, &mut incoming, judge, &shipped);

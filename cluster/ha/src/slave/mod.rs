@@ -208,9 +208,8 @@ async fn follow(shared: &Arc<Shared>, probe: &Probe, master: &MasterAddr) -> Res
     let protocol = if is_unchecked {
         PROTOCOL_V1
     } else {
-        probe(master.remoting.clone())
-            .await
-            .ok_or_else(|| unreachable(format!("{} does not answer", master.remoting)))?
+        let asked = timeout(CONNECT_TIMEOUT, probe(master.remoting.clone())).await.ok().flatten();
+        asked.ok_or_else(|| unreachable(format!("{} does not answer", master.remoting)))?
     };
     let connect = async {
         let address = resolve(&master.ha).await?.into_iter().next();
