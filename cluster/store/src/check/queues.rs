@@ -70,7 +70,12 @@ impl Queue {
             let Some((start, file)) = self.files.iter().rev().find(|(start, _)| *start <= byte) else {
                 return Ok(None);
             };
-            let count = WINDOW_UNITS.min((start + self.file_bytes - byte) / UNIT_BYTES as u64) as usize;
+            // None in the place of a file that is missing.
+            let left = (start + self.file_bytes.min(file.length_bytes)).saturating_sub(byte);
+            let count = WINDOW_UNITS.min(left / UNIT_BYTES as u64) as usize;
+            if count == 0 {
+                return Ok(None);
+            }
             let bytes = file.read(byte - start, count * UNIT_BYTES).await?;
             self.window = (offset, units(&bytes).collect());
         }

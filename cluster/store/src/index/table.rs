@@ -145,6 +145,9 @@ impl IndexTable {
         if self.is_full() {
             return Err("there is no room for it");
         }
+        if entry.encode() == [0; ENTRY_BYTES] {
+            return Err("nothing was written there");
+        }
         if entry.key_hash < 0 || entry.time_diff_s < 0 || entry.physical_offset.0 < 0 {
             return Err("a number in it is negative");
         }
