@@ -6,7 +6,7 @@
 //!            │           │
 //!            │           └─► flush         written → flushed: fdatasync, by timer or for its waiters
 //!            ▼                 │
-//!        dispatcher ◄──────────┘           releases what consumers may see: written (async) or flushed (sync)
+//!        dispatcher ◄──────────┘           releases what consumers may see: written, flushed, replicated
 //!            │
 //!            └─► consumequeue/ ─► get      units in memory first, flushed by timer, rebuilt from the log
 //! ```
@@ -20,8 +20,10 @@
 //! | [`check`] | looking for damage without changing anything |
 //! | [`recovery`], [`checkpoint`], [`lock_file`] | what a crash leaves, and how it is made whole |
 //! | [`config_file`], [`durable`] | topics.json and its siblings; durable changes of the directory tree |
+//! | [`replica`], [`replication`], [`history`] | a log that is copied, who confirmed it, and which master wrote what |
 //!
-//! Left out so far: replication, DLedger, 5.x's BatchConsumeQueue and timers.
+//! What consumers see is the least of what is written, flushed (SYNC_FLUSH) and replicated (SYNC_MASTER with enough slaves).
+//! Connections to other replicas are not the store's. Left out: DLedger, 5.x's BatchConsumeQueue and timers.
 
 mod appender;
 pub mod check;

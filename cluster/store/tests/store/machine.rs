@@ -82,6 +82,10 @@ impl Machine {
         self.world.step_clock(self.host, step_ms);
     }
 
+    pub fn fail_next_sync(&self) {
+        self.world.fail_next_sync(self.host);
+    }
+
     pub fn files(&self) -> Vec<(String, Vec<u8>)> {
         self.world.disk_files(self.host)
     }

@@ -1,12 +1,18 @@
 //! The store on a simulated machine: what it promises, and what a crash leaves of it.
 #![cfg(not(feature = "real"))]
 
+mod check;
 mod config_files;
 mod golden;
+mod index;
 mod machine;
 mod model;
 mod put_get;
+mod quirks;
+mod readers;
 mod recovery;
 mod refusals;
+mod replica;
+mod replication;
 mod retention;
 mod support;
