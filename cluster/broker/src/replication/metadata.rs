@@ -105,7 +105,9 @@ async fn delay_offsets(core: &Core, master: &str, delayed: &mut Delayed) -> Resu
     let response = peers::ask(core, master, request_code::GET_ALL_DELAY_OFFSET).await?;
     let table = DelayOffsetSerializeWrapper::decode(&response.body)?;
     let position = LogPosition::read(&response);
-    let is_here = |position: LogPosition| position.is_within(&core.store.epochs(), core.store.flushed_offset());
+    let is_here = |position: LogPosition| {
+        position.epoch_id.is_some() && position.is_within(&core.store.epochs(), core.store.flushed_offset())
+    };
     let mut here = delayed.waiting.take_if(|(position, _)| is_here(*position)).map(|(_, table)| table);
     match position {
         // Apache's master does not say how far its log goes.

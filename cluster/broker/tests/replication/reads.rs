@@ -82,7 +82,16 @@ fn a_reader_that_is_ahead_of_a_slave_waits_there_and_keeps_its_place() {
         |cluster| async move {
             cluster.in_sync(1).await;
             send(&cluster, &["m0", "m1"]).await;
+            cluster.holds(SLAVE, TOPIC, &["m0", "m1"]).await;
             let header = pull_header(GROUP, TOPIC, 5, "*", 1_000);
+            // Nobody has led it there in this life of the master, as far as anyone knows.
+            let response = cluster.at(SLAVE).ask(request_code::PULL_MESSAGE, &header).await;
+            assert_eq!(response.code, code::PULL_OFFSET_MOVED);
+            // Now the master knows it, and has told the slave.
+            cluster.at(MASTER).heartbeat("c@1", GROUP, TOPIC, "*").await;
+            cluster.at(SLAVE).heartbeat("c@1", GROUP, TOPIC, "*").await;
+            cluster.at(MASTER).pull(GROUP, TOPIC, 0).await;
+            sleep(Duration::from_secs(3)).await;
             let response = cluster.at(SLAVE).ask(request_code::PULL_MESSAGE, &header).await;
             let answer: PullMessageResponseHeader = response.header().unwrap();
             assert_eq!((response.code, answer.next_begin_offset.0), (code::PULL_NOT_FOUND, 5));
