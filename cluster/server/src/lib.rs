@@ -4,6 +4,7 @@
 #![deny(missing_docs)]
 
 pub mod admin;
+pub mod broker_settings;
 pub mod logging;
 #[cfg(feature = "real")]
 pub mod program;

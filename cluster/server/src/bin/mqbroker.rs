@@ -1,16 +1,15 @@
 //! `mqbroker`: the broker as a program of its own.
 //!
-//! Settings come from a `broker.conf` under RocketMQ's keys; what only other modes need is refused or warned about, never
-//! passed over in silence. It prints RocketMQ's boot line when it serves, and stops in good order on SIGTERM.
+//! Settings come from a `broker.conf` under RocketMQ's keys; see [`server::broker_settings`]. It prints RocketMQ's boot line when it serves, and stops in good order on SIGTERM.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use broker::settings::{self, SettingError};
+use broker::settings;
 use broker::{Broker, BrokerConfig};
 use clap::Parser;
-use server::{Properties, Refusal, logging, program};
+use server::{Properties, broker_settings, logging, program};
 
 /// The broker: stores messages and gives them to consumers.
 #[derive(Debug, Parser)]
@@ -62,45 +61,17 @@ async fn config(arguments: &Arguments) -> Result<BrokerConfig, Box<dyn Error>> {
         settings::set(&mut config, "namesrvAddr", &addrs)
             .map_err(|error| format!("environment variable NAMESRV_ADDR: {error}"))?;
     }
+    let mut file = None;
     if let Some(path) = &arguments.config_file {
         let properties = Properties::load(path).await?;
-        properties.apply(|key, value| match key {
-            "brokerRole" => check_role(value),
-            _ => settings::set(&mut config, key, value).map_err(refusal),
-        })?;
-        if !config.broker_id.is_master() {
-            let error =
-                properties.refuse("brokerId", "0: a slave needs a replication mode, and there is none here yet");
-            return Err(error.map_or_else(|| "brokerId must be 0".into(), Box::from));
-        }
+        broker_settings::apply(&mut config, &properties)?;
+        file = Some(properties);
     }
     if let Some(addrs) = &arguments.namesrv_addr {
         settings::set(&mut config, "namesrvAddr", addrs).map_err(|error| format!("option -n: {error}"))?;
     }
+    broker_settings::check(&config, file.as_ref())?;
     Ok(config)
-}
-
-fn check_role(value: &str) -> Result<(), Refusal> {
-    match value {
-        "ASYNC_MASTER" => Ok(()),
-        "SYNC_MASTER" => {
-            tracing::warn!("brokerRole = SYNC_MASTER: nothing is replicated in the modes single-master and 2m-noslave");
-            Ok(())
-        }
-        _ => {
-            let allowed =
-                "ASYNC_MASTER or SYNC_MASTER; this version has the modes single-master and 2m-noslave".to_owned();
-            Err(Refusal::Invalid { allowed })
-        }
-    }
-}
-
-fn refusal(error: SettingError) -> Refusal {
-    match error {
-        SettingError::UnknownKey { .. } => Refusal::Unknown,
-        SettingError::BadValue { allowed, .. } => Refusal::Invalid { allowed },
-        SettingError::NeedsRestart { .. } => Refusal::Invalid { allowed: error.to_string() },
-    }
 }
 
 /// This machine's name: RocketMQ's default for brokerName.
