@@ -216,7 +216,11 @@ impl Core {
     /// broker has lost its table. A master that has its table leaves the queues of deleted topics alone.
     pub(crate) fn infer_topics(&self) -> bool {
         let mut topics = lock(&self.topics);
-        self.store.queues().iter().fold(false, |changed, queue| topics.infer(&queue.topic, queue.queue_id) || changed)
+        let mut changed = false;
+        for queue in self.store.queues() {
+            changed |= topics.infer(&queue.topic, queue.queue_id);
+        }
+        changed
     }
 
     /// Committed offsets beyond what was recovered are lowered.

@@ -28,6 +28,8 @@ use crate::state::read_horizon::ReadHorizon;
 pub(crate) struct Running {
     pub core: Arc<Core>,
     pub server: RemotingServer,
+    /// The same on the fast port, for Apache's slaves and old clients.
+    fast: Option<RemotingServer>,
     tasks: Mutex<Option<Tasks>>,
 }
 
@@ -78,6 +80,7 @@ impl Running {
         let config = core.config();
         let server = listen(&core).await?;
         core.set_port(server.local_addr().port());
+        let fast = listen_fast(&core, server.local_addr()).await;
         let delivery = if config.is_slave() {
             follow(&core);
             None
@@ -93,7 +96,7 @@ impl Running {
             task::spawn(registration::run(Arc::clone(&core))),
         ];
         core.registration_wanted.notify_one();
-        Ok(Self { core, server, tasks: Mutex::new(Some(Tasks { delivery, others })) })
+        Ok(Self { core, server, fast, tasks: Mutex::new(Some(Tasks { delivery, others })) })
     }
 
     /// A slave's log must be cut there; never resolves on a master.
@@ -122,6 +125,9 @@ impl Running {
             registration::unregister(core).await;
         }
         self.server.shutdown(grace).await;
+        if let Some(fast) = &self.fast {
+            fast.shutdown(grace).await;
+        }
         if let Some(replication) = core.replication.get() {
             if let Replication::Master(service) = replication {
                 master::hand_over(core, service, grace).await;
@@ -177,15 +183,32 @@ async fn load(config: BrokerConfig, store: Arc<MessageStore>, client: RemotingCl
 }
 
 async fn listen(core: &Arc<Core>) -> Result<RemotingServer, BrokerError> {
-    let config = core.config();
-    let addr = config.listen_addr();
+    let addr = core.config().listen_addr();
+    listen_at(core, addr).await.map_err(|source| BrokerError::Listen { addr, source })
+}
+
+async fn listen_at(core: &Arc<Core>, addr: SocketAddr) -> std::io::Result<RemotingServer> {
     let server_config = ServerConfig {
-        channel_idle_max: Duration::from_millis(config.server_channel_max_idle_time_ms),
+        channel_idle_max: Duration::from_millis(core.config().server_channel_max_idle_time_ms),
         ..ServerConfig::default()
     };
-    RemotingServer::bind(addr, Arc::new(Processor(Arc::clone(core))), server_config)
+    RemotingServer::bind(addr, Arc::new(Processor(Arc::clone(core))), server_config).await
+}
+
+/// A master listens two ports below, too (`fastRemotingServer`): there a slave of Apache's asks for the topics
+/// (`BrokerOuterAPI.getAllTopicConfig`). Nobody else depends on it: without the port a master serves all the same.
+async fn listen_fast(core: &Arc<Core>, main: SocketAddr) -> Option<RemotingServer> {
+    let config = core.config();
+    if config.is_slave() || config.listen_port == 0 {
+        return None;
+    }
+    let addr = SocketAddr::new(main.ip(), main.port().checked_sub(2).filter(|port| *port > 0)?);
+    listen_at(core, addr)
         .await
-        .map_err(|source| BrokerError::Listen { addr, source })
+        .inspect_err(|error| {
+            tracing::warn!(%addr, %error, "the fast port (listenPort - 2) is taken: Apache's slaves cannot copy topics from here");
+        })
+        .ok()
 }
 
 fn identity(core: &Core) -> Identity {
