@@ -210,7 +210,7 @@ async fn read_back(client: &Client, admin: &Admin) {
         for number in 0..i32::from(workload.queues) {
             let queue = MessageQueue::new(workload.topic.as_str(), broker.as_str(), number);
             let name = recorder.queue(&broker, &workload.topic, number);
-            match read_with_retries(admin, &queue, attempts).await {
+            match read_with_retries(admin, client.scenario.topology.slaves, &queue, attempts).await {
                 Ok(events) => {
                     for read in events {
                         recorder.push(|_| read.into_event(&name));
@@ -225,11 +225,16 @@ async fn read_back(client: &Client, admin: &Admin) {
     }
 }
 
-async fn read_with_retries(admin: &Admin, queue: &MessageQueue, attempts: u32) -> Result<Vec<Read>, String> {
+async fn read_with_retries(
+    admin: &Admin,
+    slaves: u16,
+    queue: &MessageQueue,
+    attempts: u32,
+) -> Result<Vec<Read>, String> {
     let mut why = "no name server knows its master".to_owned();
     for attempt in 1..=attempts {
         let read = match admin.broker_addr(&queue.broker_name, BrokerId::MASTER).await {
-            Ok(Some(master)) => read_queue(admin, &master, queue).await,
+            Ok(Some(master)) => read_queue(admin, &master, slaves, queue).await,
             Ok(None) => Err(ClientError::NoRoute { topic: queue.topic.clone() }),
             Err(error) => Err(error),
         };
@@ -265,10 +270,17 @@ impl Read {
     }
 }
 
-async fn read_queue(admin: &Admin, master: &str, queue: &MessageQueue) -> Result<Vec<Read>, ClientError> {
+async fn read_queue(admin: &Admin, master: &str, slaves: u16, queue: &MessageQueue) -> Result<Vec<Read>, ClientError> {
     let min = admin.min_offset_at(master, queue).await?;
     let max = admin.max_offset_at(master, queue).await?;
-    let committed = admin.consumer_offset_at(master, GROUP, queue).await?;
+    let mut committed = admin.consumer_offset_at(master, GROUP, queue).await?;
+    // Consumers that have not learned yet that the master is back commit at its slave, from which it takes what is newer
+    // when it starts.
+    for slave in 1..=slaves {
+        if let Some(address) = admin.broker_addr(&queue.broker_name, BrokerId(i64::from(slave))).await? {
+            committed = committed.max(admin.consumer_offset_at(&address, GROUP, queue).await.unwrap_or(None));
+        }
+    }
     let mut read = vec![Read::Offsets { min: min.0, max: max.0, committed: committed.map(|offset| offset.0) }];
     let mut next = min;
     while next < max {

@@ -19,7 +19,7 @@ const JOBS: &str = "STATICFIRE_META_JOBS";
 
 fn scenario(flush: Flush, fault: FaultKind) -> Scenario {
     let mut scenario = catalogue::standard(Mode::SingleMaster);
-    (scenario.flush, scenario.fault) = (flush, fault);
+    (scenario.flush, scenario.fault) = (flush, fault.into());
     scenario
 }
 

@@ -13,7 +13,7 @@ use scenarios::{
 
 fn page(flush: Flush, fault: FaultKind, seed: u64) -> String {
     let mut scenario = catalogue::standard(Mode::SingleMaster);
-    (scenario.flush, scenario.fault) = (flush, fault);
+    (scenario.flush, scenario.fault) = (flush, fault.into());
     let mut record = run(&scenario, &RunOptions { seed, keep_trace: false }).expect("nothing panics").record;
     record.trace_hash = "-".repeat(16);
     record.trace_steps = 0;

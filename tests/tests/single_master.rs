@@ -14,7 +14,7 @@ use scenarios::{
 /// Runs the standard scenario and demands that its promise held.
 fn held(flush: Flush, fault: FaultKind, seed: u64) -> RunRecord {
     let mut scenario = catalogue::standard(Mode::SingleMaster);
-    (scenario.flush, scenario.fault) = (flush, fault);
+    (scenario.flush, scenario.fault) = (flush, fault.into());
     let outcome = run(&scenario, &RunOptions { seed, keep_trace: false });
     let again = format!("cargo staticfire run single-master --flush {flush} --fault {fault} --seed {seed}");
     let record = outcome.unwrap_or_else(|panic| panic!("{panic}\n  again: {again}")).record;
@@ -89,7 +89,7 @@ fn a_power_loss_with_async_flush_loses_what_came_since_the_last_flush() {
 #[test]
 fn regression_seed_2_a_left_over_offset_skips_an_acknowledged_message() {
     let mut scenario = catalogue::standard(Mode::SingleMaster);
-    (scenario.flush, scenario.fault) = (Flush::Async, FaultKind::PowerLoss);
+    (scenario.flush, scenario.fault) = (Flush::Async, FaultKind::PowerLoss.into());
     scenario.workload.messages_per_second = 300;
     scenario.workload.body_bytes = vec![64, 128, 256, 512, 512, 1024, 1024, 2048, 4096];
     let record = run(&scenario, &RunOptions { seed: 2, keep_trace: false }).expect("nothing panics").record;

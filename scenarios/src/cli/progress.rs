@@ -4,7 +4,7 @@ use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use reports::Cells;
 use std::fmt;
 
-/// Done and all, trials per second, time left, and cells that broke so far: within 80 columns.
+/// Done and all, trials per second, time left, and how many cells broke so far: within 80 columns.
 const TEMPLATE: &str = "{bar:16} {pos}/{len} trials  {rate}  {eta} to go  {msg}";
 
 /// The line.
@@ -17,14 +17,14 @@ impl Progress {
             let _ = write!(out, "{:.1}/s", state.per_sec());
         };
         let style = ProgressStyle::with_template(TEMPLATE).expect("a fixed template").with_key("rate", rate);
-        let bar = ProgressBar::new(trials as u64).with_style(style).with_message(so_far(0));
+        let bar = ProgressBar::new(trials as u64).with_style(style).with_message("");
         bar.tick();
         Progress(bar)
     }
 
     /// One more trial is in the cells.
     pub fn advance(&self, cells: &Cells) {
-        self.0.set_message(so_far(cells.bad_cells()));
+        self.0.set_message(cells.outcome());
         self.0.inc(1);
     }
 
@@ -36,13 +36,5 @@ impl Progress {
     /// Takes the line away.
     pub fn finish(self) {
         self.0.finish_and_clear();
-    }
-}
-
-fn so_far(bad_cells: usize) -> String {
-    match bad_cells {
-        0 => "all promises held so far".to_owned(),
-        1 => "1 cell BROKEN".to_owned(),
-        several => format!("{several} cells BROKEN"),
     }
 }
