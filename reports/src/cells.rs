@@ -125,19 +125,17 @@ impl Cells {
         self.0.values().filter(|cell| cell.is_bad()).count()
     }
 
-    /// How many cells have each outcome, in words: `2 of 74 cells BROKEN, 1 NOT LIVE`.
+    /// How many cells have each outcome, in words: `2 cells BROKEN, 1 cell NOT LIVE`.
     pub fn outcome(&self) -> String {
         let count = |is_one: fn(&Cell) -> bool| self.0.values().filter(|cell| is_one(cell)).count();
         let panicked = count(|cell| cell.panicked > 0);
         let broken = count(|cell| cell.panicked == 0 && cell.verdict() == Verdict::Broken);
         let not_live = count(|cell| cell.panicked == 0 && cell.verdict() == Verdict::NotLive);
         let told = [(broken, "BROKEN"), (not_live, "NOT LIVE"), (panicked, "PANICKED")];
-        let told = told.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"));
+        let told = told.iter().filter(|(count, _)| *count > 0);
+        let told = told.map(|(count, what)| format!("{count} cell{} {what}", if *count == 1 { "" } else { "s" }));
         let told = told.collect::<Vec<_>>().join(", ");
-        match told.is_empty() {
-            true => "all promises held".to_owned(),
-            false => format!("of {} cells {told}", self.len()),
-        }
+        if told.is_empty() { "all promises held".to_owned() } else { told }
     }
 
     /// The blocks of the matrix: profiles, modes and flushes, each in the order in which they came, with the cells of each.
@@ -255,7 +253,7 @@ mod tests {
     fn outcomes_are_counted_by_cell() {
         assert_eq!(Cells::default().outcome(), "all promises held");
         let mut cells = crate::fixture::cells();
-        assert_eq!(cells.outcome(), "of 15 cells 1 BROKEN, 1 NOT LIVE, 1 PANICKED");
+        assert_eq!(cells.outcome(), "1 cell BROKEN, 1 cell NOT LIVE, 1 cell PANICKED");
         cells.add(&RunRecord { profile: "apache-4.9.8".to_owned(), ..record() });
         assert_eq!((cells.len(), cells.blocks().len()), (16, 5), "a profile has cells of its own");
     }
