@@ -26,7 +26,7 @@ pub struct QueryMsgByKey {
 
 impl QueryMsgByKey {
     pub(super) async fn run(&self, session: &Session) -> Result<String, AdminError> {
-        let mut out = format!("{:<50} {:>4} {:>40}\n", "#Message ID", "#QID", "#Offset");
+        let mut out = row("#Message ID", "#QID", "#Offset");
         let mut messages = query(session, &self.topic, &self.msg_key, false).await?;
         // As Apache's client does: the broker's index does not tell keys from ids.
         messages.retain(|message| {
@@ -36,12 +36,8 @@ impl QueryMsgByKey {
             return Err(not_found(&self.topic, &self.msg_key));
         }
         for message in messages {
-            out.push_str(&format!(
-                "{:<50} {:>4} {:>40}\n",
-                message.msg_id,
-                message.queue_id,
-                message.queue_offset.to_string()
-            ));
+            let queue_offset = message.queue_offset.to_string();
+            out.push_str(&row(&message.msg_id, &message.queue_id.to_string(), &queue_offset));
         }
         Ok(out)
     }
@@ -101,16 +97,23 @@ async fn query(session: &Session, topic: &str, key: &str, is_unique: bool) -> Re
     Ok(messages)
 }
 
+/// A line of the table of messages.
+fn row(id: &str, queue_id: &str, offset: &str) -> String {
+    format!("{id:<50} {queue_id:>4} {offset:>40}\n")
+}
+
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::row;
 
+    /// What a 4.9.8 mqadmin printed.
     #[test]
     fn the_table_is_mqadmins() {
-        let header = format!("{:<50} {:>4} {:>40}", "#Message ID", "#QID", "#Offset");
-        assert_eq!(
-            header,
-            "#Message ID                                        #QID                                  #Offset"
-        );
+        let header =
+            "#Message ID                                        #QID                                  #Offset\n";
+        assert_eq!(row("#Message ID", "#QID", "#Offset"), header);
+        let id = "FD0000000000000000000000000000022DDF5FFD2B276FBFB8990001";
+        let line = format!("{id}    1                                        0\n");
+        assert_eq!(row(id, "1", "0"), line);
     }
 }
