@@ -6,7 +6,7 @@ from .report import require
 BROKER_CASES = {
     "a port that is none": ("listenPort", "70000"),
     "an unknown flushDiskType": ("flushDiskType", "SOMETIMES"),
-    "a role of another milestone or none": ("brokerRole", "EMPEROR"),
+    "a role that is none": ("brokerRole", "EMPEROR"),
     "a size that is no number": ("mapedFileSizeCommitLog", "large"),
 }
 
