@@ -34,7 +34,7 @@ use support::eventually;
 use support::load::BODY_BYTES;
 use support::machines::Machines;
 
-const TOPIC: &str = "BenchmarkTest";
+const TOPIC: &str = "TopicBench";
 const SENDERS: usize = 64;
 /// The chunk of a plain copy.
 const CHUNK_BYTES: usize = 1 << 20;
