@@ -19,6 +19,9 @@ use crate::replication::{Replication, slave};
 
 /// How often a slave registers that is not connected to its master: it may have come back elsewhere.
 const SEARCH_PERIOD: Duration = Duration::from_secs(2);
+/// How soon name servers are asked again when one of them did not answer: it may be booting, and know nothing then. Apache's
+/// broker lets it wait for the next period of 30 s.
+const RETRY_PERIOD: Duration = Duration::from_secs(2);
 /// How long a good-bye may take: a stopping broker does not wait for name servers that are gone.
 const UNREGISTER_TIMEOUT: Duration = Duration::from_secs(3);
 /// A registration on change waits so long for more changes: many topics may be created at once.
@@ -26,15 +29,21 @@ const GATHER: Duration = Duration::from_millis(10);
 
 /// Registers when it is due, for ever.
 pub(crate) async fn run(core: Arc<Core>) {
+    let mut all_answered = true;
     loop {
-        let period = Duration::from_millis(core.config().register_name_server_period_ms);
-        let period = if is_searching(&core) { period.min(SEARCH_PERIOD) } else { period };
+        let mut period = Duration::from_millis(core.config().register_name_server_period_ms);
+        if is_searching(&core) {
+            period = period.min(SEARCH_PERIOD);
+        }
+        if !all_answered {
+            period = period.min(RETRY_PERIOD);
+        }
         tokio::select! {
             biased;
             () = core.registration_wanted.notified() => sleep(GATHER).await,
             () = sleep(period) => {}
         }
-        register_now(&core).await;
+        all_answered = register_now(&core).await;
     }
 }
 
@@ -42,9 +51,9 @@ fn is_searching(core: &Core) -> bool {
     matches!(core.replication.get(), Some(Replication::Slave(service)) if !service.status().connected)
 }
 
-/// Registers with every name server, in parallel, and waits for their answers. A name server that does not answer has no
-/// say: the broker goes on, and tries again in the next period.
-pub(crate) async fn register_now(core: &Arc<Core>) {
+/// Registers with every name server, in parallel, and waits for their answers; whether all have given one. A name server
+/// that does not answer has no say: the broker goes on, and tries again soon.
+pub(crate) async fn register_now(core: &Arc<Core>) -> bool {
     let _one_at_a_time = core.registering.lock().await;
     let config = core.config();
     // Until it has its log back, a master only serves reads.
@@ -67,7 +76,7 @@ pub(crate) async fn register_now(core: &Arc<Core>) {
     let timeout = config.register_broker_timeout();
     // Whoever looks for its master asks again soon, and does not wait for name servers that are gone.
     let timeout = if is_searching(core) { timeout.min(SEARCH_PERIOD) } else { timeout };
-    ask_all(core, &request, &body, timeout, "registration").await;
+    ask_all(core, &request, &body, timeout, "registration").await
 }
 
 /// Says good-bye to every name server, so that no client is sent here any more.
@@ -84,7 +93,14 @@ pub(crate) async fn unregister(core: &Arc<Core>) {
     ask_all(core, &request, &Bytes::new(), UNREGISTER_TIMEOUT, "good-bye").await;
 }
 
-async fn ask_all(core: &Arc<Core>, request: &RemotingCommand, body: &Bytes, timeout: Duration, what: &'static str) {
+/// Whether all name servers have answered, if only to refuse.
+async fn ask_all(
+    core: &Arc<Core>,
+    request: &RemotingCommand,
+    body: &Bytes,
+    timeout: Duration,
+    what: &'static str,
+) -> bool {
     let ask = |addr: String| {
         let core = Arc::clone(core);
         let request = request.clone().with_body(body.clone());
@@ -98,18 +114,25 @@ async fn ask_all(core: &Arc<Core>, request: &RemotingCommand, body: &Bytes, time
                     {
                         slave::learn_master(&core, service, &header);
                     }
+                    true
                 }
                 Ok(response) => {
                     let remark = response.remark.unwrap_or_default();
                     tracing::warn!(name_server = addr, what, code = response.code, remark, "refused by a name server");
+                    true
                 }
-                Err(error) => tracing::warn!(name_server = addr, what, %error, "a name server did not answer"),
+                Err(error) => {
+                    tracing::warn!(name_server = addr, what, %error, "a name server did not answer");
+                    false
+                }
             }
         })
     };
     let asked: Vec<_> = core.name_servers.name_servers().into_iter().map(ask).collect();
+    let mut all_answered = true;
     for task in asked {
         // An error means that the task panicked, which has been reported, or that the broker is going down.
-        let _ = task.await;
+        all_answered &= task.await.unwrap_or(false);
     }
+    all_answered
 }
