@@ -123,12 +123,11 @@ fn queues_of_a_master_that_is_away_are_read_from_its_slave() {
     }
 }
 
-/// How many of these seeds show a defect under Apache's profile; none may under the hardened one.
+/// How many of these seeds show a defect under Apache's profile; none does under the hardened one.
 fn shown(name: &str, seeds: std::ops::Range<u64>, count: fn(&RunRecord) -> u64) -> usize {
     let apache = scenario(name);
-    let hardened = Scenario { profile: ProfileName::default(), ..apache.clone() };
-    let first = record(&hardened, seeds.start);
-    assert_eq!((first.verdict, count(&first)), (Verdict::Held, 0), "{}", reports::run_text(&first));
+    let first = record(&hardened(name), seeds.start);
+    assert_eq!(count(&first), 0, "{}", reports::run_text(&first));
     seeds
         .map(|seed| record(&apache, seed))
         .filter(|record| record.verdict == Verdict::Broken && count(record) > 0)
@@ -148,4 +147,25 @@ fn apaches_skipped_messages_are_named() {
 #[test]
 fn apaches_divergence_is_named() {
     assert!(shown("apache-divergence", 1..5, |record| record.divergences) >= 2);
+}
+
+fn hardened(name: &str) -> Scenario {
+    Scenario { profile: ProfileName::default(), ..scenario(name) }
+}
+
+#[test]
+fn what_breaks_apaches_broker_does_not_break_ours() {
+    for name in ["apache-skipped-messages", "apache-divergence"] {
+        let record = record(&hardened(name), 1);
+        assert_eq!(record.verdict, Verdict::Held, "{}", reports::run_text(&record));
+    }
+}
+
+/// The second power loss came 0.7 s after the broker was back from the first. What it had taken since then was kept, so that
+/// the log was longer than before the first one again, and nothing told consumers whose offsets were still from then.
+#[test]
+#[ignore = "known defect: offsets that are ahead of the log after one power loss are believed after a second one soon after it"]
+fn regression_seed_1_a_left_over_offset_outlives_two_power_losses() {
+    let record = record(&hardened("apache-resurrection"), 1);
+    assert_eq!((record.verdict, record.skipped), (Verdict::Held, 0), "{}", reports::run_text(&record));
 }
