@@ -3,7 +3,8 @@
 //! `cargo bench -p server --features real --bench replication` (`-- --quick` for a look of some seconds):
 //!
 //! * **throughput** of 64 concurrent senders of 1 KiB bodies, to an ASYNC_MASTER and to a SYNC_MASTER, each with its slave:
-//!   rounds in turn, so that what else the machine does falls on both; the figure is the median of the rounds' ratios;
+//!   rounds in turn, so that what else the machine does falls on both; the figure is the median of the rounds' ratios.
+//!   Beside it the CPU time that a message costs in each process, which other work on the machine disturbs least;
 //! * **lag** of the asynchronous pair: from a message's SEND_OK until the slave says that it has it. What a question to the
 //!   slave takes is part of it, and printed beside it;
 //! * **catch-up**: the speed at which a slave that begins empty gets the whole log, beside two plain copies of the same bytes
@@ -121,6 +122,12 @@ impl Pair {
         per_second
     }
 
+    /// CPU seconds so far: of the producers (this process), of the master, of the slave.
+    fn cpu_s(&self) -> [f64; 3] {
+        let broker = |name| self.machines.broker(name).server.cpu_s();
+        [support::server::cpu_s(std::process::id()), broker("broker-a"), broker("broker-a-s")]
+    }
+
     /// Waits until the slave has all.
     async fn settle(&self) {
         eventually("the slave has all", async || {
@@ -154,13 +161,21 @@ async fn throughput(asynchronous: &Pair, synchronous: &Pair, extent: &Extent) {
         pair.round(extent.round / 2).await;
     }
     let (mut of_async, mut of_sync, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+    // CPU seconds of the three processes, and messages.
+    let mut costs = [([0.0; 3], 0.0); 2];
     for round in 0..extent.rounds {
         // Either goes first in turn: the second one finds the disk busy with the first one's pages.
         let mut figures = [0.0; 2];
         for place in [round % 2, 1 - round % 2] {
             let pair = [asynchronous, synchronous][place];
+            let before = pair.cpu_s();
             figures[place] = pair.round(extent.round).await;
             pair.settle().await;
+            let (cpu_s, messages) = &mut costs[place];
+            *messages += figures[place] * extent.round.as_secs_f64();
+            for (sum, (after, before)) in cpu_s.iter_mut().zip(pair.cpu_s().into_iter().zip(before)) {
+                *sum += after - before;
+            }
         }
         let [a, b] = figures;
         of_async.push(a);
@@ -171,6 +186,11 @@ async fn throughput(asynchronous: &Pair, synchronous: &Pair, extent: &Extent) {
     println!("  ASYNC_MASTER with a slave          {}", spread(of_async, 0));
     println!("  SYNC_MASTER with a slave           {}", spread(of_sync, 0));
     println!("  ratio                              {}   aim: at least 0.90", spread(ratios, 3));
+    println!("CPU time of a message                µs: producers, master, slave");
+    for (name, (cpu_s, messages)) in [("asynchronous", costs[0]), ("synchronous", costs[1])] {
+        let [producers, master, slave] = cpu_s.map(|cpu_s| cpu_s * 1e6 / messages);
+        println!("  {name:<34} {producers:.1}, {master:.1}, {slave:.1}");
+    }
 }
 
 async fn lag(pair: &Pair, extent: &Extent) {

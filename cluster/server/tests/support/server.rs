@@ -107,9 +107,9 @@ impl Server {
         assert!(status.success(), "{}: {status}\n{}", self.name, self.output());
     }
 
-    /// The process's number, for a profiler.
-    pub fn pid(&self) -> Option<u32> {
-        self.child.as_ref().map(Child::id)
+    /// CPU seconds that the process has used so far, user and system (`/proc/pid/stat`, in ticks of 10 ms).
+    pub fn cpu_s(&self) -> f64 {
+        cpu_s(self.child.as_ref().expect("it runs").id())
     }
 }
 
@@ -123,4 +123,14 @@ impl Drop for Server {
             eprintln!("--- the end of {}\n{shown}", self.log.display());
         }
     }
+}
+
+/// CPU seconds of a process.
+pub fn cpu_s(pid: u32) -> f64 {
+    const TICKS_PER_S: f64 = 100.0;
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("the process is there");
+    // The command's name is in brackets and may hold blanks; utime and stime are the 14th and 15th field of all.
+    let (_, fields) = stat.rsplit_once(')').expect("proc(5)");
+    let ticks = fields.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<f64>().ok());
+    ticks.sum::<f64>() / TICKS_PER_S
 }
