@@ -52,6 +52,12 @@ fn wrong_input_gets_one_line_that_names_it_and_what_is_allowed() {
         (&["run", "single-mater"], &["`single-mater`", "single-master"]),
         (&["run", "single-master", "--mode", "3m"], &["3m", "single-master"]),
         (&["run", "single-master", "--fault", "fire"], &["fire", "power-loss"]),
+        (&["run", "single-master", "--fault", "slave-crash"], &["slave-crash", "2m-2s-async"]),
+        (&["run", "2m-2s-sync", "--fault", "disk-member-loss"], &["disk-member-loss", "raid10"]),
+        (&["run", "single-master", "--profile", "apache-3"], &["apache-3", "hardened"]),
+        (&["run", "single-master", "--set", "quirks=[\"+nonsense\"]"], &["nonsense", "stale-tail-resurrection"]),
+        (&["run", "2m-2s-sync", "--set", "topology.slaves=0"], &["topology.slaves", "2m-2s-sync"]),
+        (&["sweep", "--seeds", "1..3", "--modes", "single-master", "--faults", "slave-crash"], &["slave-crash"]),
         (&["run", "single-master", "--flush", "later"], &["later", "async", "sync"]),
         (&["run", "single-master", "--seed", "-1"], &["-1"]),
         (&["run", "single-master", "--set", "nonsense"], &["nonsense", "key=value"]),
@@ -191,16 +197,42 @@ fn a_plan_of_ones_own_is_carried_out() {
 #[test]
 fn sweep_prints_a_table_and_writes_every_record() {
     let dir = dir();
-    let words =
-        with_short(&["sweep", "--flush", "async,sync", "--faults", "power-loss", "--seeds", "1..4", "--out", "s"]);
+    let words = with_short(&[
+        "sweep",
+        "--modes",
+        "single-master",
+        "--flush",
+        "async,sync",
+        "--faults",
+        "power-loss,slave-crash",
+        "--seeds",
+        "1..4",
+        "--out",
+        "s",
+    ]);
     let output = staticfire(dir.path(), &words);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(text.contains("power-loss") && text.contains("held") && text.contains("6 trials"), "{text}");
+    let note = String::from_utf8_lossy(&output.stderr);
+    assert!(note.contains("skipped: slave-crash on single-master"), "{note}");
     let records = std::fs::read_to_string(dir.path().join("s/records.jsonl")).expect("written");
     assert_eq!(records.lines().count(), 6);
     let shard = with_short(&[
-        "sweep", "--flush", "sync", "--faults", "none", "--seeds", "1..4", "--shard", "2/3", "--out", "t", "--json",
+        "sweep",
+        "--modes",
+        "single-master",
+        "--flush",
+        "sync",
+        "--faults",
+        "none",
+        "--seeds",
+        "1..4",
+        "--shard",
+        "2/3",
+        "--out",
+        "t",
+        "--json",
     ]);
     assert_eq!(json(&staticfire(dir.path(), &shard))["trials"], 1);
 }
