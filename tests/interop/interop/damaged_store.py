@@ -135,9 +135,10 @@ def copy_of(store, target):
         subprocess.run(["rm", "-rf", target], check=True)
 
 
-def broker_on(cluster, name, store, port):
+def broker_on(cluster, name, store, port, **settings):
     address = cluster.name_server.address
-    return servers.broker(cluster.binaries, cluster.work, name, port, address, store, cluster.settings)
+    settings = {**cluster.settings, **settings}
+    return servers.broker(cluster.binaries, cluster.work, name, port, address, store, settings)
 
 
 def refusals(cluster, report):
@@ -182,7 +183,9 @@ def run(cluster, report):
     silent_damage(cluster, report)
     with report.check("damaged store: the untouched store is served again, and by one broker only"):
         cluster.broker.start()
-        second = broker_on(cluster, "second-broker", cluster.store, servers.free_ports([-2, 0, 1]))
+        # Under another name: it is the store that is taken.
+        port = servers.free_ports([-2, 0, 1])
+        second = broker_on(cluster, "second-broker", cluster.store, port, brokerName="broker-second")
         output = second.refuses("another broker on the same store")
         require(str(cluster.store) in output, f"the message does not name {cluster.store}: {second.last_line()}")
         require(cluster.broker.alive(), "the first broker did not survive the second")

@@ -23,6 +23,8 @@ def run(cluster, report):
     work, address = cluster.work, cluster.name_server.address
 
     def broker(settings):
+        # A name of its own: of the same name and id there may be one broker only.
+        settings = {"brokerName": "broker-w", **settings}
         port = servers.free_ports([-2, 0, 1])
         return servers.broker(cluster.binaries, work, "wrong-broker", port, address, work / "wrong-store", settings)
 
