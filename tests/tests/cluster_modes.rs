@@ -164,7 +164,6 @@ fn what_breaks_apaches_broker_does_not_break_ours() {
 /// The second power loss came 0.7 s after the broker was back from the first. What it had taken since then was kept, so that
 /// the log was longer than before the first one again, and nothing told consumers whose offsets were still from then.
 #[test]
-#[ignore = "known defect: offsets that are ahead of the log after one power loss are believed after a second one soon after it"]
 fn regression_seed_1_a_left_over_offset_outlives_two_power_losses() {
     let record = record(&hardened("apache-resurrection"), 1);
     assert_eq!((record.verdict, record.skipped), (Verdict::Held, 0), "{}", reports::run_text(&record));

@@ -23,6 +23,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::config::BrokerConfig;
 use crate::replication::Replication;
+use crate::replication::recent_lives;
 use crate::replication::replicas::Replicas;
 use crate::replication::slave::FollowedEpoch;
 use crate::service::pull_wait::PullWait;
@@ -141,7 +142,7 @@ impl Core {
     ) -> Self {
         let (has_topics, has_groups) = (stored.topics.is_some(), stored.groups.is_some());
         let (topics, _) = Topics::new(stored.topics.unwrap_or_default(), &config, wall_clock_ms());
-        let followed = FollowedEpoch::of(&store);
+        let followed = FollowedEpoch::of(&store, 0);
         Self {
             config: RwLock::new(Arc::new(config)),
             store,
@@ -202,14 +203,11 @@ impl Core {
     }
 
     /// A master's log is as it will be when its life begins: what readers may stand at is known now.
-    pub(crate) fn begin_life(&self) {
-        let horizon = if self.believes_all_offsets() {
-            ReadHorizon::unbounded()
-        } else {
-            let queues = self.store.queues();
-            ReadHorizon::new(queues.iter().map(|queue| (&*queue.topic, queue.queue_id, queue.max_offset.0)))
-        };
+    pub(crate) async fn begin_life(&self) -> Result<(), StoreError> {
+        let horizon =
+            if self.believes_all_offsets() { ReadHorizon::unbounded() } else { horizon_of_master(&self.store).await? };
         *lock(&self.horizon) = horizon;
+        Ok(())
     }
 
     /// Topics that are in the log and not in the table: a slave has not heard of them before its master was lost, or this
@@ -226,8 +224,8 @@ impl Core {
     /// Committed offsets beyond what was recovered are lowered.
     pub(crate) fn clamp_offsets(&self) {
         let clamped = {
-            let horizon = lock(&self.horizon);
-            lock(&self.offsets).clamp(|topic, queue_id| horizon.floor(topic, queue_id))
+            let end = |topic: &str, queue_id| self.store.max_offset_in_queue(topic, queue_id).0;
+            if self.believes_all_offsets() { Vec::new() } else { lock(&self.offsets).clamp(end) }
         };
         for clamped in clamped {
             tracing::warn!(
@@ -423,6 +421,17 @@ impl Core {
         let bound = u64::try_from(bound).unwrap_or(0);
         i32::try_from(sim::rng::below("broker: queue", bound)).unwrap_or(0)
     }
+}
+
+/// What readers may stand at when a master's life begins: each queue's end, or the first message of recent lives.
+pub(crate) async fn horizon_of_master(store: &MessageStore) -> Result<ReadHorizon<ChannelId>, StoreError> {
+    let recent = recent_lives::floors(store, false).await?;
+    let queues = store.queues();
+    let mut horizon = ReadHorizon::new(queues.iter().map(|queue| (&*queue.topic, queue.queue_id, queue.max_offset.0)));
+    for (topic, queue_id, floor) in recent {
+        horizon.lower(&topic, queue_id, floor);
+    }
+    Ok(horizon)
 }
 
 /// Several records as one body. A single one, the most frequent case, is not copied.

@@ -18,9 +18,9 @@ use store::{MessageStore, OpenOptions, StoreError};
 
 use crate::broker::BrokerError;
 use crate::config::BrokerConfig;
-use crate::core::{Core, Files, lock};
+use crate::core::{Core, Files, horizon_of_master, lock};
 use crate::processor::Processor;
-use crate::replication::{Replication, master, metadata, peers, slave, twin};
+use crate::replication::{Replication, master, metadata, peers, recent_lives, slave, twin};
 use crate::service::{delay, housekeeping, pull_wait, registration};
 use crate::state::read_horizon::ReadHorizon;
 
@@ -168,11 +168,10 @@ async fn load(config: BrokerConfig, store: Arc<MessageStore>, client: RemotingCl
     let horizon = if config.quirks.has(Quirk::LeftOverOffsets) {
         ReadHorizon::unbounded()
     } else if config.is_slave() {
-        let floors = slave::floors(&store).await?;
+        let floors = recent_lives::floors(&store, true).await?;
         ReadHorizon::of_slave(floors.iter().map(|(topic, queue_id, floor)| (topic.as_str(), *queue_id, *floor)))
     } else {
-        let queues = store.queues();
-        ReadHorizon::new(queues.iter().map(|queue| (&*queue.topic, queue.queue_id, queue.max_offset.0)))
+        horizon_of_master(&store).await?
     };
     let core = Arc::new(Core::new(config, store, stored, files, horizon, client));
     if core.is_slave() {

@@ -40,6 +40,9 @@ pub(crate) fn update_config(core: &Core, request: &RemotingCommand) -> Answer {
         tracing::info!(key = key.trim(), value = value.trim(), "setting changed");
     }
     core.name_servers.update_name_servers(config.namesrv_addr.clone());
+    if config.broker_permission != core.config().broker_permission {
+        lock(&core.topics).told_differently(sim::time::wall_clock_ms());
+    }
     core.set_config(config);
     // A changed brokerPermission or namesrvAddr is to be told.
     core.registration_wanted.notify_one();

@@ -116,7 +116,7 @@ async fn recover(core: &Arc<Core>, service: &MasterService, expected: &Expected)
 
 /// The epoch begins: from here on this master's log is the truth.
 async fn begin(core: &Arc<Core>, service: &MasterService, heard: &[ReplicaId]) -> Result<(), StoreError> {
-    core.begin_life();
+    core.begin_life().await?;
     let lost_topics = !core.has_topics.load(Ordering::Acquire);
     for replica in heard {
         take_back::take_back(core, &replica.broker_addr).await;
@@ -130,7 +130,11 @@ async fn begin(core: &Arc<Core>, service: &MasterService, heard: &[ReplicaId]) -
     let epoch = core.store.begin_epoch().await?;
     tracing::info!(id = epoch.id, start = epoch.start.0, "epoch begins");
     service.serve();
-    core.recovering.store(false, Ordering::Release);
+    if core.recovering.swap(false, Ordering::AcqRel) {
+        // It was registered as read-only.
+        lock(&core.topics).told_differently(wall_clock_ms());
+        core.persist_topics().await?;
+    }
     core.store.refuse_puts(None);
     core.serving.send_replace(true);
     core.registration_wanted.notify_one();

@@ -14,6 +14,7 @@ pub(crate) mod log_position;
 pub(crate) mod master;
 pub(crate) mod metadata;
 pub(crate) mod peers;
+pub(crate) mod recent_lives;
 pub(crate) mod replicas;
 pub(crate) mod slave;
 pub(crate) mod take_back;

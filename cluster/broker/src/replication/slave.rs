@@ -8,12 +8,12 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use ha::{GET_HA_PROTOCOL_VERSION, MasterAddr, PROTOCOL_V1, SlaveService};
 use protocol::header::RegisterBrokerResponseHeader;
-use protocol::{PhysicalOffset, QueueOffset, RemotingCommand, response_code};
+use protocol::{PhysicalOffset, RemotingCommand, response_code};
 use remoting::RemotingClient;
-use store::{DispatchRequest, MessageStore, StoreError};
+use store::{DispatchRequest, MessageStore};
 
+use super::recent_lives::RECENT_MS;
 use crate::core::{Core, lock};
-use crate::state::read_horizon::ReadHorizon;
 
 /// How long a master has to say which protocol it speaks.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -67,46 +67,29 @@ fn by_convention(ha: &str) -> Option<MasterAddr> {
     Some(MasterAddr { remoting: format!("{host}:{port}"), ha: ha.to_owned() })
 }
 
-/// The queues that have messages of the log's last epoch, each with the first of them.
-pub(crate) async fn floors(store: &MessageStore) -> Result<Vec<(String, i32, i64)>, StoreError> {
-    let mut floors = Vec::new();
-    let Some(epoch) = store.epochs().last().copied().filter(|epoch| epoch.id != UNKNOWN_HISTORY) else {
-        return Ok(floors);
-    };
-    for queue in store.queues() {
-        let (mut low, mut high) = (queue.min_offset.0, queue.max_offset.0);
-        let end = high;
-        // The first unit at or beyond the epoch's start: units of a queue are in the order of the log.
-        while low < high {
-            let middle = low + (high - low) / 2;
-            let unit = store.unit_in_queue(&queue.topic, queue.queue_id, QueueOffset(middle)).await?;
-            if unit.is_some_and(|unit| unit.physical_offset >= epoch.start) {
-                high = middle;
-            } else {
-                low = middle + 1;
-            }
-        }
-        if low < end {
-            floors.push((queue.topic.to_string(), queue.queue_id, low));
-        }
-    }
-    Ok(floors)
-}
-
 /// The epoch that a slave's readers live in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FollowedEpoch {
     pub id: u64,
     pub start: PhysicalOffset,
+    /// Since when it is followed, by [`Core::now_ms`].
+    since_ms: i64,
+    /// Whether there was a life before it, of which readers may be.
+    has_predecessor: bool,
 }
 
 impl FollowedEpoch {
     /// The last epoch of the log; before any, the unknown history.
-    pub(crate) fn of(store: &MessageStore) -> Self {
-        store.epochs().last().map_or(Self { id: UNKNOWN_HISTORY, start: PhysicalOffset::ZERO }, |epoch| Self {
-            id: epoch.id,
-            start: epoch.start,
-        })
+    pub(crate) fn of(store: &MessageStore, now_ms: i64) -> Self {
+        let epochs = store.epochs();
+        let (id, start) =
+            epochs.last().map_or((UNKNOWN_HISTORY, PhysicalOffset::ZERO), |epoch| (epoch.id, epoch.start));
+        Self { id, start, since_ms: now_ms, has_predecessor: epochs.len() > 1 }
+    }
+
+    /// Whether readers of the life before this one may not have asked since it began.
+    fn is_recent(&self, now_ms: i64) -> bool {
+        self.has_predecessor && now_ms.saturating_sub(self.since_ms) < RECENT_MS
     }
 }
 
@@ -117,12 +100,13 @@ pub(crate) fn message_arrived(core: &Core, message: &DispatchRequest) {
         // The master knows more of it.
         core.metadata_wanted.notify_one();
     }
-    let epoch = FollowedEpoch::of(&core.store);
+    let now_ms = core.now_ms();
+    let epoch = FollowedEpoch::of(&core.store, now_ms);
     {
         let mut followed = lock(&core.followed);
         if followed.id != epoch.id && message.physical_offset >= epoch.start {
+            lock(&core.horizon).begin_epoch(followed.is_recent(now_ms));
             *followed = epoch;
-            *lock(&core.horizon) = ReadHorizon::of_slave([]);
         }
     }
     if epoch.id == UNKNOWN_HISTORY || message.physical_offset < epoch.start || core.believes_all_offsets() {

@@ -19,6 +19,9 @@
 //!   goes on as this master and its slaves lead it. A slave is told by its master which clients these are
 //!   ([`ReadHorizon::clients`]), so that consumers keep their places when they turn to the slave.
 //!
+//! A log that has grown again beyond the place of a left-over offset when the broker fails once more hides it: so the floor
+//! is not put above the first message of a life that began not long ago (`replication::recent_lives`).
+//!
 //! A group as a whole is too much: another member may have been given messages beyond the left-over offset, have lost
 //! the queue to the member that stands there, and so have consumed only some of them.
 //!
@@ -130,6 +133,22 @@ impl<C: Ord + Copy> ReadHorizon<C> {
             Unlisted::Empty => 0,
             Unlisted::Old => i64::MAX,
         })
+    }
+
+    /// Lowers a queue's floor: what is beyond may be another message than the one that a reader has seen there.
+    pub fn lower(&mut self, topic: &str, queue_id: i32, floor: i64) {
+        let present = self.floors.get_or_insert_with(topic, queue_id, || floor);
+        *present = floor.min(*present);
+    }
+
+    /// A slave has come upon a new epoch: whoever was honest in the one before may be anywhere now. The floors of that
+    /// epoch stay if its readers may include some of the epoch before it.
+    pub fn begin_epoch(&mut self, keep_floors: bool) {
+        let floors = std::mem::take(&mut self.floors);
+        *self = Self::with([], Unlisted::Old);
+        if keep_floors {
+            self.floors = floors;
+        }
     }
 
     /// A slave has come upon a message of the present epoch: if it is the first of its queue, it is the floor. Says whether
@@ -360,6 +379,22 @@ mod tests {
         assert!(!slave.allows(&one, TOPIC, 0, 40));
         slave.vouch(master.clients());
         assert!(slave.allows(&one, TOPIC, 0, 40));
+    }
+
+    #[test]
+    fn the_floor_of_a_recent_life_stays() {
+        let one = reader(1, "g", 1, None);
+        let mut master = ReadHorizon::new([(TOPIC, 0, 108)]);
+        assert!(master.allows(&one, TOPIC, 0, 105));
+        master.lower(TOPIC, 0, 100);
+        assert!(!master.allows(&one, TOPIC, 0, 105), "the life before the last had another message at 100");
+        let mut slave = ReadHorizon::of_slave([(TOPIC, 0, 100)]);
+        slave.begin_epoch(true);
+        slave.message_of_epoch(TOPIC, 0, 108);
+        assert!(!slave.allows(&one, TOPIC, 0, 105));
+        slave.begin_epoch(false);
+        slave.message_of_epoch(TOPIC, 0, 108);
+        assert!(slave.allows(&one, TOPIC, 0, 105));
     }
 
     #[test]

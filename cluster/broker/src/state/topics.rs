@@ -59,6 +59,12 @@ impl Topics {
         self.table.data_version.next_version(now_ms);
     }
 
+    /// What name servers are told of the topics is different from now on, although no topic has changed: without a new version
+    /// they would not look at it.
+    pub fn told_differently(&mut self, now_ms: i64) {
+        self.table.data_version.next_version(now_ms);
+    }
+
     /// Takes a topic away; says whether it was there.
     pub fn remove(&mut self, name: &str, now_ms: i64) -> bool {
         let removed = self.table.topic_config_table.remove(name).is_some();

@@ -168,6 +168,10 @@ impl ProducerCore {
         } else if !instance.update_topic_route(topic, timeout).await? {
             instance.assume_default_route(topic, self.config.default_topic_queue_nums, timeout).await?;
         }
+        if self.known(topic).is_none() && instance.route(topic).is_some() {
+            // All its queues are read-only, or have lost their masters: that may be over by now.
+            instance.refresh_route(topic).await;
+        }
         // Another producer of the instance may have brought the route, which then is no news.
         if self.known(topic).is_none()
             && let Some(route) = instance.route(topic)
