@@ -75,6 +75,8 @@ pub(crate) struct Core {
     pub registration_wanted: Notify,
     /// One registration at a time, so that an older table never overtakes a newer one.
     pub registering: tokio::sync::Mutex<()>,
+    /// When the other brokers of this name were last asked which clients stand at honest offsets.
+    pub consulted_at: tokio::sync::Mutex<Option<Instant>>,
     /// A delayed message has come.
     pub delay_wanted: Notify,
     /// The address that clients are told and messages are stamped with; known when the port is bound.
@@ -170,6 +172,7 @@ impl Core {
             background: Mutex::default(),
             registration_wanted: Notify::new(),
             registering: tokio::sync::Mutex::default(),
+            consulted_at: tokio::sync::Mutex::default(),
             delay_wanted: Notify::new(),
             store_host: OnceLock::new(),
             boot_timestamp_ms: wall_clock_ms(),
@@ -391,13 +394,16 @@ impl Core {
         channel: &Channel,
         work: impl FnOnce(&Reader<'_, ChannelId>) -> T,
     ) -> T {
-        let client_id = {
-            let clients = lock(&self.clients);
-            let member = clients.consumer_group(group).and_then(|info| info.members.get(&channel.id()));
-            member.map(|member| member.client_id.clone())
-        };
+        let client_id = self.client_id(group, channel);
         let address = channel.remote_addr().ip();
         work(&Reader { channel: channel.id(), group, address, client_id: client_id.as_deref() })
+    }
+
+    /// The id of the client of a group on a connection, if it has said it there.
+    pub(crate) fn client_id(&self, group: &str, channel: &Channel) -> Option<String> {
+        let clients = lock(&self.clients);
+        let member = clients.consumer_group(group).and_then(|info| info.members.get(&channel.id()));
+        member.map(|member| member.client_id.clone())
     }
 
     /// The offset that a group goes on from when it asks; `None` if nothing is stored and the queue is not young.

@@ -34,12 +34,8 @@ const BOTH: [Quirk; 13] = [
 ];
 
 /// What only 4.9.8 has.
-const ONLY_498: [Quirk; 4] = [
-    Quirk::UnflushedVisible,
-    Quirk::ConfigOverwritten,
-    Quirk::ReplicaOffsetBelieved,
-    Quirk::DelayOffsetsForgotten,
-];
+const ONLY_498: [Quirk; 4] =
+    [Quirk::UnflushedVisible, Quirk::ConfigOverwritten, Quirk::ReplicaOffsetBelieved, Quirk::DelayOffsetsForgotten];
 
 /// What neither has any more, but older brokers have: to be switched on by name.
 #[cfg(test)]

@@ -25,7 +25,7 @@ use remoting::{Channel, Reply, RequestHandler, bad_header, request_code_not_supp
 use store::StoreError;
 
 use crate::core::{Core, lock};
-use crate::replication::{GET_HONEST_CLIENTS, MASTER_IS_BACK, metadata};
+use crate::replication::{GET_HONEST_CLIENTS, MASTER_IS_BACK, honest_clients};
 use crate::service::housekeeping::notify_members;
 
 /// Why a request gets no answer of its own kind.
@@ -121,7 +121,7 @@ impl RequestHandler for Processor {
             code::PULL_MESSAGE | code::LITE_PULL_MESSAGE => pull::handle(core, channel, request),
             code::CONSUMER_SEND_MSG_BACK => later(send_back::handle(Arc::clone(core), request)),
 
-            code::UPDATE_CONSUMER_OFFSET => now(offset::update(core, channel, &request)),
+            code::UPDATE_CONSUMER_OFFSET => offset::update(core, channel, request),
             code::QUERY_CONSUMER_OFFSET => later(offset::query(Arc::clone(core), channel.clone(), request)),
             code::GET_MAX_OFFSET => now(offset::max(core, channel, &request)),
             code::GET_MIN_OFFSET => now(offset::min(core, channel, &request)),
@@ -163,7 +163,7 @@ impl RequestHandler for Processor {
             code::VIEW_MESSAGE_BY_ID => later(broker_admin::view_message(Arc::clone(core), request)),
             code::GET_BROKER_HA_STATUS => now(ha_admin::status(core)),
             ha::GET_HA_PROTOCOL_VERSION => now(ha_admin::protocol_version(core)),
-            GET_HONEST_CLIENTS => now(metadata::tell_honest_clients(core)),
+            GET_HONEST_CLIENTS => now(honest_clients::tell(core)),
             MASTER_IS_BACK => now(ha_admin::master_is_back(core)),
             code::VIEW_BROKER_STATS_DATA => now(broker_admin::view_stats(core, &request)),
 

@@ -14,40 +14,59 @@ use protocol::header::{
     QueryConsumerOffsetResponseHeader, SearchOffsetRequestHeader, UpdateConsumerOffsetRequestHeader,
 };
 use protocol::{QueueOffset, RemotingCommand, response_code as code};
-use remoting::Channel;
+use remoting::{Channel, Reply};
 use store::BoundaryType;
 
-use super::{Answer, Refusal, success_body, success_with};
+use super::{Answer, Refusal, later, now, success_body, success_with};
 use crate::core::{Core, lock};
+use crate::replication::honest_clients;
 use crate::replication::log_position::LogPosition;
+use crate::state::read_horizon::Reader;
 use crate::state::subscription_groups::is_system_group;
 
-/// UPDATE_CONSUMER_OFFSET.
-pub(crate) fn update(core: &Core, channel: &Channel, request: &RemotingCommand) -> Answer {
-    let header: UpdateConsumerOffsetRequestHeader = request.header()?;
-    let UpdateConsumerOffsetRequestHeader { consumer_group, topic, queue_id, commit_offset, .. } = &header;
-    let honest = is_system_group(consumer_group) || may_commit(core, channel, &header);
-    if !honest {
-        tracing::warn!(
-            group = consumer_group,
-            topic,
-            queue_id,
-            offset = commit_offset.0,
-            "an offset of this broker's previous life was not stored"
-        );
-        let remark = format!("offset {commit_offset} of {topic} queue {queue_id} is of this broker's previous life");
-        return Err(Refusal::new(code::PULL_OFFSET_MOVED, remark));
+/// UPDATE_CONSUMER_OFFSET: at once if the offset is known to be honest.
+pub(crate) fn update(core: &Arc<Core>, channel: &Channel, request: RemotingCommand) -> Reply {
+    let header: UpdateConsumerOffsetRequestHeader = match request.header() {
+        Ok(header) => header,
+        Err(error) => return now(Err(error.into())),
+    };
+    // A consumer that stops commits, and is gone before anybody else can be asked about it.
+    let client_id = core.client_id(&header.consumer_group, channel);
+    if is_system_group(&header.consumer_group) || may_commit(core, channel, client_id.as_deref(), &header) {
+        return now(store_commit(core, &header));
     }
+    let (core, channel) = (Arc::clone(core), channel.clone());
+    later(async move {
+        // A slave may have led it there.
+        honest_clients::consult(&core).await;
+        if may_commit(&core, &channel, client_id.as_deref(), &header) {
+            return store_commit(&core, &header);
+        }
+        let UpdateConsumerOffsetRequestHeader { consumer_group: group, topic, queue_id, commit_offset, .. } = &header;
+        let offset = commit_offset.0;
+        tracing::warn!(group, topic, queue_id, offset, "an offset of this broker's previous life was not stored");
+        let remark = format!("offset {offset} of {topic} queue {queue_id} is of this broker's previous life");
+        Err(Refusal::new(code::PULL_OFFSET_MOVED, remark))
+    })
+}
+
+fn store_commit(core: &Core, header: &UpdateConsumerOffsetRequestHeader) -> Answer {
+    let UpdateConsumerOffsetRequestHeader { consumer_group, topic, queue_id, commit_offset, .. } = header;
     lock(&core.offsets).commit(consumer_group, topic, *queue_id, commit_offset.0);
     Ok(success_with(&EmptyResponseHeader {}))
 }
 
 /// Whether the group can have got so far in this life of the broker, and in this queue as it is.
-fn may_commit(core: &Core, channel: &Channel, header: &UpdateConsumerOffsetRequestHeader) -> bool {
-    let UpdateConsumerOffsetRequestHeader { consumer_group, topic, queue_id, commit_offset, .. } = header;
-    core.with_reader(consumer_group, channel, |reader| {
-        lock(&core.horizon).allows(reader, topic, *queue_id, commit_offset.0)
-    }) && is_in_queue(core, topic, *queue_id, *commit_offset)
+fn may_commit(
+    core: &Core,
+    channel: &Channel,
+    client_id: Option<&str>,
+    header: &UpdateConsumerOffsetRequestHeader,
+) -> bool {
+    let UpdateConsumerOffsetRequestHeader { consumer_group: group, topic, queue_id, commit_offset, .. } = header;
+    let reader = Reader { channel: channel.id(), group, address: channel.remote_addr().ip(), client_id };
+    lock(&core.horizon).allows(&reader, topic, *queue_id, commit_offset.0)
+        && is_in_queue(core, topic, *queue_id, *commit_offset)
 }
 
 /// Whether an offset lies within its queue. One that is beyond the end is of a slave that has shown more than this broker
@@ -70,7 +89,10 @@ pub(crate) async fn query(core: Arc<Core>, channel: Channel, request: RemotingCo
     match offset {
         Some(offset) => {
             core.with_reader(consumer_group, &channel, |reader| {
-                lock(&core.horizon).give(reader, topic, *queue_id, offset);
+                let mut horizon = lock(&core.horizon);
+                // It begins here, perhaps by reading from a slave.
+                horizon.led(reader, topic, *queue_id);
+                horizon.give(reader, topic, *queue_id, offset);
             });
             Ok(success_with(&QueryConsumerOffsetResponseHeader { offset: Some(QueueOffset(offset)) }))
         }

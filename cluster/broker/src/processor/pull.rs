@@ -23,6 +23,7 @@ use super::Refusal;
 use crate::config::BrokerConfig;
 use crate::core::{Core, join_records, lock};
 use crate::processor::offset::is_in_queue;
+use crate::replication::honest_clients;
 use crate::service::pull_wait::WaitingPull;
 use crate::state::pull_hold::HeldPull;
 use crate::state::read_horizon::corrected_offset;
@@ -206,7 +207,11 @@ async fn read_queue(
             })
     };
     if !is_honest() {
-        return left_over(core, header).await;
+        // Another broker of this name may have led it there.
+        honest_clients::consult(core).await;
+        if !is_honest() {
+            return left_over(core, header).await;
+        }
     }
     let config = core.config();
     let max_messages = header.max_msg_nums.clamp(1, config.max_pull_nums.max(1));
@@ -236,7 +241,7 @@ async fn read_queue(
     if !exempt {
         core.with_reader(group, channel, |reader| {
             let mut horizon = lock(&core.horizon);
-            horizon.pulled(reader, topic, queue_id);
+            horizon.led(reader, topic, queue_id);
             horizon.give(reader, topic, queue_id, result.next_begin_offset.0);
         });
     }

@@ -2,10 +2,10 @@
 //! (`SlaveSynchronize`).
 //!
 //! Apache's slave replaces what it has by what the master says. Here committed offsets are brought together, since groups
-//! may have committed at the slave; a topic whose messages come before its configuration is asked for at once; a master that has lost its tables does not wipe the slave's; and the progress of
-//! delayed delivery counts only when the slave has the delivered messages too.
+//! may have committed at the slave; a topic whose messages come before its configuration is asked for at once; a master that
+//! has lost its tables does not wipe the slave's; and the progress of delayed delivery counts only when the slave has the
+//! delivered messages too.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,17 +13,15 @@ use protocol::body::{
     ConsumerOffsetSerializeWrapper, DelayOffsetSerializeWrapper, JsonBody, SubscriptionGroupWrapper,
     TopicConfigSerializeWrapper,
 };
-use protocol::{RemotingCommand, request_code};
+use protocol::request_code;
 use quirks::Quirk;
 use sim::time::sleep;
 
-use super::GET_HONEST_CLIENTS;
+use super::honest_clients;
 use super::log_position::LogPosition;
 use super::peers::{self, PeerError};
 use crate::core::{Core, lock};
-use crate::processor::{Answer, success};
 use crate::state::consumer_offsets::ConsumerOffsets;
-use crate::state::read_horizon::HonestClients;
 
 /// Copies for ever.
 pub(crate) async fn run(core: Arc<Core>) {
@@ -55,7 +53,7 @@ async fn synchronize(core: &Arc<Core>, master: &str, delayed: &mut Delayed) -> R
     groups(core, master).await?;
     consumer_offsets(core, master).await?;
     delay_offsets(core, master, delayed).await?;
-    honest_clients(core, master).await
+    honest_clients::learn_from(core, master).await
 }
 
 async fn topics(core: &Arc<Core>, master: &str) -> Result<(), PeerError> {
@@ -125,29 +123,4 @@ async fn delay_offsets(core: &Core, master: &str, delayed: &mut Delayed) -> Resu
         tracing::error!(%error, "delayOffset.json was not written: it is tried again when it changes");
     }
     Ok(())
-}
-
-/// Which clients stand at honest offsets; an Apache master does not know the question, nor does one of another epoch tell us
-/// anything.
-async fn honest_clients(core: &Core, master: &str) -> Result<(), PeerError> {
-    let response = match peers::ask(core, master, GET_HONEST_CLIENTS).await {
-        Err(PeerError::Refused { .. }) => return Ok(()),
-        answer => answer?,
-    };
-    let Some(position) = LogPosition::read(&response) else { return Ok(()) };
-    let followed = lock(&core.followed).id;
-    if position.epoch_id == Some(followed)
-        && let Ok(clients) = serde_json::from_slice::<HonestClients>(&response.body)
-    {
-        lock(&core.horizon).vouch(clients);
-    }
-    Ok(())
-}
-
-/// `GET_HONEST_CLIENTS`: what a slave asks above.
-pub(crate) fn tell_honest_clients(core: &Core) -> Answer {
-    let clients: BTreeMap<_, _> = lock(&core.horizon).clients();
-    let body = serde_json::to_vec(&clients).expect("names and numbers are what JSON can say");
-    let response: RemotingCommand = success().with_body(body);
-    Ok(LogPosition::of(&core.store).attach(response))
 }

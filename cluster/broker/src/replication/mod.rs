@@ -7,9 +7,11 @@
 //! | [`metadata`] | a slave copies topics, groups and offsets |
 //! | [`take_back`] | a master takes back what its slaves know better |
 //! | [`replicas`] | `replicas.json`: the slaves that a master waits for when it may have lost something |
+//! | [`recent_lives`], [`honest_clients`] | whose offsets can be believed after a failure, and what brokers tell one another of it |
 //! | [`twin`] | two brokers of one name and id |
 //! | [`peers`], [`log_position`] | what brokers ask one another, and how far a table that was sent along goes |
 
+pub(crate) mod honest_clients;
 pub(crate) mod log_position;
 pub(crate) mod master;
 pub(crate) mod metadata;

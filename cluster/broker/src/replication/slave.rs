@@ -105,7 +105,13 @@ pub(crate) fn message_arrived(core: &Core, message: &DispatchRequest) {
     {
         let mut followed = lock(&core.followed);
         if followed.id != epoch.id && message.physical_offset >= epoch.start {
-            lock(&core.horizon).begin_epoch(followed.is_recent(now_ms));
+            let (topic, queue_id) = (&*message.topic, message.queue_id);
+            lock(&core.horizon).begin_epoch(followed.is_recent(now_ms), |of_topic, of_queue| {
+                if (of_topic, of_queue) == (topic, queue_id) {
+                    return message.queue_offset.0;
+                }
+                core.store.max_offset_in_queue(of_topic, of_queue).0
+            });
             *followed = epoch;
         }
     }

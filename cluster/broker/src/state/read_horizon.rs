@@ -15,8 +15,8 @@
 //! * what it has given the same reader on an earlier connection. A reader is one client of a group. It is known by its
 //!   client id once it has sent a heartbeat on the connection, and before that by its address, so that a connection that
 //!   breaks and comes back does not send an honest reader back;
-//! * anything, once the client has pulled the queue from this broker in this life at an honest offset: from there it only
-//!   goes on as this master and its slaves lead it. A slave is told by its master which clients these are
+//! * anything, once the client has pulled the queue from this broker in this life at an honest offset, or has been told
+//!   where its group stands: from there it only goes on as this master and its slaves lead it. A slave is told by its master which clients these are
 //!   ([`ReadHorizon::clients`]), so that consumers keep their places when they turn to the slave.
 //!
 //! A log that has grown again beyond the place of a left-over offset when the broker fails once more hides it: so the floor
@@ -50,6 +50,8 @@ pub struct ReadHorizon<C> {
     /// The offset of the first message of this life, by queue.
     floors: QueueMap<i64>,
     unlisted: Unlisted,
+    /// A master: where each queue ended when the life began.
+    recovered: QueueMap<i64>,
     /// The clients of groups that have pulled a queue at an honest offset in this life.
     clients: BTreeMap<String, QueueMap<()>>,
     /// By reader, both by address and by client id: the highest offset it was given, where that is beyond what was
@@ -123,7 +125,15 @@ impl<C: Ord + Copy> ReadHorizon<C> {
         for (topic, queue_id, floor) in floors {
             map.insert(topic, queue_id, floor);
         }
-        Self { floors: map, unlisted, clients: BTreeMap::new(), given: BTreeMap::new(), told: BTreeMap::new() }
+        let recovered = if unlisted == Unlisted::Empty { map.clone() } else { QueueMap::default() };
+        Self {
+            floors: map,
+            unlisted,
+            recovered,
+            clients: BTreeMap::new(),
+            given: BTreeMap::new(),
+            told: BTreeMap::new(),
+        }
     }
 
     /// The offset of the first message of this life in a queue: what is before has survived.
@@ -141,13 +151,19 @@ impl<C: Ord + Copy> ReadHorizon<C> {
         *present = floor.min(*present);
     }
 
-    /// A slave has come upon a new epoch: whoever was honest in the one before may be anywhere now. The floors of that
-    /// epoch stay if its readers may include some of the epoch before it.
-    pub fn begin_epoch(&mut self, keep_floors: bool) {
-        let floors = std::mem::take(&mut self.floors);
-        *self = Self::with([], Unlisted::Old);
-        if keep_floors {
-            self.floors = floors;
+    /// A slave has come upon a new epoch: whoever was honest in the one before, and may have been led on by the master, may
+    /// be anywhere now; but up to `end` of each queue, all that this slave had shown is still what it shows. The floors of
+    /// that epoch stay if its readers may include some of the epoch before it.
+    pub fn begin_epoch(&mut self, keep_floors: bool, end: impl Fn(&str, i32) -> i64) {
+        for (client, queues) in std::mem::take(&mut self.clients) {
+            let given = self.given.entry(client).or_default();
+            for (topic, queue_id, ()) in queues.iter() {
+                raise(given, topic, queue_id, end(topic, queue_id));
+            }
+        }
+        self.unlisted = Unlisted::Old;
+        if !keep_floors {
+            self.floors = QueueMap::default();
         }
     }
 
@@ -182,8 +198,8 @@ impl<C: Ord + Copy> ReadHorizon<C> {
             }
     }
 
-    /// `reader` has pulled the queue at an honest offset.
-    pub fn pulled(&mut self, reader: &Reader<'_, C>, topic: &str, queue_id: i32) {
+    /// `reader` has pulled the queue at an honest offset, or was told to begin at one.
+    pub fn led(&mut self, reader: &Reader<'_, C>, topic: &str, queue_id: i32) {
         let Some(client) = reader.by_client() else { return };
         if self.clients.len() >= READERS_MAX && !self.clients.contains_key(&client) {
             self.clients.clear();
@@ -214,6 +230,20 @@ impl<C: Ord + Copy> ReadHorizon<C> {
             for (topic, ids) in topics {
                 for queue_id in ids {
                     queues.insert(&topic, queue_id, ());
+                }
+            }
+        }
+    }
+
+    /// What a slave says whose readers still live in the epoch before this master's: all that it had shown them is in this
+    /// log, below where the life began.
+    pub fn vouch_for_epoch_before(&mut self, clients: HonestClients) {
+        for (client, topics) in clients.into_iter().take(READERS_MAX) {
+            for (topic, ids) in topics {
+                for queue_id in ids {
+                    if let Some(&end) = self.recovered.get(&topic, queue_id) {
+                        raise(self.given.entry(client.clone()).or_default(), &topic, queue_id, end);
+                    }
                 }
             }
         }
@@ -254,6 +284,7 @@ impl<C: Ord + Copy> ReadHorizon<C> {
     /// A topic was deleted: if it comes again, its queues start at 0.
     pub fn forget_topic(&mut self, topic: &str) {
         self.floors.remove_topic(topic);
+        self.recovered.remove_topic(topic);
         for told in self.told.values_mut() {
             told.to_anyone.remove_topic(topic);
             for map in told.to_group.values_mut() {
@@ -371,7 +402,7 @@ mod tests {
     fn a_client_that_began_at_an_honest_offset_may_come_back_from_a_slave() {
         let mut master = ReadHorizon::new([(TOPIC, 0, 3)]);
         let one = reader(1, "g", 1, Some("one"));
-        master.pulled(&one, TOPIC, 0);
+        master.led(&one, TOPIC, 0);
         assert!(master.allows(&one, TOPIC, 0, 40), "the slave has led it there");
         assert!(!master.allows(&reader(1, "g", 1, Some("two")), TOPIC, 0, 40));
         assert!(!master.allows(&one, TOPIC, 1, 1), "another queue");
@@ -389,12 +420,30 @@ mod tests {
         master.lower(TOPIC, 0, 100);
         assert!(!master.allows(&one, TOPIC, 0, 105), "the life before the last had another message at 100");
         let mut slave = ReadHorizon::of_slave([(TOPIC, 0, 100)]);
-        slave.begin_epoch(true);
+        slave.begin_epoch(true, |_, _| 108);
         slave.message_of_epoch(TOPIC, 0, 108);
         assert!(!slave.allows(&one, TOPIC, 0, 105));
-        slave.begin_epoch(false);
+        let two = reader(2, "g", 2, Some("two"));
+        slave.led(&two, TOPIC, 0);
+        slave.begin_epoch(true, |_, _| 108);
+        assert!(slave.allows(&two, TOPIC, 0, 108), "what this slave has shown it stays");
+        assert!(!slave.allows(&two, TOPIC, 0, 109), "the master may have led it further");
+        slave.begin_epoch(false, |_, _| 108);
         slave.message_of_epoch(TOPIC, 0, 108);
         assert!(slave.allows(&one, TOPIC, 0, 105));
+    }
+
+    #[test]
+    fn a_slave_of_the_epoch_before_vouches_up_to_where_the_life_began() {
+        let mut master = ReadHorizon::new([(TOPIC, 0, 108)]);
+        master.lower(TOPIC, 0, 100);
+        let one = reader(1, "g", 1, Some("one"));
+        let mut slave = ReadHorizon::of_slave([]);
+        slave.led(&one, TOPIC, 0);
+        master.vouch_for_epoch_before(slave.clients());
+        assert!(master.allows(&one, TOPIC, 0, 108));
+        assert!(!master.allows(&one, TOPIC, 0, 109));
+        assert!(!master.allows(&reader(1, "g", 1, Some("two")), TOPIC, 0, 108));
     }
 
     #[test]
@@ -458,7 +507,7 @@ mod tests {
                     if at < max {
                         seen[who].push(at);
                         position[who] = at + 1;
-                        horizon.pulled(&reader, TOPIC, 0);
+                        horizon.led(&reader, TOPIC, 0);
                         horizon.give(&reader, TOPIC, 0, at + 1);
                         of_this_life[who] = true;
                     }
