@@ -17,8 +17,8 @@ use std::{env, fs, path::Path, process::Command, sync::Arc};
 const OUT: &str = "STATICFIRE_META_OUT";
 const JOBS: &str = "STATICFIRE_META_JOBS";
 
-fn scenario(flush: Flush, fault: FaultKind) -> Scenario {
-    let mut scenario = catalogue::standard(Mode::SingleMaster);
+fn scenario(mode: Mode, flush: Flush, fault: FaultKind) -> Scenario {
+    let mut scenario = catalogue::standard(mode);
     (scenario.flush, scenario.fault) = (flush, fault.into());
     scenario
 }
@@ -29,7 +29,8 @@ fn child() {
     let Ok(out) = env::var(OUT) else { return };
     let out = Path::new(&out);
     let options = RunOptions { seed: 11, keep_trace: true };
-    let outcome = run(&scenario(Flush::Async, FaultKind::PowerLoss), &options).expect("nothing panics");
+    let outcome =
+        run(&scenario(Mode::SingleMaster, Flush::Async, FaultKind::PowerLoss), &options).expect("nothing panics");
     let mut bytes = Vec::new();
     history::write(&outcome.history, &mut bytes).expect("memory");
     fs::write(out.join("history"), bytes).expect("the parent made the directory");
@@ -37,13 +38,15 @@ fn child() {
 
     let jobs = env::var(JOBS).ok().and_then(|jobs| jobs.parse().ok()).expect("the parent sets it");
     let trials = [
-        (Flush::Async, FaultKind::OsCrash),
-        (Flush::Sync, FaultKind::BrokerCrash),
-        (Flush::Async, FaultKind::Partition),
+        (Mode::SingleMaster, Flush::Async, FaultKind::OsCrash),
+        (Mode::SingleMaster, Flush::Sync, FaultKind::BrokerCrash),
+        (Mode::SingleMaster, Flush::Async, FaultKind::Partition),
+        (Mode::TwoMastersTwoSlavesSync, Flush::Async, FaultKind::PowerLossRack),
+        (Mode::TwoMastersTwoSlavesAsync, Flush::Sync, FaultKind::DiskLoss),
     ]
     .into_iter()
-    .flat_map(|(flush, fault)| {
-        let scenario = Arc::new(scenario(flush, fault));
+    .flat_map(|(mode, flush, fault)| {
+        let scenario = Arc::new(scenario(mode, flush, fault));
         (1..3).map(move |seed| Trial { scenario: Arc::clone(&scenario), seed })
     })
     .collect::<Vec<_>>();
@@ -83,7 +86,7 @@ fn two_processes_with_another_environment_and_another_number_of_jobs_run_the_sam
 
 #[test]
 fn another_seed_is_another_run() {
-    let scenario = scenario(Flush::Async, FaultKind::None);
+    let scenario = scenario(Mode::SingleMaster, Flush::Async, FaultKind::None);
     let hash =
         |seed| run(&scenario, &RunOptions { seed, keep_trace: false }).expect("nothing panics").record.trace_hash;
     assert_ne!(hash(1), hash(2));
