@@ -116,7 +116,7 @@ fn unknown_codes_and_bad_headers_are_answered_and_the_broker_lives() {
         3,
         |_| {},
         |stage| async move {
-            for unknown in [9999, request_code::END_TRANSACTION, request_code::QUERY_MESSAGE] {
+            for unknown in [9999, request_code::END_TRANSACTION] {
                 let response = stage.ask(unknown, &()).await;
                 assert_eq!(response.code, code::REQUEST_CODE_NOT_SUPPORTED);
                 assert_eq!(response.remark.unwrap(), format!(" request type {unknown} not supported"));
