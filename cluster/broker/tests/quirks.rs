@@ -43,8 +43,7 @@ where
             }
         },
     );
-    let value = result.lock().unwrap().clone();
-    value
+    result.lock().unwrap().clone()
 }
 
 async fn max_offset(stage: &Stage) -> i64 {
@@ -89,22 +88,22 @@ fn left_over_offsets_skip_new_messages() {
 
 #[test]
 fn an_offset_far_beyond_the_end_goes_to_the_end_or_to_the_beginning() {
-    let moved_to = async |stage: Stage| {
+    async fn moved_to(stage: Stage) -> i64 {
         for number in 0..3 {
             stage.send_ok(TOPIC, 0, &number.to_string(), "").await;
         }
         let pulled = stage.pull(GROUP, TOPIC, 50).await;
         assert_eq!(pulled.code, code::PULL_OFFSET_MOVED);
         pulled.header.next_begin_offset.0
-    };
+    }
     let believing = QuirkSet::NONE.with(Quirk::LeftOverOffsets);
-    assert_eq!(find(1, believing, move |stage| moved_to(stage)), 3);
-    assert_eq!(find(1, believing.with(Quirk::OffsetOverflowResets), move |stage| moved_to(stage)), 0);
+    assert_eq!(find(1, believing, moved_to), 3);
+    assert_eq!(find(1, believing.with(Quirk::OffsetOverflowResets), moved_to), 0);
 }
 
 #[test]
 fn the_progress_of_delayed_delivery_is_written_when_a_broker_stops_or_forgotten() {
-    let delivered = async |stage: Stage| {
+    async fn delivered(stage: Stage) -> i64 {
         stage.send_ok(TOPIC, 0, "first", "").await;
         stage.send_ok(TOPIC, 0, "late", "DELAY\u{1}1").await;
         sleep(Duration::from_secs(2)).await;
@@ -112,7 +111,7 @@ fn the_progress_of_delayed_delivery_is_written_when_a_broker_stops_or_forgotten(
         stage.restart().await;
         sleep(Duration::from_secs(2)).await;
         max_offset(&stage).await - 1
-    };
-    assert_eq!(find(2, QuirkSet::NONE, move |stage| delivered(stage)), 1);
-    assert_eq!(find(2, QuirkSet::NONE.with(Quirk::DelayOffsetsForgotten), move |stage| delivered(stage)), 2);
+    }
+    assert_eq!(find(2, QuirkSet::NONE, delivered), 1);
+    assert_eq!(find(2, QuirkSet::NONE.with(Quirk::DelayOffsetsForgotten), delivered), 2);
 }

@@ -108,6 +108,7 @@ mod tests {
         assert_eq!(judged(5501, |_| {}), (None, None), "#1155: it has more than the master");
     }
 
+    #[cfg(not(feature = "real"))]
     #[test]
     fn with_quirks_it_is_believed_as_apache_does() {
         let with = |quirks: &'static [Quirk]| {

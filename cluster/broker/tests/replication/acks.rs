@@ -110,8 +110,7 @@ fn delayed_delivery(seed: u64, quirks: QuirkSet) -> Duration {
             }
         },
     );
-    let took = *result.lock().unwrap();
-    took
+    *result.lock().unwrap()
 }
 
 #[test]

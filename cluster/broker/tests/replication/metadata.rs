@@ -44,7 +44,7 @@ fn topics_and_groups_are_copied_and_only_the_master_changes_them() {
             assert_eq!(slave.ask_with(code_200, &(), group.encode()).await.code, code::SYSTEM_ERROR);
             master.send_ok(TOPIC, 0, "old", "").await;
             cluster.holds(SLAVE, TOPIC, &["old"]).await;
-            let delete = DeleteTopicRequestHeader { topic: TOPIC.into(), ..Default::default() };
+            let delete = DeleteTopicRequestHeader { topic: TOPIC.into() };
             assert_eq!(master.ask(request_code::DELETE_TOPIC_IN_BROKER, &delete).await.code, code::SUCCESS);
             until!("gone", !has_topic(&cluster, SLAVE, TOPIC).await);
             // The topic begins anew, on both.
