@@ -20,7 +20,7 @@ use faults::Fault;
 use std::{io::Write, ops::Range, path::PathBuf, sync::Arc};
 
 /// How many trials a cell gets: as many as fit into five minutes on two cores, with room for slower ones.
-const TRIALS: u64 = 6;
+const TRIALS: u64 = 10;
 
 /// The classes of faults, in the order of rows; a mode has those that can strike it. First the five by which RocketMQ's
 /// documents compare its deployments, by severity; then what takes more or less than one machine; then the network; then
