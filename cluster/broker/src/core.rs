@@ -207,8 +207,7 @@ impl Core {
 
     /// A master's log is as it will be when its life begins: what readers may stand at is known now.
     pub(crate) async fn begin_life(&self) -> Result<(), StoreError> {
-        let horizon =
-            if self.believes_all_offsets() { ReadHorizon::unbounded() } else { horizon_of_master(&self.store).await? };
+        let horizon = recent_lives::horizon(&self.store, &self.config()).await?;
         *lock(&self.horizon) = horizon;
         Ok(())
     }
@@ -427,17 +426,6 @@ impl Core {
         let bound = u64::try_from(bound).unwrap_or(0);
         i32::try_from(sim::rng::below("broker: queue", bound)).unwrap_or(0)
     }
-}
-
-/// What readers may stand at when a master's life begins: each queue's end, or the first message of recent lives.
-pub(crate) async fn horizon_of_master(store: &MessageStore) -> Result<ReadHorizon<ChannelId>, StoreError> {
-    let recent = recent_lives::floors(store, false).await?;
-    let queues = store.queues();
-    let mut horizon = ReadHorizon::new(queues.iter().map(|queue| (&*queue.topic, queue.queue_id, queue.max_offset.0)));
-    for (topic, queue_id, floor) in recent {
-        horizon.lower(&topic, queue_id, floor);
-    }
-    Ok(horizon)
 }
 
 /// Several records as one body. A single one, the most frequent case, is not copied.

@@ -13,7 +13,7 @@
 //! Facts come from RocketMQ 4.9.8. Where Apache's broker breaks its own promises, this one does not: see
 //! [`state::read_horizon`] (offsets of a previous life), `service::delay` and `processor::send_back`.
 //!
-//! Left out on purpose: transactions, SQL92 filters, the index of keys, access control, POP.
+//! Left out on purpose: transactions, SQL92 filters, access control, POP.
 #![deny(missing_docs)]
 
 pub mod broker;

@@ -18,11 +18,10 @@ use store::{MessageStore, OpenOptions, StoreError};
 
 use crate::broker::BrokerError;
 use crate::config::BrokerConfig;
-use crate::core::{Core, Files, horizon_of_master, lock};
+use crate::core::{Core, Files, lock};
 use crate::processor::Processor;
 use crate::replication::{Replication, master, metadata, peers, recent_lives, slave, twin};
 use crate::service::{delay, housekeeping, pull_wait, registration};
-use crate::state::read_horizon::ReadHorizon;
 
 /// A broker with an open store.
 pub(crate) struct Running {
@@ -165,14 +164,7 @@ async fn open_store(config: &BrokerConfig, truncate_at: Option<PhysicalOffset>) 
 async fn load(config: BrokerConfig, store: Arc<MessageStore>, client: RemotingClient) -> Result<Arc<Core>, StoreError> {
     let files = Files::new(&config);
     let stored = files.load(&config).await?;
-    let horizon = if config.quirks.has(Quirk::LeftOverOffsets) {
-        ReadHorizon::unbounded()
-    } else if config.is_slave() {
-        let floors = recent_lives::floors(&store, true).await?;
-        ReadHorizon::of_slave(floors.iter().map(|(topic, queue_id, floor)| (topic.as_str(), *queue_id, *floor)))
-    } else {
-        horizon_of_master(&store).await?
-    };
+    let horizon = recent_lives::horizon(&store, &config).await?;
     let core = Arc::new(Core::new(config, store, stored, files, horizon, client));
     if core.is_slave() {
         core.infer_topics();

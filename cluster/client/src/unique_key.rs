@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU16, Ordering};
 
-use protocol::message_id::unique_key;
+use protocol::{calendar::utc, message_id::unique_key};
 
 /// Makes keys that no other generator makes: address and process id tell processes apart, a random salt the generators of
 /// one process, time and a counter the keys of one generator (65,536 within a millisecond).
@@ -32,14 +32,8 @@ impl UniqueKeys {
 /// Milliseconds since the month began (UTC; Java's time zone is the machine's), which fit in 32 bits.
 fn month_ms(wall_clock_ms: i64) -> u32 {
     const DAY_MS: i64 = 86_400_000;
-    let (days, day_ms) = (wall_clock_ms.div_euclid(DAY_MS), wall_clock_ms.rem_euclid(DAY_MS));
-    // Day of the month by the civil calendar: H. Hinnant, "chrono-Compatible Low-Level Date Algorithms", civil_from_days.
-    let day_of_era = (days + 719_468).rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month = (5 * day_of_year + 2) / 153;
-    let day_of_month = day_of_year - (153 * month + 2) / 5;
-    u32::try_from(day_of_month * DAY_MS + day_ms).expect("31 days in ms fit in 32 bits")
+    let days = i64::from(utc(wall_clock_ms).day()) - 1;
+    u32::try_from(days * DAY_MS + wall_clock_ms.rem_euclid(DAY_MS)).expect("31 days in ms fit in 32 bits")
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@
 #![deny(missing_docs)]
 
 pub mod body;
+pub mod calendar;
 pub mod code;
 pub mod command;
 pub mod ext_fields;

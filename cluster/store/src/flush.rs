@@ -14,10 +14,10 @@ use protocol::PhysicalOffset;
 use quirks::Quirk;
 use sim::time::{Instant, sleep};
 
-use crate::{checkpoint::Checkpoint, config::FlushDiskType, error::StoreError, store::Shared};
-
-/// `MappedFile.OS_PAGE_SIZE`.
-const PAGE_BYTES: u64 = 4096;
+use crate::{
+    checkpoint::Checkpoint, config::FlushDiskType, error::StoreError, recovery::sync_failed, segment::PAGE_BYTES,
+    store::Shared,
+};
 
 impl Shared {
     /// Stops taking writes, for good, and tells everyone who waits for a flush.
@@ -43,6 +43,10 @@ impl Shared {
             let Some(segment) = self.log.segment_at(flushed) else { break };
             if let Err(error) = segment.sync_data().await {
                 if !self.config.quirks.has(Quirk::FlushErrorIgnored) {
+                    let suspect = flushed.0.cast_unsigned()..self.log.written_offset().0.cast_unsigned();
+                    if let Err(error) = sync_failed::note(&self.config, suspect).await {
+                        tracing::error!(%error, "a start in this boot will take what was not synced for the drive's");
+                    }
                     self.fail(&error);
                     return Err(error);
                 }

@@ -3,7 +3,10 @@
 //! It has its full size from the beginning, zero-filled, and is durable, with its name, before anything is put in it: a
 //! later `fdatasync` then has only content to write. Apache maps these files; here they are written and read with offsets.
 
-use std::path::{Path, PathBuf};
+use std::{
+    ops::Range,
+    path::{Path, PathBuf},
+};
 
 use bytes::{Bytes, BytesMut};
 use sim::disk::{self, File, OpenOptions};
@@ -13,6 +16,8 @@ use crate::{
     error::{StoreError, io_error},
 };
 
+/// What a drive is given at once (`MappedFile.OS_PAGE_SIZE`).
+pub(crate) const PAGE_BYTES: u64 = 4096;
 /// How much is read at once when a file is looked through.
 pub(crate) const SCAN_CHUNK_BYTES: usize = 256 << 10;
 
@@ -123,6 +128,21 @@ impl Segment {
             at += length as u64;
         }
         Ok(end > position)
+    }
+
+    /// Writes the bytes of these offsets of the series as they are, so that their pages are dirty and the next sync brings
+    /// them to the drive.
+    pub(crate) async fn write_again(&self, offsets: Range<u64>) -> Result<(), StoreError> {
+        let mut buffer = vec![0; SCAN_CHUNK_BYTES];
+        let (first, end) = (offsets.start - self.start, offsets.end - self.start);
+        let mut at = first - first % PAGE_BYTES;
+        while at < end {
+            let length = usize::try_from(end - at).unwrap_or(usize::MAX).min(buffer.len());
+            let length = self.read_into(&mut buffer[..length], at).await?;
+            self.write(&buffer[..length], at).await?;
+            at += length as u64;
+        }
+        Ok(())
     }
 
     /// The last modification by the file system's clock, in milliseconds since 1970.

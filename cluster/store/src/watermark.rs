@@ -1,6 +1,6 @@
 //! A position of the log that only moves forward, and those who wait for it to pass theirs.
 //!
-//! An acknowledgement is a wait for watermarks: written, flushed, and one day replicated. Each waiter is woken once, in the
+//! An acknowledgement is a wait for watermarks: written, flushed, replicated. Each waiter is woken once, in the
 //! order of positions.
 
 use std::{

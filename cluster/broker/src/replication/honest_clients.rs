@@ -4,9 +4,8 @@
 //! know; so before a broker sends a client back, or refuses its offset, it asks the others. They must be in the same epoch:
 //! in another one other messages may stand at the same places. Apache's brokers do not know the question.
 
-use std::collections::BTreeMap;
-
 use futures_util::future::join_all;
+use remoting::ChannelId;
 use sim::time::{Instant, timeout};
 
 use super::log_position::LogPosition;
@@ -14,22 +13,30 @@ use super::peers::{self, PeerError};
 use super::{GET_HONEST_CLIENTS, Replication};
 use crate::core::{Core, lock};
 use crate::processor::{Answer, success};
-use crate::state::read_horizon::HonestClients;
+use crate::state::read_horizon::{HonestClients, ReadHorizon};
 
 /// How long a client's request waits for the others' answers.
 const CONSULT_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// `GET_HONEST_CLIENTS`.
 pub(crate) fn tell(core: &Core) -> Answer {
-    let clients: BTreeMap<_, _> = lock(&core.horizon).clients();
+    let (epoch_id, clients) = with_readers(core, |epoch_id, horizon| (epoch_id, horizon.clients()));
     let body = serde_json::to_vec(&clients).expect("names and numbers are what JSON can say");
-    let position = LogPosition { epoch_id: epoch_of_readers(core), ..LogPosition::of(&core.store) };
+    let position = LogPosition { epoch_id, ..LogPosition::of(&core.store) };
     Ok(position.attach(success().with_body(body)))
 }
 
-/// The epoch that this broker's readers live in: a slave's go on in the last one until a message of the next one comes.
-fn epoch_of_readers(core: &Core) -> Option<u64> {
-    if core.is_slave() { Some(lock(&core.followed).id) } else { LogPosition::of(&core.store).epoch_id }
+/// The read horizon together with the epoch that this broker's readers live in: a slave's go on in the last one until a
+/// message of the next one comes, and those of a master that does not serve yet live in none.
+fn with_readers<R>(core: &Core, work: impl FnOnce(Option<u64>, &mut ReadHorizon<ChannelId>) -> R) -> R {
+    // Held as long as the horizon is: a new epoch changes both.
+    let followed = core.is_slave().then(|| lock(&core.followed));
+    let epoch_id = match &followed {
+        Some(followed) => Some(followed.id),
+        None if *core.serving.borrow() => LogPosition::of(&core.store).epoch_id,
+        None => None,
+    };
+    work(epoch_id, &mut lock(&core.horizon))
 }
 
 /// Asks one broker.
@@ -38,21 +45,22 @@ pub(crate) async fn learn_from(core: &Core, addr: &str) -> Result<(), PeerError>
         Err(PeerError::Refused { .. }) => return Ok(()),
         answer => answer?,
     };
-    let Some(position) = LogPosition::read(&response) else { return Ok(()) };
+    let Some(theirs) = LogPosition::read(&response).and_then(|position| position.epoch_id) else { return Ok(()) };
     let Ok(clients) = serde_json::from_slice::<HonestClients>(&response.body) else { return Ok(()) };
     let before = core.store.epochs().iter().rev().nth(1).map(|epoch| epoch.id);
-    if position.epoch_id == epoch_of_readers(core) {
-        lock(&core.horizon).vouch(clients);
-    } else if !core.is_slave() && position.epoch_id.is_some() && position.epoch_id == before {
-        lock(&core.horizon).vouch_for_epoch_before(clients);
-    }
+    with_readers(core, |epoch_id, horizon| match epoch_id {
+        Some(ours) if ours == theirs => horizon.vouch(clients),
+        Some(_) if !core.is_slave() && before == Some(theirs) => horizon.vouch_for_epoch_before(clients),
+        _ => {}
+    });
     Ok(())
 }
 
 /// Asks all others, because a client stands where this broker has not led it. Questions that come at one time are one.
 pub(crate) async fn consult(core: &Core) {
     let others: Vec<String> = match core.replication.get() {
-        Some(Replication::Master(service)) => {
+        // Before it serves its readers live in no epoch, and nobody can vouch for them.
+        Some(Replication::Master(service)) if *core.serving.borrow() => {
             service.replicas().into_iter().filter_map(|replica| replica.id()).map(|id| id.broker_addr).collect()
         }
         Some(Replication::Slave(service)) if service.status().connected => {

@@ -7,43 +7,76 @@
 //!
 //! Epochs say where each life began in the log, and the first record of an epoch says when.
 
-use protocol::message::store_timestamp_position;
+use protocol::message::parse_record;
 use protocol::{PhysicalOffset, QueueOffset};
+use quirks::Quirk;
+use remoting::ChannelId;
 use sim::time::wall_clock_ms;
 use store::{EpochEntry, MessageStore, StoreError};
+
+use crate::config::BrokerConfig;
+use crate::state::read_horizon::ReadHorizon;
 
 /// A reader that has not asked for so long has no place of its own any more: consumers ask at least every 30 s.
 pub(crate) const RECENT_MS: i64 = 10 * 60_000;
 
-/// Where the oldest life began that is recent and had another one before it, of `epochs` with the time of each one's first
-/// record. A life without a record, or whose record is not found, is as recent as the one before it.
-fn oldest_recent(epochs: &[(EpochEntry, Option<i64>)], now_ms: i64) -> Option<PhysicalOffset> {
-    let mut oldest = None;
-    // The first epoch has none before it, of which a reader could be.
-    for (epoch, began_ms) in epochs.iter().skip(1).rev() {
-        if began_ms.is_some_and(|began_ms| now_ms.saturating_sub(began_ms) >= RECENT_MS) {
-            break;
-        }
-        oldest = Some(epoch.start);
+/// What readers may stand at when this broker's life begins. On a master each queue's end, or the first message of recent
+/// lives; on a slave the first message of its master's present life.
+pub(crate) async fn horizon(store: &MessageStore, config: &BrokerConfig) -> Result<ReadHorizon<ChannelId>, StoreError> {
+    if config.quirks.has(Quirk::LeftOverOffsets) {
+        return Ok(ReadHorizon::unbounded());
     }
-    oldest
+    let floors = floors(store, config.is_slave()).await?;
+    if config.is_slave() {
+        return Ok(ReadHorizon::of_slave(floors.iter().map(|(topic, queue_id, floor)| (&**topic, *queue_id, *floor))));
+    }
+    let queues = store.queues();
+    let mut horizon = ReadHorizon::new(queues.iter().map(|queue| (&*queue.topic, queue.queue_id, queue.max_offset.0)));
+    for (topic, queue_id, floor) in floors {
+        horizon.lower(&topic, queue_id, floor);
+    }
+    Ok(horizon)
+}
+
+/// Lives, looked at from the last one back to the first that is not recent.
+#[derive(Default)]
+struct Recent {
+    /// Where the oldest one began that is recent.
+    oldest: Option<PhysicalOffset>,
+}
+
+impl Recent {
+    /// Takes in the next older life, with the time of its first record; whether the one before it is to be looked at too. A
+    /// life without a record, or whose record is not found, is as recent as the one after it.
+    fn look_at(&mut self, life: EpochEntry, began_ms: Option<i64>, now_ms: i64) -> bool {
+        let is_old = began_ms.is_some_and(|began_ms| now_ms.saturating_sub(began_ms) >= RECENT_MS);
+        if !is_old {
+            self.oldest = Some(life.start);
+        }
+        !is_old
+    }
+}
+
+/// The lives of which the oldest recent one is sought, the last one first. The first epoch is none of them: it has none
+/// before it, of which a reader could be.
+fn lives(epochs: &[EpochEntry]) -> impl Iterator<Item = EpochEntry> + '_ {
+    epochs.iter().skip(1).rev().copied()
 }
 
 /// The queues that have messages of recent lives, each with the first of them. Under a slave the last epoch always counts:
 /// it is the present life of its master.
-pub(crate) async fn floors(store: &MessageStore, is_slave: bool) -> Result<Vec<(String, i32, i64)>, StoreError> {
-    let mut epochs = Vec::new();
-    for epoch in store.epochs().iter() {
-        let record = store.look_message_by_offset(epoch.start).await?;
-        let began_ms = record.and_then(|record| {
-            let at = store_timestamp_position(&record);
-            record.get(at..at + 8).and_then(|bytes| bytes.try_into().ok()).map(i64::from_be_bytes)
-        });
-        epochs.push((*epoch, began_ms));
+async fn floors(store: &MessageStore, is_slave: bool) -> Result<Vec<(String, i32, i64)>, StoreError> {
+    let epochs = store.epochs();
+    let (mut recent, now_ms) = (Recent::default(), wall_clock_ms());
+    for life in lives(&epochs) {
+        let record = store.look_message_by_offset(life.start).await?;
+        let began_ms = record.and_then(|record| Some(parse_record(&record).ok()?.store_timestamp_ms));
+        if !recent.look_at(life, began_ms, now_ms) {
+            break;
+        }
     }
-    let present = epochs.last().map(|(epoch, _)| *epoch).filter(|epoch| is_slave && epoch.id != EpochEntry::UNKNOWN_ID);
-    let recent = oldest_recent(&epochs, wall_clock_ms());
-    match recent.or(present.map(|epoch| epoch.start)) {
+    let present = epochs.last().filter(|epoch| is_slave && epoch.id != EpochEntry::UNKNOWN_ID);
+    match recent.oldest.or(present.map(|epoch| epoch.start)) {
         Some(start) => first_messages(store, start).await,
         None => Ok(Vec::new()),
     }
@@ -79,14 +112,16 @@ mod tests {
     const NOW_MS: i64 = 1_000_000_000;
 
     fn oldest(epochs: &[(i64, Option<i64>)]) -> Option<i64> {
-        let epochs: Vec<_> = epochs
-            .iter()
-            .zip(1..)
-            .map(|(&(start, ago_ms), id)| {
-                (EpochEntry { id, start: PhysicalOffset(start) }, ago_ms.map(|ago_ms| NOW_MS - ago_ms))
-            })
-            .collect();
-        oldest_recent(&epochs, NOW_MS).map(|start| start.0)
+        let entry = |(&(start, _), id): (&(i64, _), u64)| EpochEntry { id, start: PhysicalOffset(start) };
+        let entries: Vec<_> = epochs.iter().zip(1..).map(entry).collect();
+        let mut recent = Recent::default();
+        for life in lives(&entries) {
+            let (_, ago_ms) = epochs.iter().find(|(start, _)| *start == life.start.0).expect("it is one of them");
+            if !recent.look_at(life, ago_ms.map(|ago_ms| NOW_MS - ago_ms), NOW_MS) {
+                break;
+            }
+        }
+        recent.oldest.map(|start| start.0)
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! takes the machine's zone. Names give the order of the files, so a name is always later than the one before it, whatever
 //! the clock does.
 
-const DAY_MS: i64 = 86_400_000;
+use protocol::calendar::utc;
 
 /// The name of a file made at this wall clock time, later than `last`.
 pub(crate) fn next_name(now_ms: i64, last: Option<&str>) -> String {
@@ -20,27 +20,10 @@ pub(crate) fn is_name(name: &str) -> bool {
 }
 
 fn name_at(ms: i64) -> String {
-    let (year, month, day) = civil(ms.div_euclid(DAY_MS));
-    let of_day = ms.rem_euclid(DAY_MS);
-    let (seconds, ms) = (of_day / 1000, of_day % 1000);
-    let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    let at = utc(ms);
+    let (year, month, day) = (at.year(), at.month(), at.day());
+    let (hour, minute, second, ms) = (at.hour(), at.minute(), at.second(), at.millisecond());
     format!("{year:04}{month:02}{day:02}{hour:02}{minute:02}{second:02}{ms:03}")
-}
-
-/// Year, month and day of a day since 1970-01-01 in the Gregorian calendar, counting years from March, so that the day
-/// that comes and goes is the last.
-fn civil(days: i64) -> (i64, i64, i64) {
-    const DAYS_OF_400_YEARS: i64 = 146_097;
-    // From 0000-03-01.
-    let days = days + 719_468;
-    let era = days.div_euclid(DAYS_OF_400_YEARS);
-    let of_era = days.rem_euclid(DAYS_OF_400_YEARS);
-    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
 }
 
 #[cfg(test)]

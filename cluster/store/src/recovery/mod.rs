@@ -8,13 +8,15 @@
 //! 4. Judge the end: zeros are the end; a bad record is a torn tail, unless it lies below what is known to have been flushed
 //!    and a whole record follows: that is damage, and the store does not open.
 //! 5. Only then change the disk: erase what was cut off, so that it can never come back (apache/rocketmq#10666), remove the
-//!    files after it, and sync all that a kill may have left in the page cache, before anything is served or appended.
+//!    files after it, write once more what a failed sync may have left in the page cache alone, and sync all that a kill may
+//!    have left there, before anything is served or appended.
 
 mod diverged;
 mod scan;
+pub(crate) mod sync_failed;
 pub(crate) mod tail_at_risk;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{ops::Range, path::PathBuf, sync::Arc};
 
 use protocol::{
     PhysicalOffset, QueueOffset,
@@ -98,6 +100,8 @@ struct Recovery<'a> {
     abnormal: bool,
     /// Where the log is to end at most.
     limit: u64,
+    /// What of the page cache may not be on the drive although it seems to be.
+    suspect: Option<Range<u64>>,
     deleted: DeletedTopics,
     log: CommitLog,
     segments: Vec<Arc<Segment>>,
@@ -152,6 +156,7 @@ pub(crate) async fn recover(
         deleted: DeletedTopics::load(config).await?,
         left_open,
         abnormal: left_open != LeftOpen::No,
+        suspect: sync_failed::load(config).await?,
         limit: options.truncate_at.map_or(u64::MAX, |limit| limit.0.max(0).cast_unsigned()),
         segments,
     };
@@ -205,7 +210,15 @@ impl Recovery<'_> {
         let flushed_but_lost = self.checkpoint.master_flushed_offset.cast_unsigned() > walk.end;
         let flushed_but_lost_until = (flushed_but_lost && walk.stop != Stop::Limit)
             .then_some(PhysicalOffset(self.checkpoint.master_flushed_offset));
-        let kept = self.cut(&walk, from, listing).await?;
+        let kept = match self.cut(&walk, from, listing).await {
+            Ok(kept) => kept,
+            Err(error) => {
+                // A sync may have failed: the next start must not take for the drive's what is in the page cache alone.
+                sync_failed::note(self.config, from..u64::MAX).await?;
+                return Err(error);
+            }
+        };
+        sync_failed::clear(self.config).await?;
         for queue in self.queues.all() {
             queue.finish_repair().await?;
         }
@@ -475,7 +488,16 @@ impl Recovery<'_> {
                 last.erase_from(walk.end - last.start()).await?;
             }
         }
-        if self.abnormal || matches!(walk.stop, Stop::Bad(_) | Stop::Limit) {
+        let mut from = from;
+        if let Some(suspect) = &self.suspect {
+            tracing::warn!(?suspect, "a sync of the log has failed in this boot: these bytes are written once more");
+            for segment in kept.iter().filter(|segment| segment.end() > suspect.start && segment.start() < suspect.end)
+            {
+                segment.write_again(suspect.start.max(segment.start())..suspect.end.min(segment.end())).await?;
+            }
+            from = from.min(suspect.start);
+        }
+        if self.abnormal || self.suspect.is_some() || matches!(walk.stop, Stop::Bad(_) | Stop::Limit) {
             // A kill leaves what was not flushed in the page cache, with the sizes and names that it was not given time for.
             for segment in kept.iter().filter(|segment| segment.end() > from) {
                 segment.sync_all().await?;

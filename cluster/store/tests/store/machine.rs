@@ -86,6 +86,10 @@ impl Machine {
         self.world.fail_next_sync(self.host);
     }
 
+    pub fn withdraw_sync_failure(&self) {
+        self.world.withdraw_sync_failure(self.host);
+    }
+
     pub fn files(&self) -> Vec<(String, Vec<u8>)> {
         self.world.disk_files(self.host)
     }

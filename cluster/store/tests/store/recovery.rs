@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use protocol::{PhysicalOffset, QueueOffset};
 use sim::{disk, time::sleep, world::Crash};
-use store::{FlushDiskType, StoreConfig, StoreError};
+use store::{FlushDiskType, PutMessageStatus, StoreConfig, StoreError};
 
 use crate::{
     machine::on_machine,
-    support::{all_bodies, get, open, patch_file, put, small_config, try_open, write_file},
+    support::{all_bodies, get, message, open, patch_file, put, small_config, try_open, write_file},
 };
 
 const LOG_FILE: &str = "/store/commitlog/00000000000000000000";
@@ -296,4 +296,82 @@ fn a_crash_during_recovery_is_recovered_from() {
                 .await;
         });
     }
+}
+
+#[test]
+fn what_a_failed_sync_left_in_the_page_cache_is_written_once_more() {
+    on_machine(1, |machine| async move {
+        let config = || StoreConfig {
+            flush_disk_type: FlushDiskType::SyncFlush,
+            mapped_file_size_commit_log_bytes: 64 << 10,
+            ..small_config()
+        };
+        machine.start(move || async move {
+            let store = open(&config()).await;
+            put_numbered(&store, 0..3).await;
+            sleep(Duration::from_secs(2)).await;
+            // More than a page: what is appended later does not make all of it dirty again.
+            let unknown = store.put(message("TopicA", 0, "3".repeat(10_000))).await;
+            assert_eq!(unknown.status, PutMessageStatus::UnknownError);
+            write_file("/failed", b"1").await;
+            std::future::pending::<()>().await;
+        });
+        machine.sleep(Duration::from_millis(1900)).await;
+        machine.fail_next_sync();
+        machine.sleep(Duration::from_secs(1)).await;
+        assert!(machine.files().iter().any(|(path, _)| path == "/failed"), "the sync failed");
+        machine.crash(Crash::Process);
+        // The page cache still shows the message; whoever appends behind it must not lose it with the next power loss.
+        machine
+            .run(move || async move {
+                let store = open(&config()).await;
+                assert_eq!(all_bodies(&store, "TopicA", 0).await.len(), 4);
+                put_numbered(&store, 4..7).await;
+            })
+            .await;
+        assert!(!machine.files().iter().any(|(path, _)| path == "/store/sync_failed"), "it is no longer suspect");
+        machine.crash(Crash::Power);
+        machine
+            .run(move || async move {
+                let bodies = all_bodies(&open(&config()).await, "TopicA", 0).await;
+                assert_eq!((bodies.len(), &bodies[4..]), (7, &numbered(4..7)[..]));
+            })
+            .await;
+    });
+}
+
+#[test]
+fn a_sync_that_fails_in_recovery_makes_the_next_recovery_write_the_log_once_more() {
+    on_machine(1, |machine| async move {
+        machine
+            .run(|| async {
+                put_numbered(&open(&small_config()).await, 0..5).await;
+            })
+            .await;
+        // Which of a recovery's syncs is the log's is not known here: each of them fails once.
+        for wait_us in (0..40).map(|step| step * 250) {
+            machine.start(|| async {
+                sleep(Duration::from_millis(1)).await;
+                // Refused or not, it is killed.
+                let _ = try_open(&small_config()).await;
+            });
+            machine.sleep(Duration::from_micros(1_000 + wait_us)).await;
+            machine.fail_next_sync();
+            machine.sleep(Duration::from_millis(200)).await;
+            machine.withdraw_sync_failure();
+            machine.crash(Crash::Process);
+        }
+        machine
+            .run(|| async {
+                let store = open(&small_config()).await;
+                assert_eq!(all_bodies(&store, "TopicA", 0).await, numbered(0..5));
+            })
+            .await;
+        machine.crash(Crash::Power);
+        machine
+            .run(|| async {
+                assert_eq!(all_bodies(&open(&small_config()).await, "TopicA", 0).await, numbered(0..5));
+            })
+            .await;
+    });
 }

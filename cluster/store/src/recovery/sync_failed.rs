@@ -1,0 +1,64 @@
+//! The file `sync_failed`: in this boot of the machine a sync of the log has failed, and these bytes of the page cache may
+//! differ from the drive.
+//!
+//! When a sync fails, Linux marks the pages clean that it could not write: they can be read, a second sync succeeds, and
+//! the drive does not have them (Rebello et al., "Can Applications Recover from fsync Failures?", ATC 2020). A broker that is
+//! killed and started again would read them, believe them, and append behind them what the next power loss cuts off with
+//! them. So the next recovery writes these bytes once more. A page cache ends with the boot of its machine, and so does what
+//! the file says: it is not synced. Apache's brokers do not know it.
+
+use std::{ops::Range, path::PathBuf};
+
+use sim::{
+    disk::{self, OpenOptions},
+    process,
+};
+
+use crate::{
+    config::StoreConfig,
+    error::{StoreError, io_error},
+};
+
+fn path(config: &StoreConfig) -> PathBuf {
+    config.store_path_root_dir.join("sync_failed")
+}
+
+/// Which offsets of the log are suspect; those of an earlier failure in the same boot too.
+pub(crate) async fn note(config: &StoreConfig, suspect: Range<u64>) -> Result<(), StoreError> {
+    let suspect = match load(config).await? {
+        Some(earlier) => earlier.start.min(suspect.start)..earlier.end.max(suspect.end),
+        None => suspect,
+    };
+    let path = path(config);
+    let text = format!("{}\n{}\n{}\n", process::boot_id(), suspect.start, suspect.end);
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    let file = options.open(&path).await.map_err(io_error("create", &path))?;
+    file.write_all_at(text.as_bytes(), 0).await.map_err(io_error("write", &path))
+}
+
+/// What an earlier broker has noted in this boot.
+pub(super) async fn load(config: &StoreConfig) -> Result<Option<Range<u64>>, StoreError> {
+    let path = path(config);
+    if !disk::exists(&path).await.map_err(io_error("look for", &path))? {
+        return Ok(None);
+    }
+    let text = disk::read(&path).await.map_err(io_error("read", &path))?;
+    let text = String::from_utf8_lossy(&text);
+    let mut lines = text.lines();
+    if lines.next() != Some(&process::boot_id()) {
+        return Ok(None);
+    }
+    let mut offset = || lines.next().and_then(|line| line.parse().ok());
+    // A file that was cut short says that something is suspect, and not what.
+    Ok(Some(offset().unwrap_or(0)..offset().unwrap_or(u64::MAX)))
+}
+
+/// The suspect bytes are on the drive.
+pub(super) async fn clear(config: &StoreConfig) -> Result<(), StoreError> {
+    let path = path(config);
+    if disk::exists(&path).await.map_err(io_error("look for", &path))? {
+        disk::remove_file(&path).await.map_err(io_error("remove", &path))?;
+    }
+    Ok(())
+}
