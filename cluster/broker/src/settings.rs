@@ -263,6 +263,7 @@ const SETTINGS: &[Setting] = settings! {
     "brokerTopicEnable", Start, Any => broker_topic_enable;
     "channelExpiredTimeout", Any, AtLeastOne => channel_expired_timeout_ms;
     "checkCRCOnRecover", Start, Any => store.check_crc_on_recover;
+    "enabledAppendPropCRC", Start, Any => store.enabled_append_prop_crc;
     "cleanResourceInterval", Start, AtLeastOne => store.clean_resource_interval_ms;
     "clusterTopicEnable", Start, Any => cluster_topic_enable;
     "defaultTopicQueueNums", Start, AtLeastOne => default_topic_queue_nums;

@@ -91,6 +91,8 @@ pub mod property {
     pub const DLQ_ORIGIN_TOPIC: &str = "DLQ_ORIGIN_TOPIC";
     /// The id that a dead letter had in that topic.
     pub const DLQ_ORIGIN_MESSAGE_ID: &str = "DLQ_ORIGIN_MESSAGE_ID";
+    /// The checksum of the whole record, the last property of one (`PROPERTY_CRC32`, 5.x).
+    pub const CRC32: &str = "__CRC32#";
     /// The key that chooses the queue of an ordered message.
     pub const SHARDING_KEY: &str = "__SHARDINGKEY";
 }

@@ -17,9 +17,10 @@ pub enum Profile {
 }
 
 /// What 4.9.8 and 5.3 have in common.
-const BOTH: [Quirk; 13] = [
+const BOTH: [Quirk; 14] = [
     Quirk::StaleTailResurrection,
     Quirk::RecordOffsetUnchecked,
+    Quirk::BodyCrcOnly,
     Quirk::LeftOverOffsets,
     Quirk::CheckpointBeforeQueues,
     Quirk::IndexDeletedOnRecovery,

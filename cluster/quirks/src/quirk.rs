@@ -38,6 +38,8 @@ quirks! {
         "recovery moves the log's end back in memory only: the bytes beyond stay, and rise again after the next crash";
     RecordOffsetUnchecked, "record-offset-unchecked", "CommitLog.checkMessageAndReturnSize",
         "recovery takes any whole record for its own, wherever it says that it stands";
+    BodyCrcOnly, "body-crc-only", "MessageStoreConfig.enabledAppendPropCRC",
+        "a record's checksum covers its body alone: header and properties that a torn sector has damaged are believed";
     UnflushedVisible, "unflushed-visible", "#8239",
         "consumers are given messages that SYNC_FLUSH has not flushed yet";
     LeftOverOffsets, "left-over-offsets", "#8240",

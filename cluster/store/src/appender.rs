@@ -13,7 +13,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use protocol::{
     PhysicalOffset,
-    message::{BLANK_RECORD_BYTES, MessageToStore, blank_record},
+    message::{BLANK_RECORD_BYTES, MessageToStore, blank_record, write_checksum},
 };
 use quirks::Quirk;
 use sim::{
@@ -194,12 +194,17 @@ impl Appender {
         let physical_offset = self.position();
         self.group.buffer.reserve(request.bytes);
         let mut lengths = Vec::new();
+        let has_checksums = self.shared.has_checksums();
         for (message, number) in messages.iter().zip(0..) {
             let at = self.position();
             let own_queue_offset = if in_queue { queue_offset + number } else { queue_offset };
             let length = message
                 .encode_into(&mut self.group.buffer, own_queue_offset, at, store_timestamp_ms)
                 .expect("the message was checked before it was queued");
+            if has_checksums {
+                let start = self.group.buffer.len() - length;
+                write_checksum(&mut self.group.buffer[start..]);
+            }
             if messages.len() > 1 {
                 lengths.push(length as u32);
             }

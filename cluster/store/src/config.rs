@@ -80,6 +80,8 @@ pub struct StoreConfig {
     pub max_hash_slot_num: u32,
     /// `maxIndexNum`: the entries of an index file, 20 bytes each.
     pub max_index_num: u32,
+    /// `enabledAppendPropCRC` (5.x, there off): a checksum of the whole record is stored with each message.
+    pub enabled_append_prop_crc: bool,
     /// `checkCRCOnRecover`: recompute the bodies' checksums when the store is opened.
     pub check_crc_on_recover: bool,
     /// Which defects of Apache's brokers are reproduced: none but in simulations that ask for them.
@@ -119,6 +121,7 @@ impl StoreConfig {
             message_index_enable: true,
             max_hash_slot_num: 5_000_000,
             max_index_num: 20_000_000,
+            enabled_append_prop_crc: true,
             check_crc_on_recover: true,
             quirks: QuirkSet::NONE,
         }

@@ -141,6 +141,13 @@ impl Messages {
             Messages::Batch(messages) => messages,
         }
     }
+
+    pub(crate) fn as_mut_slice(&mut self) -> &mut [MessageToStore] {
+        match self {
+            Messages::One(message) => std::slice::from_mut(message),
+            Messages::Batch(messages) => messages,
+        }
+    }
 }
 
 /// What the appender answers.

@@ -10,9 +10,10 @@ use std::{
 };
 
 use protocol::{
-    message::MessageToStore,
+    message::{MessageToStore, reserve_checksum},
     properties::{find_property, property},
 };
+use quirks::Quirk;
 use sim::{
     disk,
     task::{self, JoinHandle},
@@ -60,6 +61,11 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn checkpoint_path(&self) -> PathBuf {
         recovery::checkpoint_path(&self.config)
+    }
+
+    /// Whether records that are put here get a checksum of the whole.
+    pub(crate) fn has_checksums(&self) -> bool {
+        self.config.enabled_append_prop_crc && !self.config.quirks.has(Quirk::BodyCrcOnly)
     }
 
     /// How far behind the log's end a message counts as being in memory.
@@ -222,7 +228,10 @@ impl MessageStore {
         }
     }
 
-    fn enqueue(&self, messages: Messages, wait: bool) -> Result<oneshot::Receiver<PutReply>, PutMessageResult> {
+    fn enqueue(&self, mut messages: Messages, wait: bool) -> Result<oneshot::Receiver<PutReply>, PutMessageResult> {
+        if self.shared.has_checksums() {
+            messages.as_mut_slice().iter_mut().for_each(|message| reserve_checksum(&mut message.properties));
+        }
         let bytes = put::check(&self.shared.config, messages.as_slice())?;
         let unavailable = |why: Arc<str>| PutMessageResult::refused(PutMessageStatus::ServiceNotAvailable, why);
         if let Some(why) = self.shared.state.put_refusal() {

@@ -13,14 +13,16 @@
 //!  9 BORNTIMESTAMP         8
 //! ```
 //! All numbers are big-endian. A file's last record is followed by a blank record that says how much is left over.
-//! Left out on purpose: the CRC that 5.x can append as a property, and inner batches.
+//! Left out on purpose: inner batches.
 
 mod batch;
+mod checksum;
 mod ext;
 mod record;
 mod to_store;
 
 pub use batch::{BatchError, BatchIter, BatchMessage, batch_message_len, decode_batch, encode_batch_message};
+pub use checksum::{CHECKSUM_BYTES, reserve_checksum, write_checksum};
 pub use ext::{MessageExt, MessageIter, decode_messages, inflate_body};
 pub use record::{
     BLANK_MAGIC, BLANK_RECORD_BYTES, MAGIC_V1, MAGIC_V2, PHYSICAL_OFFSET_POSITION, QUEUE_OFFSET_POSITION,

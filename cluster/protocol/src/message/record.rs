@@ -78,6 +78,9 @@ pub enum RecordError {
         /// The CRC of the body that is there.
         found: u32,
     },
+    /// The record is not what was written, by the checksum in its last property.
+    #[error("damaged record: its checksum {name} does not fit", name = crate::properties::property::CRC32)]
+    BadChecksum,
     /// The body says that it is compressed, and cannot be expanded.
     #[error("the body cannot be expanded: {reason}")]
     BadCompression {
@@ -123,16 +126,21 @@ pub struct RecordView<'a> {
     pub topic: &'a str,
     /// PROPERTIES, in their text form.
     pub properties: &'a [u8],
+    /// All of it.
+    pub bytes: &'a [u8],
 }
 
 impl<'a> RecordView<'a> {
-    /// Whether the body is what was written.
+    /// Whether the record is what was written: its body, and all of it if it has a [checksum](super::write_checksum).
     ///
     /// # Errors
-    /// [`RecordError::BadCrc`].
+    /// [`RecordError::BadCrc`], [`RecordError::BadChecksum`].
     pub fn check_crc(&self) -> Result<(), RecordError> {
         let found = body_crc(self.body);
-        if found == self.body_crc { Ok(()) } else { Err(RecordError::BadCrc { expected: self.body_crc, found }) }
+        if found != self.body_crc {
+            return Err(RecordError::BadCrc { expected: self.body_crc, found });
+        }
+        super::checksum::check(self.bytes, self.properties)
     }
 
     /// The value of one property.
@@ -148,7 +156,7 @@ pub fn body_crc(body: &[u8]) -> u32 {
     crc32fast::hash(body) & 0x7FFF_FFFF
 }
 
-/// Reads the record at the start of `buffer`, which may go on behind it. The body's CRC is not looked at:
+/// Reads the record at the start of `buffer`, which may go on behind it. Checksums are not looked at:
 /// see [`RecordView::check_crc`].
 ///
 /// # Errors
@@ -230,6 +238,7 @@ pub fn parse_record(buffer: &[u8]) -> Result<RecordView<'_>, RecordError> {
         body,
         topic,
         properties,
+        bytes: record,
     })
 }
 

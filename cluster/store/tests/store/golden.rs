@@ -28,6 +28,8 @@ fn config() -> StoreConfig {
     StoreConfig {
         mapped_file_size_commit_log_bytes: FILE_BYTES as u64,
         mapped_file_size_consume_queue_bytes: 6000,
+        // 4.9.8 knows no checksum of the whole record.
+        enabled_append_prop_crc: false,
         ..StoreConfig::new(STORE)
     }
 }

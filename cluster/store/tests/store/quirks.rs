@@ -67,7 +67,7 @@ fn records_are_taken_wherever_they_say_that_they_stand() {
         on_machine(1, |machine| async move {
             machine
                 .run(|| async {
-                    let store = open(&small_config()).await;
+                    let store = open(&config(Some(Quirk::BodyCrcOnly))).await;
                     let mut places = Vec::new();
                     for number in 0..3 {
                         places.push(put(&store, "TopicA", 0, format!("{number}")).await.physical_offset.0 as u64);
@@ -183,6 +183,49 @@ fn the_checkpoint_claims_units_too_early() {
                 .await;
         });
     }
+}
+
+/// How many records recovery believes after a power loss has taken 64 bytes of the last of three, wherever they are: which
+/// of these losses were not seen.
+fn torn_records_believed(quirk: Option<Quirk>) -> Vec<u64> {
+    const TORN_BYTES: u64 = 64;
+    let torn_at = |from: u64| {
+        let config = config(quirk);
+        on_machine(1, |machine| async move {
+            let (first, second) = (config.clone(), config);
+            machine
+                .run(move || async move {
+                    let store = open(&first).await;
+                    put(&store, "TopicA", 0, "0").await;
+                    put(&store, "TopicA", 0, "1").await;
+                    let mut last = message("TopicA", 0, "2".repeat(100));
+                    last.properties = format!("KEYS\u{1}{}\u{2}TAGS\u{1}tag\u{2}", "k".repeat(300));
+                    let place = store.put(last).await.appended.expect("it is stored");
+                    let start = place.physical_offset.0.cast_unsigned() + from;
+                    let end = place.end_offset.0.cast_unsigned().min(start + TORN_BYTES);
+                    if start < end {
+                        patch_file(LOG_FILE, start, &vec![0; (end - start) as usize]).await;
+                    }
+                    start < end
+                })
+                .await
+                .then(|| ())?;
+            Some(machine.run(move || async move { all_bodies(&open(&second).await, "TopicA", 0).await.len() }).await)
+        })
+    };
+    (0..)
+        .step_by(TORN_BYTES as usize)
+        .map_while(|from| Some((from, torn_at(from)?)))
+        .filter(|(_, found)| *found > 2)
+        .map(|(from, _)| from)
+        .collect()
+}
+
+/// Found by a sweep: `slow-disk+power-loss`, seed 5003, tore a sector with properties; master and slave differed ever after.
+#[test]
+fn records_with_torn_properties_are_believed() {
+    assert_eq!(torn_records_believed(None), Vec::<u64>::new());
+    assert!(!torn_records_believed(Some(Quirk::BodyCrcOnly)).is_empty());
 }
 
 #[test]

@@ -210,6 +210,7 @@ fn a_second_record_for_a_taken_place_is_left_out_of_the_queue() {
                 let length = bytes.len() / 3;
                 // The third record says that it is the second of its queue.
                 protocol::message::patch_queue_offset(&mut bytes[2 * length..], QueueOffset(1));
+                protocol::message::write_checksum(&mut bytes[2 * length..]);
                 let slave = open(&slave_config()).await;
                 slave.append_replica(PhysicalOffset(0), bytes.into()).await.unwrap();
                 assert_eq!(all_bodies(&slave, "TopicA", 0).await, ["0", "1"]);
