@@ -84,7 +84,7 @@ impl Stand {
         self.disk.begin(&mut self.core, self.process, request).expect("the call is entered")
     }
 
-    fn outcome(&mut self, operation: OperationId) -> Poll<Result<(), DiskError>> {
+    fn outcome(&mut self, operation: OperationId) -> Poll<Result<u64, DiskError>> {
         self.disk.poll(operation, Waker::noop())
     }
 
@@ -93,7 +93,7 @@ impl Stand {
         let operation = self.disk.begin(&mut self.core, self.process, request)?;
         loop {
             if let Poll::Ready(result) = self.outcome(operation) {
-                return result;
+                return result.map(|_| ());
             }
             let next_ns = self.core.arm(Waker::noop()).expect("a call in flight has an event to come");
             self.run_until(next_ns);
