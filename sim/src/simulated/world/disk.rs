@@ -1,6 +1,9 @@
 //! The switches of the control panel for a host's disk. Each has its way back where a real one would have, each leaves a step in
 //! the trace, and [`DiskStats`](super::DiskStats) counts what came of it.
 
+#[cfg(test)]
+mod tests;
+
 use super::World;
 use crate::simulated::{
     core::{Crash, HostId},
