@@ -20,6 +20,7 @@
 //! ```
 
 mod breakage;
+mod disk;
 #[cfg(test)]
 mod tests;
 
@@ -48,13 +49,16 @@ use std::{
 
 pub use super::{
     core::{Crash, HostId, ProcessId},
-    disk::{CrashReport, DiskSlowdown, DiskSpec, DiskStats, Raid10},
+    disk::{
+        CrashReport, DamageReport, DiskFaults, DiskSlowdown, DiskSpec, DiskStats, MediaDamage, MediaDamageKind,
+        Personality, Raid10,
+    },
     host::{ClockSpec, EPOCH_MS, HostState},
     key::{Key, Stream},
     net::{LinkSlowdown, LinkSpec, NetStats},
     trace::{TraceStep, digest},
 };
-pub use breakage::MemberLoss;
+pub use disk::MemberLoss;
 
 /// What a process runs: makes its future at every boot.
 pub type Program = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;

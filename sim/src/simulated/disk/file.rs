@@ -45,35 +45,52 @@ impl File {
         enter(self.0.process, |disk, _, _| work(disk, self.0.handle))
     }
 
-    /// Reads at `offset`; returns how many bytes were read, 0 at the end of the file.
+    /// Reads at `offset`; returns how many bytes were read, 0 at the end of the file. It may be fewer than asked for anywhere.
     ///
     /// # Errors
-    /// When the file was not opened for reading.
+    /// When the file was not opened for reading; when the drive could not read what is at `offset`.
     pub async fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         let (handle, len) = (self.0.handle, buffer.len() as u64);
-        call(self.0.process, |_| Request::Read { handle, offset, len }).await?;
-        self.enter(|disk, handle| disk.read(handle, buffer, offset))
+        let readable = call(self.0.process, |_| Request::Read { handle, offset, len }).await?;
+        let readable = usize::try_from(readable).map_or(buffer.len(), |readable| readable.min(buffer.len()));
+        self.enter(|disk, handle| disk.read(handle, &mut buffer[..readable], offset))
     }
 
     /// Fills `buffer` from `offset`.
     ///
     /// # Errors
-    /// `UnexpectedEof` when the file ends before.
+    /// `UnexpectedEof` when the file ends before; as [`File::read_at`].
     pub async fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-        // A read ends early only at the end of the file, so there is nothing to try again.
-        if self.read_at(buffer, offset).await? < buffer.len() {
-            return Err(io::ErrorKind::UnexpectedEof.into());
+        let mut filled = 0;
+        while filled < buffer.len() {
+            match self.read_at(&mut buffer[filled..], offset + filled as u64).await? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                read => filled += read,
+            }
         }
         Ok(())
     }
 
-    /// Writes all of `bytes` at `offset`, into the page cache.
+    /// Writes all of `bytes` at `offset`, into the page cache, in as many calls as it takes.
     ///
     /// # Errors
-    /// `StorageFull`, with a part written; when the file was not opened for writing.
+    /// `StorageFull` or `QuotaExceeded`, with a part written; when the file was not opened for writing; when the drive could not
+    /// read a page that is to be written in part.
     pub async fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         let handle = self.0.handle;
-        call(self.0.process, |wall_ms| Request::Write { handle, offset, bytes: bytes.to_vec(), wall_ms }).await
+        let mut written = 0;
+        loop {
+            let (bytes, offset) = (&bytes[written..], offset + written as u64);
+            let request = |wall_ms| Request::Write { handle, offset, bytes: bytes.to_vec(), wall_ms };
+            let wrote = call(self.0.process, request).await?;
+            written += usize::try_from(wrote).map_or(bytes.len(), |wrote| wrote.min(bytes.len()));
+            if wrote >= bytes.len() as u64 {
+                return Ok(());
+            }
+            if wrote == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+        }
     }
 
     /// The size in bytes.
@@ -90,7 +107,7 @@ impl File {
     /// When the file was not opened for writing.
     pub async fn set_len(&self, bytes: u64) -> io::Result<()> {
         let handle = self.0.handle;
-        call(self.0.process, |wall_ms| Request::SetLen { handle, len: bytes, wall_ms }).await
+        call(self.0.process, |wall_ms| Request::SetLen { handle, len: bytes, wall_ms }).await.map(|_| ())
     }
 
     /// Reserves room for the first `bytes` of the file and makes it at least that long, zero-filled.
@@ -99,16 +116,16 @@ impl File {
     /// `StorageFull` when there is no room.
     pub async fn preallocate(&self, bytes: u64) -> io::Result<()> {
         let handle = self.0.handle;
-        call(self.0.process, |wall_ms| Request::Preallocate { handle, len: bytes, wall_ms }).await
+        call(self.0.process, |wall_ms| Request::Preallocate { handle, len: bytes, wall_ms }).await.map(|_| ())
     }
 
     /// Makes the content and the size durable (`fdatasync`).
     ///
     /// # Errors
-    /// When the process is dead.
+    /// EIO: see `model::sync` for what is left then.
     pub async fn sync_data(&self) -> io::Result<()> {
         let handle = self.0.handle;
-        call(self.0.process, |_| Request::Sync { handle, all: false }).await
+        call(self.0.process, |_| Request::Sync { handle, all: false }).await.map(|_| ())
     }
 
     /// Makes the content and all metadata of the file durable (`fsync`); not its directory entry, see
@@ -118,7 +135,7 @@ impl File {
     /// As [`File::sync_data`].
     pub async fn sync_all(&self) -> io::Result<()> {
         let handle = self.0.handle;
-        call(self.0.process, |_| Request::Sync { handle, all: true }).await
+        call(self.0.process, |_| Request::Sync { handle, all: true }).await.map(|_| ())
     }
 
     /// Takes the exclusive advisory lock of the file; it is held until the process ends or the file is closed.
@@ -146,8 +163,8 @@ pub(super) fn enter<R>(
     })
 }
 
-/// Makes a call and waits for its end.
-pub(super) async fn call(process: ProcessId, request: impl FnOnce(i64) -> Request) -> io::Result<()> {
+/// Makes a call and waits for its end: how many bytes were read or written.
+pub(super) async fn call(process: ProcessId, request: impl FnOnce(i64) -> Request) -> io::Result<u64> {
     let operation = enter(process, |disk, core, wall_ms| disk.begin(core, process, request(wall_ms)))?;
     let in_flight = InFlight { process, operation };
     poll_fn(|context| {

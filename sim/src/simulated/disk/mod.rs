@@ -15,7 +15,10 @@ mod paths;
 mod tests;
 
 pub use file::{File, OpenOptions};
-pub use model::{CrashReport, DiskSlowdown, DiskSpec, DiskStats, Raid10};
+pub use model::{
+    CrashReport, DamageReport, DiskFaults, DiskSlowdown, DiskSpec, DiskStats, MediaDamage, MediaDamageKind,
+    Personality, Raid10,
+};
 pub(super) use model::{Disk, DiskEvent, MemberState};
 pub use paths::{
     DirEntry, DiskUsage, Metadata, create_dir_all, exists, metadata, read, read_dir, remove_dir_all, remove_file,

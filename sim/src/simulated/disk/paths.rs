@@ -79,7 +79,7 @@ pub async fn exists(path: impl AsRef<Path>) -> io::Result<bool> {
 /// `NotFound`, `NotADirectory`.
 pub async fn sync_dir(path: impl AsRef<Path>) -> io::Result<()> {
     let path = path.as_ref().to_path_buf();
-    call(kernel::current_process(), |_| Request::SyncDir { path }).await
+    call(kernel::current_process(), |_| Request::SyncDir { path }).await.map(|_| ())
 }
 
 /// The whole content of a file.
@@ -90,8 +90,15 @@ pub async fn read(path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
     let file: File = OpenOptions::new().read(true).open(path).await?;
     let len = file.len().await?;
     let mut bytes = vec![0; usize::try_from(len).map_err(|_| io::ErrorKind::FileTooLarge)?];
-    let read = file.read_at(&mut bytes, 0).await?;
-    bytes.truncate(read);
+    let mut filled = 0;
+    while filled < bytes.len() {
+        match file.read_at(&mut bytes[filled..], filled as u64).await? {
+            // The file was cut meanwhile.
+            0 => break,
+            read => filled += read,
+        }
+    }
+    bytes.truncate(filled);
     Ok(bytes)
 }
 

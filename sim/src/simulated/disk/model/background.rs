@@ -3,16 +3,16 @@
 //! Nothing of it has an event of its own: [`Disk::advance`] catches up, in the order of time, whenever somebody looks at the
 //! disk.
 
-use super::{Disk, DiskSpec, InodeId};
+use super::{Disk, DiskSpec, InodeId, journal::UnflushedCommit};
 use crate::simulated::key::{Key, Stream};
 use std::collections::{BTreeMap, VecDeque};
 
 /// A page that became dirty, and when.
 #[derive(Clone, Copy)]
-struct BecameDirty {
-    since_ns: u64,
-    file: InodeId,
-    page: u64,
+pub(super) struct BecameDirty {
+    pub since_ns: u64,
+    pub file: InodeId,
+    pub page: u64,
 }
 
 /// The timers of one disk.
@@ -22,12 +22,16 @@ pub(super) struct Background {
     /// The flusher wakes at this time plus multiples of its interval.
     writeback_phase_ns: u64,
     /// In the order of time. Entries of pages that have been cleaned since are skipped.
-    dirty: VecDeque<BecameDirty>,
+    pub dirty: VecDeque<BecameDirty>,
     /// What is in the device cache, by the time at which it drains (the second number keeps them apart).
-    draining: BTreeMap<(u64, u64), (InodeId, u64)>,
+    pub draining: BTreeMap<(u64, u64), (InodeId, u64)>,
     last_drain: u64,
     /// When the journal's timer commits the changes of metadata that wait.
-    journal_due_ns: Option<u64>,
+    pub journal_due_ns: Option<u64>,
+    /// Commits in the cache of a drive that lies, in the order of time.
+    pub unflushed: VecDeque<UnflushedCommit>,
+    /// What was due while the drive was stalled happens then.
+    not_before_ns: u64,
     /// Nothing happens by itself before this time. Spares the usual call the look at everything.
     idle_until_ns: u64,
 }
@@ -49,6 +53,8 @@ impl Background {
             draining: BTreeMap::new(),
             last_drain: 0,
             journal_due_ns: None,
+            unflushed: VecDeque::new(),
+            not_before_ns: 0,
             idle_until_ns: 0,
         }
     }
@@ -64,6 +70,24 @@ impl Background {
         self.dirty.push_back(BecameDirty { since_ns: now_ns, file, page });
     }
 
+    /// The number of the next batch.
+    pub fn next_batch(&self) -> u64 {
+        self.batches + 1
+    }
+
+    /// The drive answers again: its cache has drained nothing meanwhile, and the kernel's timers go off now.
+    pub fn delay_by_stall(&mut self, since_ns: u64, now_ns: u64) {
+        let delay_ns = now_ns - since_ns;
+        let later = |at_ns: u64| if at_ns > since_ns { at_ns + delay_ns } else { at_ns };
+        let draining = std::mem::take(&mut self.draining);
+        self.draining = draining.into_iter().map(|((at_ns, number), page)| ((later(at_ns), number), page)).collect();
+        for commit in &mut self.unflushed {
+            commit.at_ns = later(commit.at_ns);
+        }
+        self.not_before_ns = now_ns;
+        self.idle_until_ns = 0;
+    }
+
     /// Pages are about to enter the device cache.
     pub fn batch(&mut self, at_ns: u64) -> Batch<'_> {
         self.batches += 1;
@@ -75,6 +99,7 @@ impl Background {
     pub fn clear(&mut self) {
         self.dirty.clear();
         self.draining.clear();
+        self.unflushed.clear();
         self.journal_due_ns = None;
     }
 
@@ -105,7 +130,7 @@ impl Disk {
 
     /// Catches up with everything that happened by itself until now.
     pub fn advance(&mut self, now_ns: u64) {
-        if now_ns < self.background.idle_until_ns {
+        if now_ns < self.background.idle_until_ns || self.is_stalled() {
             return;
         }
         loop {
@@ -116,16 +141,18 @@ impl Disk {
             if next_ns > now_ns {
                 self.drain_until(now_ns);
                 let drain_ns = self.background.draining.first_key_value().map_or(u64::MAX, |(key, _)| key.0);
-                self.background.idle_until_ns = next_ns.min(drain_ns);
+                let unflushed_ns = self.background.unflushed.front().map_or(u64::MAX, |unflushed| unflushed.at_ns);
+                self.background.idle_until_ns = next_ns.min(drain_ns).min(unflushed_ns);
                 return;
             }
-            self.drain_until(next_ns);
+            let at_ns = next_ns.max(self.background.not_before_ns);
+            self.drain_until(at_ns);
             if next_ns == transfer_ns {
                 self.end_transfer();
             } else if next_ns == writeback_ns {
-                self.write_back(next_ns);
+                self.write_back_expired(at_ns);
             } else {
-                self.commit_journal();
+                self.commit_journal(at_ns);
             }
         }
     }
@@ -142,66 +169,15 @@ impl Disk {
         None
     }
 
-    fn is_dirty_since(&self, entry: BecameDirty) -> bool {
+    pub(super) fn is_dirty_since(&self, entry: BecameDirty) -> bool {
         self.files
             .get(&entry.file)
             .and_then(|file| file.page(entry.page))
             .is_some_and(|page| page.is_dirty() && page.dirty_since_ns == entry.since_ns)
     }
 
-    /// The flusher wakes and hands the pages that have been dirty for long enough to the drive, which drains them in any
-    /// order.
-    fn write_back(&mut self, at_ns: u64) {
-        let mut batch = self.background.batch(at_ns);
-        let mut busy = Vec::new();
-        while let Some(&oldest) = batch.background.dirty.front() {
-            if oldest.since_ns + self.spec.dirty_expire_ns > at_ns {
-                break;
-            }
-            batch.background.dirty.pop_front();
-            let page = self.files.get_mut(&oldest.file).and_then(|file| file.page_mut(oldest.page));
-            let Some(page) = page.filter(|page| page.is_dirty() && page.dirty_since_ns == oldest.since_ns) else {
-                continue;
-            };
-            if page.in_transfer {
-                // A sync has an older version under way: a newer one must not overtake it. Next time.
-                page.dirty_since_ns = at_ns;
-                busy.push(BecameDirty { since_ns: at_ns, ..oldest });
-                continue;
-            }
-            self.stats.written_back_pages += 1;
-            if page.write_back() {
-                batch.drain_later(&self.spec, oldest.file, oldest.page);
-            }
-        }
-        self.background.dirty.extend(busy);
-    }
-
-    /// The journal's timer has ended: all metadata becomes durable. The commit record is written with a flush, so the
-    /// device cache is drained as well.
-    fn commit_journal(&mut self) {
-        self.background.journal_due_ns = None;
-        self.stats.journal_commits += 1;
-        self.flush_device();
-        let covers = self.last_number;
-        for file in self.files.values_mut() {
-            file.commit_size(covers);
-            file.durable_modified_ms = file.modified_ms;
-        }
-        if self.namespace.has_waiting() {
-            self.namespace.commit_all();
-            self.reap();
-        }
-    }
-
-    /// FLUSH CACHE: everything in the device cache goes to the media.
-    pub(super) fn flush_device(&mut self) {
-        for (file, page) in std::mem::take(&mut self.background.draining).into_values() {
-            self.drain(file, page);
-        }
-    }
-
     fn drain_until(&mut self, now_ns: u64) {
+        self.apply_unflushed_until(now_ns);
         while let Some(entry) = self.background.draining.first_entry() {
             if entry.key().0 > now_ns {
                 break;
@@ -211,7 +187,10 @@ impl Disk {
         }
     }
 
-    fn drain(&mut self, file: InodeId, page: u64) {
+    pub(super) fn drain(&mut self, file: InodeId, page: u64) {
+        if !self.overlays.is_empty() {
+            self.overlays.drained(file, page);
+        }
         // A page that was cut off has left the cache with its file's end.
         if let Some(page) = self.files.get_mut(&file).and_then(|file| file.page_mut(page)) {
             page.drain();

@@ -5,9 +5,11 @@
 //! from 0, 10, 50 and 90 %.
 
 use super::{
-    CrashReport, Disk, InodeId,
+    CrashReport, Disk, DiskFaults, InodeId,
     background::Background,
+    errseq::ErrorSequence,
     namespace::Namespace,
+    overlay::Overlays,
     page::{SECTOR_BYTES, SECTORS, Tear},
     sync::{ActiveSync, SyncOutcome, SyncQueue},
 };
@@ -53,8 +55,20 @@ impl Disk {
                 if let Some(active) = self.syncs.clear() {
                     self.stop_transfer(active, now_ns, key.derive("transfer").stream());
                 }
-                self.lose_caches(crash, key, &mut report);
-                report.lost_entries = {
+                self.write_back_early(key, now_ns);
+                let is_journal_cut = match crash {
+                    Crash::Power => self.lose_unflushed(key.derive("unflushed").stream()),
+                    // The drive lives on and drains what it was told to flush.
+                    _ => {
+                        self.apply_unflushed_until(u64::MAX);
+                        false
+                    }
+                };
+                let survives_until = self.survives_until(key, is_journal_cut);
+                self.lose_caches(crash, key, survives_until, &mut report);
+                report.lost_entries = if let Some(up_to) = survives_until {
+                    self.namespace.crash_after(up_to)
+                } else {
                     let key = key.derive("entries");
                     let mut streams: BTreeMap<InodeId, (f64, Stream)> = BTreeMap::new();
                     self.namespace.crash(|dir| {
@@ -66,8 +80,14 @@ impl Disk {
                     })
                 };
                 self.background.clear();
+                (self.durable, self.committed) = (self.last_number, self.last_number);
                 self.reap();
             }
+        }
+        if let Some(cache) = &mut self.cache
+            && crash != Crash::Process
+        {
+            cache.clear();
         }
         let files_after = self.namespace.files(false);
         let is_there = |path: &String| files_after.binary_search_by(|(other, _)| other.cmp(path)).is_ok();
@@ -86,6 +106,10 @@ impl Disk {
         self.namespace = Namespace::new(InodeId(0));
         self.background = Background::new(&self.spec, self.key.derive("background").index(self.stats.crashes));
         self.syncs = SyncQueue::new(self.key.derive("sync").index(self.stats.crashes));
+        self.overlays = Overlays::default();
+        self.injector.faults = DiskFaults::default();
+        self.stalled_since_ns = None;
+        (self.durable, self.committed) = (self.last_number, self.last_number);
         self.used_pages = 0;
         self.renew_drive();
     }
@@ -94,11 +118,12 @@ impl Disk {
     /// keyed order.
     fn stop_transfer(&mut self, active: ActiveSync, now_ns: u64, mut stream: Stream) {
         let id = active.file();
-        let (passed_ns, whole_ns) = (now_ns - active.from_ns, active.transferred_ns - active.from_ns);
+        let until_ns = self.stalled_since_ns.map_or(now_ns, |since_ns| since_ns.max(active.from_ns));
+        let (passed_ns, whole_ns) = (until_ns - active.from_ns, active.transferred_ns - active.from_ns);
         let share = if whole_ns == 0 { 1.0 } else { passed_ns as f64 / whole_ns as f64 };
         let share = if active.outcome == SyncOutcome::Drops { 0.0 } else { share };
         let (arrived, stopped): (Vec<_>, Vec<_>) = active.snapshots.into_iter().partition(|_| stream.chance(share));
-        self.move_to_device(id, arrived, now_ns);
+        self.write_to_drive(id, arrived, active.size, now_ns);
         if let Some(file) = self.files.get_mut(&id) {
             for snapshot in stopped {
                 if let Some(page) = file.page_mut(snapshot.page) {
@@ -108,9 +133,37 @@ impl Disk {
         }
     }
 
+    /// What the kernel had written back before its timers: for want of memory, or by some other program's `sync`.
+    fn write_back_early(&mut self, key: Key, now_ns: u64) {
+        let probability = survival_probability(key.derive("written-back"));
+        if probability == 0.0 {
+            return;
+        }
+        let pages_key = key.derive("page");
+        let mut early = Vec::new();
+        for (&id, file) in &self.files {
+            let file_key = pages_key.index(id.0);
+            let is_early = |page: &u64| file_key.index(*page).derive("written-back").stream().chance(probability);
+            early.extend(file.dirty_pages().filter(is_early).map(|page| (id, page)));
+        }
+        self.write_back(&early, now_ns);
+    }
+
+    /// Up to which place in the order changes of metadata survive, if the personality keeps an order. A commit that was made
+    /// before the crash has flushed the device cache.
+    fn survives_until(&mut self, key: Key, is_journal_cut: bool) -> Option<u64> {
+        if !self.spec.personality.is_journaled() {
+            return None;
+        }
+        let up_to = self.surviving_metadata(key.derive("journal").stream(), is_journal_cut);
+        if up_to > self.durable {
+            self.flush_device();
+        }
+        Some(up_to)
+    }
+
     /// The page cache is lost, and after a power loss a part of the device cache; sizes fall back.
-    fn lose_caches(&mut self, crash: Crash, key: Key, report: &mut CrashReport) {
-        let written_back = survival_probability(key.derive("written-back"));
+    fn lose_caches(&mut self, crash: Crash, key: Key, survives_until: Option<u64>, report: &mut CrashReport) {
         let drained = match crash {
             Crash::Power => survival_probability(key.derive("drained")),
             _ => 1.0,
@@ -118,13 +171,10 @@ impl Disk {
         let pages_key = key.derive("page");
         let mut in_device_cache = Vec::new();
         for (&id, file) in &mut self.files {
-            file.has_unreported_error = false;
-            let file_key = pages_key.index(id.0);
-            for (number, page) in file.pages_mut() {
-                if page.is_dirty() && file_key.index(number).derive("written-back").stream().chance(written_back) {
-                    page.write_back();
-                }
-                report.lost_sectors += u64::from((page.dirty() | page.dropped()).count_ones());
+            file.errors = ErrorSequence::default();
+            file.flush_on_close = false;
+            for (number, page) in file.pages() {
+                report.lost_sectors += u64::from((page.dirty() | page.diverged()).count_ones());
                 in_device_cache.extend(sectors(page.undrained()).map(|sector| (id, number, sector)));
             }
         }
@@ -132,6 +182,7 @@ impl Disk {
             Crash::Power => tear(&in_device_cache, key.derive("tear").stream(), report),
             _ => Tears::new(),
         };
+        let overlays = &mut self.overlays;
         for (&id, file) in &mut self.files {
             let file_key = pages_key.index(id.0);
             file.crash_pages(|number, page| {
@@ -145,14 +196,21 @@ impl Disk {
                         .fold(0, |mask, sector| mask | 1 << sector);
                 }
                 surviving &= !torn_mask;
+                if !overlays.is_empty() {
+                    overlays.crash(id, number, page.undrained(), surviving);
+                }
                 // The dirty sectors are counted above: what the drive had of them is not the newest version.
-                let newest = page.undrained() & !page.dirty() & !page.dropped() & !torn_mask;
+                let newest = page.undrained() & !page.dirty() & !page.diverged() & !torn_mask;
                 report.kept_sectors += u64::from((newest & surviving).count_ones());
                 report.lost_sectors += u64::from((newest & !surviving).count_ones());
                 page.after_crash(surviving, torn)
             });
             let changes = file.size_changes();
-            if changes != 0 {
+            if let Some(up_to) = survives_until {
+                let kept = file.size_changes_until(up_to);
+                file.keep_filled(up_to);
+                report.undone_sizes += u64::from(file.undo_sizes(kept) || kept != changes);
+            } else if changes != 0 {
                 let kept = kept_changes(changes, key.derive("size").index(id.0).stream());
                 report.undone_sizes += u64::from(kept != changes);
                 file.undo_sizes(kept);

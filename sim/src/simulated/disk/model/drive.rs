@@ -134,6 +134,14 @@ impl Drive {
         duration_ns(bytes, self.pace(spec, now_ns).write_bytes_per_s)
     }
 
+    /// Whether two sound drives have this page of a file. Chunks of 512 KiB, md's default, go to the pairs in turn.
+    pub fn is_mirrored(&self, page: u64) -> bool {
+        const CHUNK_PAGES: u64 = 128;
+        let pairs = (self.members.len() / 2) as u64;
+        let pair = (page / CHUNK_PAGES).checked_rem(pairs).map_or(0, |pair| pair as usize);
+        pairs != 0 && self.members[2 * pair..2 * pair + 2].iter().all(|member| *member == Member::Sound)
+    }
+
     /// The time of one cache flush.
     pub fn flush_ns(&mut self, spec: &DiskSpec, now_ns: u64, stream: &mut Stream) -> u64 {
         let pace = self.pace(spec, now_ns);

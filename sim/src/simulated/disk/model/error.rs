@@ -25,6 +25,10 @@ pub enum DiskError {
          give the disk a larger capacity"
     )]
     Full { needed_bytes: u64, available_bytes: u64 },
+    #[error(
+        "over the quota: {needed_bytes} bytes more are needed, {available_bytes} are available; delete files or raise the quota"
+    )]
+    OverQuota { needed_bytes: u64, available_bytes: u64 },
     #[error("the file is locked by another open file; does another process use this directory?")]
     Locked,
     #[error("the file was opened without the right to {right} it; ask for that right in OpenOptions")]
@@ -38,6 +42,8 @@ pub enum DiskError {
          not bring it back: do not trust this file beyond the last sync that succeeded"
     )]
     Io,
+    #[error("input/output error: the drive could not read what the file has at offset {offset}")]
+    Unreadable { offset: u64 },
     #[error("the process that opened this file or began this call is dead")]
     Dead,
 }
@@ -52,9 +58,12 @@ impl From<DiskError> for io::Error {
             DiskError::NotEmpty { .. } => io::ErrorKind::DirectoryNotEmpty,
             DiskError::BadPath { .. } | DiskError::BadOptions => io::ErrorKind::InvalidInput,
             DiskError::Full { .. } => io::ErrorKind::StorageFull,
+            DiskError::OverQuota { .. } => io::ErrorKind::QuotaExceeded,
             DiskError::Locked => io::ErrorKind::WouldBlock,
             // EBADF and EIO have no stable kind: std gives `Uncategorized` for them, which cannot be named.
-            DiskError::NotPermitted { .. } | DiskError::Dead | DiskError::Io => io::ErrorKind::Other,
+            DiskError::NotPermitted { .. } | DiskError::Dead | DiskError::Io | DiskError::Unreadable { .. } => {
+                io::ErrorKind::Other
+            }
             DiskError::TooLarge { .. } => io::ErrorKind::FileTooLarge,
         };
         io::Error::new(kind, error)

@@ -7,7 +7,10 @@
 //! Space: `preallocate` reserves the first pages of a file, and every page written beyond them takes one more. Growing by
 //! `set_len` leaves a hole, which takes none.
 
-use super::page::{PAGE_BYTES, Page, PageBytes, zero_tail};
+use super::{
+    errseq::ErrorSequence,
+    page::{PAGE_BYTES, Page, PageBytes, zero_tail},
+};
 use std::collections::BTreeMap;
 
 const PAGE: u64 = PAGE_BYTES as u64;
@@ -28,10 +31,18 @@ pub(super) struct SizeChange {
 #[derive(Debug, Default)]
 pub(super) struct FileNode {
     pages: BTreeMap<u64, Page>,
+    /// Pages that are not in memory.
+    absent_pages: u64,
     /// Pages that became dirty since the last sync; may name a page twice, or one that was written back meanwhile.
     became_dirty: Vec<u64>,
+    /// As programs see it.
     size: u64,
+    /// As a commit would write it: `i_disksize` of ext4, `i_disk_size` of XFS. It lags behind under delayed allocation.
+    logged_size: u64,
     size_changes: Vec<SizeChange>,
+    /// Blocks that were filled for the first time, and the place of that in the order of changes of metadata, not yet
+    /// committed.
+    filled: Vec<(u64, u64)>,
     reserved_pages: u64,
     /// Pages beyond the reserved ones.
     unreserved_pages: u64,
@@ -44,8 +55,14 @@ pub(super) struct FileNode {
     /// Whether its pages count as taken: it is linked or open. A call that was abandoned can reach a file that is neither,
     /// while its removal waits to become durable; it has no effect then.
     pub counted: bool,
-    /// A sync failed that nobody waited for any more: the next one reports it (`errseq_t` of Linux).
-    pub has_unreported_error: bool,
+    /// The last change of any metadata of this file: `i_sync_tid` of ext4.
+    pub touched: u64,
+    /// The last change that `fdatasync` has to make durable: `i_datasync_tid`.
+    pub data_touched: u64,
+    /// It was cut: what is dirty goes to the drive when it is closed (see `personality`).
+    pub flush_on_close: bool,
+    /// Pages that could not be written, and who knows.
+    pub errors: ErrorSequence,
     /// Until then a write or a change of size is going on, and the next has to wait (the inode lock).
     pub busy_until_ns: u64,
 }
@@ -70,8 +87,11 @@ fn pieces(offset: u64, len: usize) -> impl Iterator<Item = (u64, usize, std::ops
 }
 
 impl FileNode {
-    pub fn new(now_ms: i64) -> FileNode {
+    /// An empty file, whose creation has this place in the order of changes.
+    pub fn new(now_ms: i64, sequence: u64) -> FileNode {
         FileNode {
+            touched: sequence,
+            data_touched: sequence,
             modified_ms: now_ms,
             durable_modified_ms: now_ms,
             linked: true,
@@ -101,8 +121,8 @@ impl FileNode {
         self.pages.get(&number)
     }
 
-    pub fn pages_mut(&mut self) -> impl Iterator<Item = (u64, &mut Page)> {
-        self.pages.iter_mut().map(|(&number, page)| (number, page))
+    pub fn pages(&self) -> impl Iterator<Item = (u64, &Page)> {
+        self.pages.iter().map(|(&number, page)| (number, page))
     }
 
     /// Copies from the page cache; returns how many bytes there were.
@@ -119,34 +139,62 @@ impl FileNode {
         len
     }
 
-    /// Brings a range into memory; returns how many pages had to come from the drive.
-    pub fn fault_in(&mut self, offset: u64, len: u64) -> u64 {
+    /// The pages of a range that the drive has and the page cache has not, in order.
+    pub fn absent(&self, offset: u64, len: u64) -> Vec<u64> {
         let end = offset.saturating_add(len).min(self.size);
-        if offset >= end {
-            return 0;
+        if self.absent_pages == 0 || offset >= end {
+            return Vec::new();
         }
-        let mut missing = 0;
-        for page in self.pages.range_mut(offset / PAGE..end.div_ceil(PAGE)).map(|(_, page)| page) {
-            if !page.resident {
-                page.resident = true;
-                missing += 1;
-            }
+        let pages = self.pages.range(offset / PAGE..end.div_ceil(PAGE));
+        pages.filter(|(_, page)| !page.resident).map(|(&number, _)| number).collect()
+    }
+
+    /// The pages that a write has to read first: those it begins or ends within, and which are not in memory.
+    pub fn absent_edges(&self, offset: u64, len: u64) -> Vec<u64> {
+        if self.absent_pages == 0 || len == 0 {
+            return Vec::new();
         }
-        missing
+        let end = offset + len;
+        let mut edges = Vec::new();
+        let is_absent = |number: &u64| self.pages.get(number).is_some_and(|page| !page.resident);
+        if !offset.is_multiple_of(PAGE) || end < (offset / PAGE + 1) * PAGE {
+            edges.push(offset / PAGE);
+        }
+        if !end.is_multiple_of(PAGE) && !edges.contains(&(end / PAGE)) {
+            edges.push(end / PAGE);
+        }
+        edges.retain(is_absent);
+        edges
+    }
+
+    /// A page comes into memory, see [`Page::load`].
+    pub fn load(&mut self, number: u64, answer: Option<PageBytes>) {
+        if let Some(page) = self.pages.get_mut(&number).filter(|page| !page.resident) {
+            page.load(answer);
+            self.absent_pages -= 1;
+        }
+    }
+
+    /// A page leaves memory, if it may; whether it did.
+    pub fn evict(&mut self, number: u64) -> bool {
+        let is_gone = self.pages.get_mut(&number).is_some_and(Page::evict);
+        self.absent_pages += u64::from(is_gone);
+        is_gone
     }
 
     /// Writes into the page cache as far as there is room, and returns how many bytes that was. Takes the room from
-    /// `free_pages`, and names the pages that became dirty. Does not change the size.
+    /// `free_pages`, and names the pages that became dirty, and whether they came into memory. Does not change the size.
     pub fn write(
         &mut self,
         offset: u64,
         bytes: &[u8],
         now_ns: u64,
         free_pages: &mut u64,
-        mut on_dirty: impl FnMut(u64),
+        mut on_dirty: impl FnMut(u64, bool),
     ) -> usize {
         for (number, at, range) in pieces(offset, bytes.len()) {
             let start = range.start;
+            let mut came_in = false;
             let page = match self.pages.entry(number) {
                 std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
                 std::collections::btree_map::Entry::Vacant(entry) => {
@@ -157,13 +205,18 @@ impl FileNode {
                         *free_pages -= 1;
                         self.unreserved_pages += 1;
                     }
+                    came_in = true;
                     entry.insert(Page::zeroed())
                 }
             };
-            page.resident = true;
+            if !page.resident {
+                page.resident = true;
+                came_in = true;
+                self.absent_pages -= 1;
+            }
             if page.write(at, &bytes[range], now_ns) {
                 self.became_dirty.push(number);
-                on_dirty(number);
+                on_dirty(number, came_in);
             }
         }
         bytes.len()
@@ -171,14 +224,57 @@ impl FileNode {
 
     /// Changes the size. A cut removes what lies beyond; growth reads as zeros.
     pub fn resize(&mut self, to: u64, sequence: u64) {
-        if to == self.size {
-            return;
-        }
-        let from = self.size;
         let reserved_pages_before = self.reserved_pages;
-        let removed = if to < from { self.cut(to) } else { BTreeMap::new() };
+        let removed = if to < self.size { self.cut(to) } else { BTreeMap::new() };
         self.size = to;
+        self.log_size(to, reserved_pages_before, removed, sequence);
+    }
+
+    /// The size that a commit up to this place in the order would write.
+    fn log_size(
+        &mut self,
+        to: u64,
+        reserved_pages_before: u64,
+        removed: BTreeMap<u64, PageBytes>,
+        sequence: u64,
+    ) -> bool {
+        let from = self.logged_size;
+        if to == from {
+            return false;
+        }
+        self.logged_size = to;
         self.size_changes.push(SizeChange { sequence, from, to, reserved_pages_before, removed });
+        self.data_touched = sequence;
+        self.touched = sequence;
+        true
+    }
+
+    /// The size grows, and no block is allocated yet: nothing to commit.
+    pub fn grow_in_memory(&mut self, to: u64) {
+        self.size = self.size.max(to);
+    }
+
+    /// Write-back has reached this size.
+    pub fn log_growth(&mut self, reached: u64, sequence: u64) -> bool {
+        let reached = reached.min(self.size);
+        reached > self.logged_size && self.log_size(reached, self.reserved_pages, BTreeMap::new(), sequence)
+    }
+
+    /// Write-back has filled blocks for the first time and reached this size; whether a commit has to follow.
+    pub fn log_filled(&mut self, pages: Vec<u64>, reached: u64, sequence: u64) -> bool {
+        let grew = self.log_growth(reached, sequence);
+        if !pages.is_empty() {
+            self.filled.extend(pages.into_iter().map(|page| (sequence, page)));
+            self.data_touched = sequence;
+            self.touched = sequence;
+            return true;
+        }
+        grew
+    }
+
+    /// The size as a commit would write it.
+    pub fn logged_size(&self) -> u64 {
+        self.logged_size
     }
 
     /// Reserves room for the first `len` bytes.
@@ -219,6 +315,7 @@ impl FileNode {
     }
 
     fn recount(&mut self) {
+        self.absent_pages = self.pages.values().filter(|page| !page.resident).count() as u64;
         self.unreserved_pages = self.pages.range(self.reserved_pages..).count() as u64;
     }
 
@@ -235,6 +332,12 @@ impl FileNode {
     pub fn commit_size(&mut self, up_to: u64) {
         let durable = self.size_changes.partition_point(|change| change.sequence <= up_to);
         self.size_changes.drain(..durable);
+        self.filled.retain(|(sequence, _)| *sequence > up_to);
+    }
+
+    /// How many of the changes of size are at or before a place in the order.
+    pub fn size_changes_until(&self, up_to: u64) -> usize {
+        self.size_changes.partition_point(|change| change.sequence <= up_to)
     }
 
     /// How many changes of size are not yet durable.
@@ -253,9 +356,16 @@ impl FileNode {
         self.recount();
     }
 
-    /// Undoes all changes of size but the first `kept`, last first. The pages have been through the crash before.
-    pub fn undo_sizes(&mut self, kept: usize) {
+    /// Undoes all changes of size but the first `kept`, last first, and what no commit would have written. The pages have been
+    /// through the crash before. Returns whether the size changed.
+    pub fn undo_sizes(&mut self, kept: usize) -> bool {
+        let size_before = self.size;
+        if self.size > self.logged_size {
+            self.cut(self.logged_size);
+        }
+        self.size = self.logged_size;
         let undone = self.size_changes.split_off(kept);
+        let mut restored = Vec::new();
         for change in undone.into_iter().rev() {
             if change.to > change.from {
                 self.cut(change.from);
@@ -264,6 +374,7 @@ impl FileNode {
                 let first = change.to / PAGE;
                 let at = (change.to % PAGE) as usize;
                 for (number, old) in change.removed {
+                    restored.push(number);
                     let from = if number == first { at } else { 0 };
                     match self.pages.get_mut(&number) {
                         Some(page) => page.restore_from(from, &old),
@@ -281,7 +392,39 @@ impl FileNode {
             self.reserved_pages = change.reserved_pages_before;
         }
         self.size_changes.clear();
+        self.logged_size = self.size;
+        self.drop_unfilled(&restored);
         self.recount();
+        self.size != size_before
+    }
+
+    /// Blocks whose first content no commit has written are still unwritten, unless an undone cut brought older content back.
+    fn drop_unfilled(&mut self, restored: &[u64]) {
+        for (_, page) in std::mem::take(&mut self.filled) {
+            if !restored.contains(&page) {
+                self.pages.remove(&page);
+            }
+        }
+    }
+
+    /// Blocks filled up to a place in the order are as durable as the commit that says so.
+    pub fn keep_filled(&mut self, up_to: u64) {
+        self.filled.retain(|(sequence, _)| *sequence > up_to);
+    }
+
+    /// The pages whose content the drive was given.
+    pub fn device_pages(&self) -> impl Iterator<Item = u64> {
+        self.pages.iter().filter(|(_, page)| page.device().is_some()).map(|(&number, _)| number)
+    }
+
+    /// The pages in memory.
+    pub fn resident_pages(&self) -> impl Iterator<Item = u64> {
+        self.pages.iter().filter(|(_, page)| page.resident).map(|(&number, _)| number)
+    }
+
+    /// The dirty pages, in order. Looks at all pages: for rare occasions.
+    pub fn dirty_pages(&self) -> impl Iterator<Item = u64> {
+        self.pages.iter().filter(|(_, page)| page.is_dirty()).map(|(&number, _)| number)
     }
 
     /// The content as programs see it.
@@ -293,7 +436,7 @@ impl FileNode {
 
     /// The content that is on the media at the durable size: what a power loss leaves when it leaves the least.
     pub fn durable_bytes(&self) -> Vec<u8> {
-        let mut bytes = vec![0; usize::try_from(self.size).expect("simulated files fit into memory")];
+        let mut bytes = vec![0; usize::try_from(self.logged_size).expect("simulated files fit into memory")];
         let copy = |number: u64, from: usize, page: &[u8; PAGE_BYTES], bytes: &mut Vec<u8>| {
             let start = usize::try_from(number * PAGE).expect("simulated files fit into memory") + from;
             if start < bytes.len() {
@@ -301,8 +444,9 @@ impl FileNode {
                 bytes[start..start + len].copy_from_slice(&page[from..from + len]);
             }
         };
+        let unfilled: std::collections::BTreeSet<_> = self.filled.iter().map(|(_, page)| *page).collect();
         for (&number, page) in &self.pages {
-            if let Some(media) = page.media() {
+            if let Some(media) = page.media().filter(|_| !unfilled.contains(&number)) {
                 copy(number, 0, media, &mut bytes);
             }
         }

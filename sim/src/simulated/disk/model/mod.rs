@@ -7,35 +7,61 @@
 //! | `Power` | lost | lost, likewise | any subset of its sectors, a few of them torn | kept |
 //! | `Disk` | lost | lost | lost | lost |
 //!
-//! Content is in [`page`] and [`inode`], names in [`namespace`], calls that take time in [`operation`] and [`sync`], the
-//! kernel's timers in [`background`], the loss in [`crash`], the speed of the drive in [`drive`]. Everything is plain data: no futures, no executor. Calls that
-//! take no time of their own (names, sizes) are methods here; the others are [`Request`]s.
+//! | what | where |
+//! |---|---|
+//! | content in its tiers, sizes | [`page`], [`inode`] |
+//! | names | [`namespace`], [`entries`] |
+//! | calls that take time, and syncs | [`operation`], [`reading`], [`writing`], [`sync`] |
+//! | the kernel's timers; what commits make durable | [`background`], [`journal`] |
+//! | what file systems promise | [`personality`] |
+//! | memory and room | [`cache`], [`space`] |
+//! | the speed of the drive, its members | [`drive`] |
+//! | what a crash takes | [`crash`] |
+//! | what the drive does wrong; damaged media; a drive that is silent | [`faults`], [`overlay`], [`damage`], [`stall`] |
+//! | errors of write-back, each told once | [`errseq`] |
+//!
+//! Everything is plain data: no futures, no executor. Calls that take no time of their own (names, sizes) are methods; the others
+//! are [`Request`]s.
 //!
 //! Timers are evaluated when somebody looks ([`Disk::advance`]), so a disk that nobody uses costs nothing; only calls in
 //! flight put events on the agenda. Every random choice is a function of the disk's key and the number of the operation
 //! (sync, batch, crash) and, within a crash, of the file, the page and the directory.
 //!
-//! Not modelled: eviction from the page cache and write-back under memory pressure, contention of reads with syncs, seek
-//! times, the space that names and the journal take.
+//! Not modelled: contention of reads with syncs, seek times, the space that names and the journal take.
 
 mod background;
+mod cache;
 mod crash;
+mod damage;
 mod drive;
+mod entries;
 mod error;
+mod errseq;
+mod faults;
 mod image;
 mod inode;
+mod journal;
 mod namespace;
 mod operation;
+mod overlay;
 mod page;
+mod personality;
+mod reading;
 mod report;
+mod space;
 mod spec;
+mod stall;
 mod sync;
 #[cfg(test)]
 mod tests;
+mod writing;
 
+pub use damage::{DamageReport, MediaDamage, MediaDamageKind};
 pub use drive::{DiskSlowdown, MemberState, Raid10};
 pub use error::DiskError;
+pub use faults::DiskFaults;
 pub use operation::{DiskEvent, OperationId, Request};
+pub use personality::Personality;
 pub use report::{CrashReport, DiskStats};
 pub use spec::DiskSpec;
 
@@ -46,11 +72,15 @@ use crate::simulated::{
     trace,
 };
 use background::Background;
+use cache::CacheLimit;
 use drive::Drive;
-use inode::FileNode;
+use errseq::SeenErrors;
+use faults::Injector;
+use inode::{FileNode, pages_for};
 use namespace::{Entry, InodeId, Namespace};
 use operation::Operation;
-use page::PAGE_BYTES;
+use overlay::Overlays;
+use space::RoomLimits;
 use std::{collections::BTreeMap, path::Path};
 use sync::SyncQueue;
 
@@ -64,6 +94,7 @@ struct Handle {
     process: ProcessId,
     read: bool,
     write: bool,
+    seen_errors: SeenErrors,
 }
 
 /// One host's disk.
@@ -75,9 +106,21 @@ pub struct Disk {
     namespace: Namespace,
     files: BTreeMap<InodeId, FileNode>,
     handles: BTreeMap<HandleId, Handle>,
-    operations: BTreeMap<OperationId, Operation>,
+    /// Calls in flight, in the order of their numbers.
+    operations: Vec<(OperationId, Operation)>,
     syncs: SyncQueue,
     background: Background,
+    injector: Injector,
+    overlays: Overlays,
+    /// How often media were damaged.
+    damages: u64,
+    stalled_since_ns: Option<u64>,
+    limits: RoomLimits,
+    cache: Option<CacheLimit>,
+    /// Changes of metadata up to here are in commits, as the kernel knows it…
+    committed: u64,
+    /// …and up to here they are on the media, whatever the drive said. Personalities with a journal alone have the two.
+    durable: u64,
     /// Pages taken by the files that programs can reach or have open.
     used_pages: u64,
     /// Numbers inodes, handles, operations, and the changes of metadata in their order.
@@ -97,10 +140,26 @@ impl Disk {
             namespace: Namespace::new(InodeId(0)),
             files: BTreeMap::new(),
             handles: BTreeMap::new(),
-            operations: BTreeMap::new(),
+            operations: Vec::new(),
+            injector: Injector::new(key.derive("fault")),
+            overlays: Overlays::default(),
+            damages: 0,
+            stalled_since_ns: None,
+            limits: RoomLimits::default(),
+            cache: None,
+            committed: 0,
+            durable: 0,
             used_pages: 0,
             last_number: 0,
         }
+    }
+
+    /// Two disks of machines that are off change places. Their numbers go on above both, so that an event that is still on the
+    /// agenda of one host names no call of the other's disk.
+    pub fn exchange(one: &mut Disk, other: &mut Disk) {
+        std::mem::swap(one, other);
+        let last_number = one.last_number.max(other.last_number);
+        (one.last_number, other.last_number) = (last_number, last_number);
     }
 
     fn next_number(&mut self) -> u64 {
@@ -111,18 +170,6 @@ impl Disk {
     /// What the disk did so far.
     pub fn stats(&self) -> DiskStats {
         self.stats
-    }
-
-    /// Its size and what is left of it.
-    pub fn usage(&self) -> DiskUsage {
-        DiskUsage {
-            total_bytes: self.spec.capacity_bytes,
-            available_bytes: self.spec.capacity_bytes.saturating_sub(self.used_pages * PAGE_BYTES as u64),
-        }
-    }
-
-    fn free_pages(&self) -> u64 {
-        self.usage().available_bytes / PAGE_BYTES as u64
     }
 
     /// Opens a file, and creates or cuts it as the options say.
@@ -156,7 +203,7 @@ impl Disk {
             None if create || create_new => {
                 let inode = InodeId(self.next_number());
                 let sequence = self.next_number();
-                self.files.insert(inode, FileNode::new(wall_ms));
+                self.files.insert(inode, FileNode::new(wall_ms, sequence));
                 self.namespace.set(&place, Some(Entry { inode, is_dir: false }), wall_ms, sequence);
                 self.changed_metadata(core.now_ns());
                 self.trace_path(core, process.host, "disk.create", path, inode.0);
@@ -168,7 +215,8 @@ impl Disk {
             self.resize(file, 0, wall_ms, core.now_ns());
         }
         let handle = HandleId(self.next_number());
-        self.handles.insert(handle, Handle { file, process, read, write });
+        let seen_errors = self.files.get(&file).map_or(SeenErrors::default(), |file| file.errors.sample());
+        self.handles.insert(handle, Handle { file, process, read, write, seen_errors });
         self.trace_path(core, process.host, "disk.open", path, file.0);
         Ok(handle)
     }
@@ -181,8 +229,12 @@ impl Disk {
             if file.locked_by == Some(handle.0) {
                 file.locked_by = None;
             }
+            let flushes = std::mem::take(&mut file.flush_on_close);
             if !file.linked {
                 self.reap();
+            }
+            if flushes {
+                self.write_back_file(closed.file, core.now_ns());
             }
         }
         core.trace(closed.process.host, "disk.close", closed.file.0, 0);
@@ -234,128 +286,6 @@ impl Disk {
         }
     }
 
-    /// Creates a directory and its missing parents.
-    ///
-    /// # Errors
-    /// When a file is in the way.
-    pub fn create_dir_all(
-        &mut self,
-        core: &mut Core,
-        host: HostId,
-        path: &Path,
-        wall_ms: i64,
-    ) -> Result<(), DiskError> {
-        self.advance(core.now_ns());
-        let number_before = self.last_number;
-        let number = &mut self.last_number;
-        let result = self.namespace.create_dir_all(path, wall_ms, || {
-            *number += 2;
-            (InodeId(*number - 1), *number)
-        });
-        if self.last_number != number_before {
-            self.changed_metadata(core.now_ns());
-            self.trace_path(core, host, "disk.mkdir", path, self.last_number);
-        }
-        result
-    }
-
-    /// The entries of a directory, sorted by name.
-    ///
-    /// # Errors
-    /// When there is no directory at the path.
-    pub fn read_dir(&self, path: &Path) -> Result<Vec<DirEntry>, DiskError> {
-        let dir = self.namespace.find_dir(path)?;
-        let entries = self.namespace.list(dir);
-        Ok(entries.map(|(name, entry)| DirEntry { name: name.to_owned(), is_dir: entry.is_dir }).collect())
-    }
-
-    /// What is known of a path.
-    ///
-    /// # Errors
-    /// When there is nothing.
-    pub fn metadata(&self, path: &Path) -> Result<Metadata, DiskError> {
-        let Entry { inode, is_dir } = self.namespace.find(path)?;
-        Ok(match self.files.get(&inode) {
-            Some(file) => Metadata { len: file.size(), is_dir, modified_ms: file.modified_ms },
-            None => {
-                let modified_ms = self.namespace.directory(inode).map_or(0, |dir| dir.modified_ms);
-                Metadata { len: PAGE_BYTES as u64, is_dir, modified_ms }
-            }
-        })
-    }
-
-    /// Removes a file from its directory. Its content lives on while it is open.
-    ///
-    /// # Errors
-    /// When there is none, or a directory.
-    pub fn remove_file(&mut self, core: &mut Core, host: HostId, path: &Path, wall_ms: i64) -> Result<(), DiskError> {
-        self.advance(core.now_ns());
-        let place = self.namespace.place(path)?;
-        match self.namespace.get(&place) {
-            None => return Err(DiskError::NotFound { path: path.display().to_string() }),
-            Some(entry) if entry.is_dir => {
-                return Err(DiskError::IsADirectory { path: path.display().to_string() });
-            }
-            Some(_) => {}
-        }
-        let sequence = self.next_number();
-        self.namespace.set(&place, None, wall_ms, sequence);
-        self.changed_metadata(core.now_ns());
-        self.reap();
-        self.trace_path(core, host, "disk.unlink", path, sequence);
-        Ok(())
-    }
-
-    /// Removes a directory with everything in it, deepest first.
-    ///
-    /// # Errors
-    /// When there is none, or a file.
-    pub fn remove_dir_all(
-        &mut self,
-        core: &mut Core,
-        host: HostId,
-        path: &Path,
-        wall_ms: i64,
-    ) -> Result<(), DiskError> {
-        self.advance(core.now_ns());
-        let dir = self.namespace.find_dir(path)?;
-        let place = self.namespace.place(path)?;
-        let number = &mut self.last_number;
-        let mut next = || {
-            *number += 1;
-            *number
-        };
-        self.namespace.clear_dir(dir, wall_ms, &mut next);
-        self.namespace.set(&place, None, wall_ms, next());
-        self.changed_metadata(core.now_ns());
-        self.reap();
-        self.trace_path(core, host, "disk.rmdir", path, dir.0);
-        Ok(())
-    }
-
-    /// Renames, atomically replacing a file (or an empty directory) that has the new name.
-    ///
-    /// # Errors
-    /// As `rename(2)`.
-    pub fn rename(
-        &mut self,
-        core: &mut Core,
-        host: HostId,
-        from: &Path,
-        to: &Path,
-        wall_ms: i64,
-    ) -> Result<(), DiskError> {
-        self.advance(core.now_ns());
-        let sequence = self.next_number();
-        let replaced = self.namespace.rename(from, to, wall_ms, sequence)?;
-        self.changed_metadata(core.now_ns());
-        if replaced.is_some() {
-            self.reap();
-        }
-        self.trace_path(core, host, "disk.rename", to, trace::digest(from.as_os_str().as_encoded_bytes()));
-        Ok(())
-    }
-
     fn trace_path(&self, core: &mut Core, host: HostId, step: &'static str, path: &Path, number: u64) {
         core.trace(host, step, trace::digest(path.as_os_str().as_encoded_bytes()), number);
     }
@@ -367,8 +297,11 @@ impl Disk {
         let used = file.used_pages();
         if to < file.size() {
             self.syncs.cut(id, to);
+            self.overlays.cut(id, pages_for(to));
+            file.flush_on_close = self.spec.personality.flushes_cut_files(to);
         }
         file.resize(to, sequence);
+        file.touched = sequence;
         file.modified_ms = wall_ms;
         self.used_pages = self.used_pages - used + file.used_pages();
         self.changed_metadata(now_ns);
@@ -380,6 +313,10 @@ impl Disk {
         let reachable = self.namespace.reachable();
         let open: std::collections::BTreeSet<_> = self.handles.values().map(|handle| handle.file).collect();
         self.files.retain(|id, _| kept.contains(id) || open.contains(id));
+        if !self.overlays.is_empty() {
+            let files = &self.files;
+            self.overlays.retain(|id| files.contains_key(&id));
+        }
         self.used_pages = 0;
         for (id, file) in &mut self.files {
             file.linked = reachable.contains(id);

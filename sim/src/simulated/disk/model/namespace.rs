@@ -4,8 +4,8 @@
 //! the journal's timer makes them durable. A crash undoes some of them: each survives or not by itself, but of operations
 //! that touch the same name or the same inode only a prefix survives, and a rename survives as a whole or not at all.
 //!
-//! This is stricter than ext4, whose journal is ordered across all operations, and in which the fsync of a new file
-//! persists its directory entry as well; POSIX promises neither, and a store must not rely on it.
+//! This is stricter than ext4 and XFS, whose journals are ordered across all operations, and in which the fsync of a new file
+//! persists its directory entry as well; POSIX promises neither, and a store must not rely on it. See `personality`.
 //!
 //! Not modelled: links (hard or symbolic), permissions, access times, names that are not UTF-8.
 
@@ -270,9 +270,15 @@ impl Namespace {
         !self.waiting.is_empty()
     }
 
-    /// Makes every operation durable.
-    pub fn commit_all(&mut self) {
-        for operation in std::mem::take(&mut self.waiting) {
+    /// Whether an operation on this directory waits to become durable.
+    pub fn waits_for(&self, dir: InodeId) -> bool {
+        self.waiting.iter().any(|operation| operation.changes.iter().any(|change| change.dir == dir))
+    }
+
+    /// Makes every operation up to a place in the order durable.
+    pub fn commit_up_to(&mut self, up_to: u64) {
+        let waiting = self.waiting.split_off(self.waiting.partition_point(|operation| operation.sequence <= up_to));
+        for operation in std::mem::replace(&mut self.waiting, waiting) {
             self.make_durable(operation);
         }
     }
@@ -332,6 +338,12 @@ impl Namespace {
             dir.entries.clone_from(&dir.durable);
         }
         lost
+    }
+
+    /// A crash that keeps the operations up to a place in the order, as a journal does. Returns how many were undone.
+    pub fn crash_after(&mut self, up_to: u64) -> u64 {
+        self.commit_up_to(up_to);
+        self.crash(|_| false)
     }
 
     /// Every inode that programs can reach by a path.

@@ -4,16 +4,15 @@
 //! changes of size of one file wait for each other, as they do on the inode lock of Linux. A call goes on when the future
 //! that made it is dropped, as a system call does.
 //!
-//! Every call ends in [`Disk::finish`] with a `Result`: the place where an overlay of faults has its say.
+//! A call that needs the drive does not end while the drive is stalled.
 
-use super::{Disk, DiskError, HandleId, InodeId, inode::pages_for, page::PAGE_BYTES};
+use super::{Disk, DiskError, HandleId, InodeId, Personality, inode::pages_for, page::PAGE_BYTES};
 use crate::simulated::{
     core::{Core, Event, HostId, ProcessId},
     key::Key,
     trace,
 };
 use std::{
-    collections::BTreeMap,
     path::PathBuf,
     task::{Poll, Waker},
 };
@@ -46,13 +45,37 @@ pub enum Request {
 /// What a call in flight will do when it ends.
 #[derive(Debug)]
 pub(super) enum Work {
-    Read,
-    Write { file: InodeId, offset: u64, bytes: Vec<u8>, wall_ms: i64 },
-    SetLen { file: InodeId, len: u64, wall_ms: i64 },
-    Preallocate { file: InodeId, len: u64, wall_ms: i64 },
-    Sync { file: InodeId, all: bool },
-    SyncDir { dir: InodeId },
-    Ended(Result<(), DiskError>),
+    Read {
+        file: InodeId,
+        offset: u64,
+        len: u64,
+    },
+    Write {
+        file: InodeId,
+        offset: u64,
+        bytes: Vec<u8>,
+        wall_ms: i64,
+    },
+    SetLen {
+        file: InodeId,
+        len: u64,
+        wall_ms: i64,
+    },
+    Preallocate {
+        file: InodeId,
+        len: u64,
+        wall_ms: i64,
+    },
+    Sync {
+        file: InodeId,
+        handle: HandleId,
+        all: bool,
+    },
+    SyncDir {
+        dir: InodeId,
+    },
+    /// How many bytes were read or written.
+    Ended(Result<u64, DiskError>),
 }
 
 #[derive(Debug)]
@@ -60,9 +83,29 @@ pub(super) struct Operation {
     pub work: Work,
     /// When it began to run; before that it waited for the inode lock.
     pub runs_from_ns: u64,
+    /// A stall puts it off; the event of the agenda that comes before is ignored.
+    pub ends_ns: u64,
+    pub needs_drive: bool,
+    /// It would have ended, but for a stall.
+    pub is_held: bool,
     waker: Option<Waker>,
     /// Nobody will ask how it ended.
     pub abandoned: bool,
+}
+
+impl Operation {
+    /// The file whose inode lock it has or waits for.
+    pub fn locked_file(&self) -> Option<InodeId> {
+        match self.work {
+            Work::Write { file, .. } | Work::SetLen { file, .. } | Work::Preallocate { file, .. } => Some(file),
+            Work::Read { .. } | Work::Sync { .. } | Work::SyncDir { .. } | Work::Ended(_) => None,
+        }
+    }
+
+    /// Whether it has an end to come: not so a sync that waits for the device.
+    pub fn is_running(&self) -> bool {
+        self.ends_ns != u64::MAX && !matches!(self.work, Work::Ended(_))
+    }
 }
 
 impl Disk {
@@ -73,25 +116,38 @@ impl Disk {
     pub fn begin(&mut self, core: &mut Core, process: ProcessId, request: Request) -> Result<OperationId, DiskError> {
         let now_ns = core.now_ns();
         self.advance(now_ns);
+        let mut drive_ns = 0;
+        let mut needs_drive = false;
         let (work, runs_from_ns, takes_ns) = match request {
             Request::Read { handle, offset, len } => {
                 let (opened, file) = self.file_of(handle)?;
                 if !opened.read {
                     return Err(DiskError::NotPermitted { right: "read" });
                 }
-                let missing_pages = file.fault_in(offset, len);
-                let len = len.min(file.size().saturating_sub(offset));
-                self.stats.uncached_reads += u64::from(missing_pages != 0);
-                let device_ns = match missing_pages {
-                    0 => 0,
-                    _ => self.drive.read_ns(&self.spec, now_ns, missing_pages * PAGE_BYTES as u64),
-                };
-                (Work::Read, now_ns, self.spec.cached_read_ns(len) + device_ns)
+                let absent_pages = file.absent(offset, len).len() as u64;
+                let available = len.min(file.size().saturating_sub(offset));
+                if absent_pages != 0 {
+                    needs_drive = true;
+                    self.stats.uncached_reads += 1;
+                    drive_ns = self.drive.read_ns(&self.spec, now_ns, absent_pages * PAGE_BYTES as u64);
+                }
+                (Work::Read { file: opened.file, offset, len }, now_ns, self.spec.cached_read_ns(available) + drive_ns)
             }
             Request::Write { handle, offset, bytes, wall_ms } => {
                 let len = bytes.len() as u64;
                 check_range(offset, len)?;
-                let takes_ns = self.spec.write_ns(len);
+                let edges = self.file_of(handle)?.1.absent_edges(offset, len).len() as u64;
+                if edges != 0 {
+                    needs_drive = true;
+                    self.stats.uncached_reads += 1;
+                    drive_ns = self.drive.read_ns(&self.spec, now_ns, edges * PAGE_BYTES as u64);
+                }
+                if self.cache.is_some() {
+                    let throttled_ns = self.throttle(now_ns);
+                    needs_drive |= throttled_ns != 0;
+                    drive_ns += throttled_ns;
+                }
+                let takes_ns = self.spec.write_ns(len) + drive_ns;
                 let (file, runs_from_ns) = self.lock_inode(handle, now_ns, takes_ns)?;
                 (Work::Write { file, offset, bytes, wall_ms }, runs_from_ns, takes_ns)
             }
@@ -109,18 +165,18 @@ impl Disk {
             }
             Request::Sync { handle, all } => {
                 let file = self.handle(handle)?.file;
-                return Ok(self.enqueue_sync(core, process.host, Work::Sync { file, all }));
+                return Ok(self.enqueue_sync(core, process.host, Work::Sync { file, handle, all }));
             }
             Request::SyncDir { path } => {
                 let dir = self.namespace.find_dir(&path)?;
                 return Ok(self.enqueue_sync(core, process.host, Work::SyncDir { dir }));
             }
         };
-        let id = self.insert_operation(work, runs_from_ns);
+        let id = self.insert_operation(work, runs_from_ns, needs_drive);
         if takes_ns == 0 && runs_from_ns == now_ns {
             self.end(core, process.host, id);
         } else {
-            core.schedule(runs_from_ns + takes_ns, Event::Disk(process.host, DiskEvent(id)));
+            self.end_at(core, process.host, id, runs_from_ns, runs_from_ns + takes_ns);
         }
         Ok(id)
     }
@@ -135,19 +191,51 @@ impl Disk {
         Ok((opened.file, runs_from_ns))
     }
 
-    pub(super) fn insert_operation(&mut self, work: Work, runs_from_ns: u64) -> OperationId {
+    pub(super) fn insert_operation(&mut self, work: Work, runs_from_ns: u64, needs_drive: bool) -> OperationId {
         let id = OperationId(self.next_number());
-        self.operations.insert(id, Operation { work, runs_from_ns, waker: None, abandoned: false });
+        let operation = Operation {
+            work,
+            runs_from_ns,
+            ends_ns: u64::MAX,
+            needs_drive,
+            is_held: false,
+            waker: None,
+            abandoned: false,
+        };
+        self.operations.push((id, operation));
         id
+    }
+
+    /// A call runs from now or later, and ends then unless the drive stalls.
+    pub(super) fn end_at(&mut self, core: &mut Core, host: HostId, id: OperationId, runs_from_ns: u64, ends_ns: u64) {
+        if let Some(operation) = self.operation_mut(id) {
+            (operation.runs_from_ns, operation.ends_ns) = (runs_from_ns, ends_ns);
+            Disk::schedule_end(core, host, id, ends_ns);
+        }
     }
 
     pub(super) fn schedule_end(core: &mut Core, host: HostId, id: OperationId, at_ns: u64) {
         core.schedule(at_ns, Event::Disk(host, DiskEvent(id)));
     }
 
-    /// How a call ended, if it did; otherwise the waker is called when it does. After `Ready` the call is forgotten.
-    pub fn poll(&mut self, id: OperationId, waker: &Waker) -> Poll<Result<(), DiskError>> {
-        let Some(operation) = self.operations.get_mut(&id) else { return Poll::Ready(Err(DiskError::Dead)) };
+    /// Calls in flight are in the order of their numbers.
+    fn position(&self, id: OperationId) -> Option<usize> {
+        self.operations.binary_search_by_key(&id, |(id, _)| *id).ok()
+    }
+
+    pub(super) fn operation(&self, id: OperationId) -> Option<&Operation> {
+        self.position(id).map(|position| &self.operations[position].1)
+    }
+
+    fn operation_mut(&mut self, id: OperationId) -> Option<&mut Operation> {
+        self.position(id).map(|position| &mut self.operations[position].1)
+    }
+
+    /// How a call ended, if it did: with the number of bytes that were read or written. Otherwise the waker is called when it
+    /// does. After `Ready` the call is forgotten.
+    pub fn poll(&mut self, id: OperationId, waker: &Waker) -> Poll<Result<u64, DiskError>> {
+        let Some(position) = self.position(id) else { return Poll::Ready(Err(DiskError::Dead)) };
+        let operation = &mut self.operations[position].1;
         if !matches!(operation.work, Work::Ended(_)) {
             match &mut operation.waker {
                 Some(known) => known.clone_from(waker),
@@ -155,17 +243,18 @@ impl Disk {
             }
             return Poll::Pending;
         }
-        match self.operations.remove(&id).map(|operation| operation.work) {
-            Some(Work::Ended(result)) => Poll::Ready(result),
+        match self.operations.remove(position).1.work {
+            Work::Ended(result) => Poll::Ready(result),
             _ => Poll::Ready(Err(DiskError::Dead)),
         }
     }
 
     /// Nobody waits for this call any more; it goes on all the same.
     pub fn abandon(&mut self, id: OperationId) {
-        if let Some(operation) = self.operations.get_mut(&id) {
+        if let Some(position) = self.position(id) {
+            let operation = &mut self.operations[position].1;
             if matches!(operation.work, Work::Ended(_)) {
-                self.operations.remove(&id);
+                self.operations.remove(position);
             } else {
                 operation.abandoned = true;
                 operation.waker = None;
@@ -175,37 +264,47 @@ impl Disk {
 
     /// An event of the agenda. Events of calls that a crash has ended are ignored.
     pub fn on_event(&mut self, core: &mut Core, host: HostId, event: DiskEvent) {
-        self.advance(core.now_ns());
-        self.end(core, host, event.0);
+        let (now_ns, is_stalled) = (core.now_ns(), self.is_stalled());
+        self.advance(now_ns);
+        let Some(operation) = self.operation_mut(event.0) else { return };
+        if operation.ends_ns > now_ns {
+            Disk::schedule_end(core, host, event.0, operation.ends_ns);
+        } else if is_stalled && self.is_blocked(event.0) {
+            self.stats.stalled_calls_injected += 1;
+            if let Some(operation) = self.operation_mut(event.0) {
+                operation.is_held = true;
+            }
+        } else {
+            self.end(core, host, event.0);
+        }
     }
 
     fn end(&mut self, core: &mut Core, host: HostId, id: OperationId) {
-        let Some(operation) = self.operations.get_mut(&id) else { return };
         let now_ns = core.now_ns();
-        let is_abandoned = operation.abandoned;
-        let work = std::mem::replace(&mut operation.work, Work::Ended(Ok(())));
+        let Some(position) = self.position(id) else { return };
+        let work = std::mem::replace(&mut self.operations[position].1.work, Work::Ended(Ok(0)));
         let result = match work {
-            Work::Read => {
+            Work::Read { file, offset, len } => {
                 core.trace(host, "disk.read", id.0, 0);
-                Ok(())
+                self.end_read(id.0, file, offset, len)
             }
             Work::Write { file, offset, bytes, wall_ms } => {
                 core.trace(host, "disk.write", trace::digest(&bytes), offset ^ file.0.rotate_left(40));
-                self.land_write(file, offset, &bytes, wall_ms, now_ns)
+                self.end_write(id.0, file, offset, &bytes, wall_ms, now_ns)
             }
             Work::SetLen { file, len, wall_ms } => {
                 core.trace(host, "disk.set-len", file.0, len);
-                self.resize(file, len, wall_ms, now_ns);
-                Ok(())
+                self.set_len(file, len, wall_ms, now_ns);
+                Ok(0)
             }
             Work::Preallocate { file, len, wall_ms } => {
                 core.trace(host, "disk.preallocate", file.0, len);
-                self.preallocate(file, len, wall_ms, now_ns)
+                self.preallocate(file, len, wall_ms, now_ns).map(|()| 0)
             }
             Work::Sync { .. } | Work::SyncDir { .. } => {
-                let result = self.end_sync(core, host, &work, is_abandoned);
+                let result = self.end_sync(core, host, &work);
                 self.start_sync(core, host);
-                result
+                result.map(|()| 0)
             }
             Work::Ended(result) => result,
         };
@@ -213,10 +312,11 @@ impl Disk {
     }
 
     /// A call ends.
-    fn finish(&mut self, core: &mut Core, id: OperationId, result: Result<(), DiskError>) {
-        if let Some(operation) = self.operations.get_mut(&id) {
+    fn finish(&mut self, core: &mut Core, id: OperationId, result: Result<u64, DiskError>) {
+        if let Some(position) = self.position(id) {
+            let operation = &mut self.operations[position].1;
             if operation.abandoned {
-                self.operations.remove(&id);
+                self.operations.remove(position);
             } else {
                 operation.work = Work::Ended(result);
                 core.wake_slot(&mut operation.waker);
@@ -224,37 +324,13 @@ impl Disk {
         }
     }
 
-    /// The bytes of a write, or of the part of it that was reached, arrive in the page cache.
-    pub(super) fn land_write(
-        &mut self,
-        id: InodeId,
-        offset: u64,
-        bytes: &[u8],
-        wall_ms: i64,
-        now_ns: u64,
-    ) -> Result<(), DiskError> {
-        let mut free_pages = self.free_pages();
-        let free_pages_before = free_pages;
-        let sequence = self.next_number();
-        let Some(file) = self.files.get_mut(&id).filter(|file| file.counted) else { return Ok(()) };
-        if bytes.is_empty() {
-            return Ok(());
+    fn set_len(&mut self, id: InodeId, len: u64, wall_ms: i64, now_ns: u64) {
+        let lagging = self.files.get(&id).filter(|file| len > file.logged_size() && file.size() > file.logged_size());
+        if self.spec.personality == Personality::Xfs && lagging.is_some() {
+            // `xfs_setattr_size`: what was written beyond the size on disk goes there before the size covers it.
+            self.write_back_file(id, now_ns);
         }
-        let (background, spec) = (&mut self.background, &self.spec);
-        let written = file.write(offset, bytes, now_ns, &mut free_pages, |page| {
-            background.became_dirty(spec, id, page, now_ns);
-        });
-        if written != 0 {
-            file.modified_ms = wall_ms;
-            file.resize(file.size().max(offset + written as u64), sequence);
-        }
-        self.used_pages += free_pages_before - free_pages;
-        self.stats.written_bytes += written as u64;
-        self.changed_metadata(now_ns);
-        if written < bytes.len() {
-            return Err(self.full((bytes.len() - written) as u64));
-        }
-        Ok(())
+        self.resize(id, len, wall_ms, now_ns);
     }
 
     fn preallocate(&mut self, id: InodeId, len: u64, wall_ms: i64, now_ns: u64) -> Result<(), DiskError> {
@@ -262,7 +338,7 @@ impl Disk {
         let Some(file) = self.files.get(&id).filter(|file| file.counted) else { return Ok(()) };
         let needed_pages = file.pages_to_reserve(len);
         if needed_pages > free_pages {
-            return Err(self.full(needed_pages * PAGE_BYTES as u64));
+            return Err(self.refuse_room(needed_pages * PAGE_BYTES as u64));
         }
         let size = file.size().max(len);
         self.resize(id, size, wall_ms, now_ns);
@@ -273,16 +349,12 @@ impl Disk {
         Ok(())
     }
 
-    fn full(&self, needed_bytes: u64) -> DiskError {
-        DiskError::Full { needed_bytes, available_bytes: self.usage().available_bytes }
-    }
-
     /// What a dying process leaves of its calls: of a running write a keyed number of leading pages, of one that still
     /// waits nothing; syncs go on. Returns how many writes were cut.
     pub(super) fn cut_operations(&mut self, core: &mut Core, key: Key) -> u64 {
         let now_ns = core.now_ns();
         let mut cut = 0;
-        let mut going_on = BTreeMap::new();
+        let mut going_on = Vec::new();
         for (id, mut operation) in std::mem::take(&mut self.operations) {
             core.wake_slot(&mut operation.waker);
             let runs = operation.runs_from_ns <= now_ns;
@@ -300,7 +372,7 @@ impl Disk {
                     }
                 }
                 Work::SetLen { file, len, wall_ms } if runs && stream.chance(0.5) => {
-                    self.resize(file, len, wall_ms, now_ns);
+                    self.set_len(file, len, wall_ms, now_ns);
                 }
                 Work::Preallocate { file, len, wall_ms } if runs && stream.chance(0.5) => {
                     // As above.
@@ -308,9 +380,9 @@ impl Disk {
                 }
                 Work::Sync { .. } | Work::SyncDir { .. } => {
                     operation.abandoned = true;
-                    going_on.insert(id, operation);
+                    going_on.push((id, operation));
                 }
-                Work::Read | Work::SetLen { .. } | Work::Preallocate { .. } | Work::Ended(_) => {}
+                Work::Read { .. } | Work::SetLen { .. } | Work::Preallocate { .. } | Work::Ended(_) => {}
             }
         }
         self.operations = going_on;

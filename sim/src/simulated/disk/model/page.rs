@@ -2,8 +2,8 @@
 //!
 //! A page is eight sectors of 512 bytes. A sector is *dirty* when the page cache holds a newer version than the drive was
 //! given, and *undrained* when the drive's volatile cache holds a newer version than its media. From that follows the
-//! invariant which makes the tiers cheap: a sector that is not dirty (nor in transfer, nor dropped) is equal in the page cache and in
-//! the device cache, one that is not undrained is equal in the device cache and on the media. So handing a page down a
+//! invariant which makes the tiers cheap: a sector that is not dirty (nor in transfer, nor diverged) is equal in the page cache and
+//! in the device cache, one that is not undrained is equal in the device cache and on the media. So handing a page down a
 //! tier is the clone of a reference, and bytes are copied only when a page is written again.
 
 use std::sync::Arc;
@@ -14,6 +14,9 @@ pub(super) const PAGE_BYTES: usize = 4096;
 pub(super) const SECTOR_BYTES: usize = 512;
 /// Sectors in a page: one bit each in a `u8`.
 pub(super) const SECTORS: u8 = (PAGE_BYTES / SECTOR_BYTES) as u8;
+
+/// The mask of all of them.
+pub(super) const SECTORS_ALL: u8 = u8::MAX;
 
 pub(super) type PageBytes = Arc<[u8; PAGE_BYTES]>;
 
@@ -27,9 +30,9 @@ pub(super) struct Page {
     /// One bit per sector.
     dirty: u8,
     undrained: u8,
-    /// Sectors that a failed sync has dropped: newer in the page cache than at the drive, and yet not dirty. The next write to
-    /// the page makes them dirty with it, as Linux writes a page as a whole.
-    dropped: u8,
+    /// Sectors that differ from the drive's and yet are not dirty: the drive refused them, or answered wrongly when they were
+    /// read. The next write to the page makes them dirty with it, as Linux writes a page as a whole.
+    diverged: u8,
     /// A sync is moving a snapshot of this page to the drive: the flusher keeps off.
     pub in_transfer: bool,
     /// Present in memory: reading it does not wait for the drive.
@@ -52,7 +55,7 @@ fn sector_mask(at: usize, len: usize) -> u8 {
     (at / SECTOR_BYTES..=(at + len - 1) / SECTOR_BYTES).fold(0, |mask, sector| mask | 1 << sector)
 }
 
-fn sector_range(sector: u8) -> std::ops::Range<usize> {
+pub(super) fn sector_range(sector: u8) -> std::ops::Range<usize> {
     let start = usize::from(sector) * SECTOR_BYTES;
     start..start + SECTOR_BYTES
 }
@@ -66,7 +69,7 @@ impl Page {
             media: None,
             dirty: 0,
             undrained: 0,
-            dropped: 0,
+            diverged: 0,
             in_transfer: false,
             resident: true,
             dirty_since_ns: 0,
@@ -81,7 +84,7 @@ impl Page {
             media: Some(bytes),
             dirty: 0,
             undrained: 0,
-            dropped: 0,
+            diverged: 0,
             in_transfer: false,
             resident: false,
             dirty_since_ns: 0,
@@ -108,7 +111,7 @@ impl Page {
     pub fn write(&mut self, at: usize, bytes: &[u8], now_ns: u64) -> bool {
         Arc::make_mut(&mut self.cached)[at..at + bytes.len()].copy_from_slice(bytes);
         let was_clean = self.dirty == 0;
-        self.dirty |= sector_mask(at, bytes.len()) | std::mem::take(&mut self.dropped);
+        self.dirty |= sector_mask(at, bytes.len()) | std::mem::take(&mut self.diverged);
         if was_clean {
             self.dirty_since_ns = now_ns;
         }
@@ -118,7 +121,7 @@ impl Page {
     /// Takes a snapshot of the dirty sectors for a sync; they count as clean from here on.
     pub fn begin_transfer(&mut self) -> (PageBytes, u8) {
         self.in_transfer = true;
-        (self.cached.clone(), std::mem::take(&mut self.dirty))
+        (self.cached.clone(), std::mem::take(&mut self.dirty) | std::mem::take(&mut self.diverged))
     }
 
     /// The snapshot has arrived in the device cache. Returns whether the page had been drained before.
@@ -137,19 +140,53 @@ impl Page {
     }
 
     /// The drive has refused the snapshot: its sectors count as clean, unless the page was written again meanwhile.
-    pub fn drop_transfer(&mut self, sectors: u8) {
+    pub fn refuse_transfer(&mut self, sectors: u8) {
         self.in_transfer = false;
         if self.dirty == 0 {
-            self.dropped |= sectors;
+            self.diverged |= sectors;
         } else {
             self.dirty |= sectors;
         }
     }
 
-    /// Hands all dirty sectors to the device cache. Returns whether the page had been drained before.
-    pub fn write_back(&mut self) -> bool {
-        let sectors = std::mem::take(&mut self.dirty);
-        self.end_transfer(self.cached.clone(), sectors)
+    /// The page cache takes over what the drive answered: the page is in memory now. `None`: what it should have answered.
+    pub fn load(&mut self, answer: Option<PageBytes>) {
+        self.resident = true;
+        if let Some(answer) = answer {
+            let sound = self.cached();
+            self.diverged = (0..SECTORS)
+                .filter(|&sector| sound[sector_range(sector)] != answer[sector_range(sector)])
+                .fold(0, |mask, sector| mask | 1 << sector);
+            self.cached = answer;
+        }
+    }
+
+    /// Leaves the page cache, if nothing waits to be written; whether it did. What the page cache alone had is gone.
+    pub fn evict(&mut self) -> bool {
+        if self.dirty != 0 || self.in_transfer || !self.resident {
+            return false;
+        }
+        self.resident = false;
+        if self.diverged != 0 {
+            self.diverged = 0;
+            self.cached = self.device.clone().unwrap_or_else(|| Arc::new([0; PAGE_BYTES]));
+        }
+        true
+    }
+
+    /// The drive forgets one undrained sector of its cache.
+    pub fn forget_undrained(&mut self, sector: u8) {
+        let mut device = self.device.take().unwrap_or_else(|| Arc::new([0; PAGE_BYTES]));
+        let range = sector_range(sector);
+        match &self.media {
+            Some(media) => Arc::make_mut(&mut device)[range.clone()].copy_from_slice(&media[range]),
+            None => Arc::make_mut(&mut device)[range].fill(0),
+        }
+        self.device = Some(device);
+        self.undrained &= !(1 << sector);
+        if self.dirty & 1 << sector == 0 {
+            self.diverged |= 1 << sector;
+        }
     }
 
     /// The drive moves the page from its cache to the media.
@@ -180,9 +217,9 @@ impl Page {
         self.dirty
     }
 
-    /// The sectors that a failed sync has dropped, one bit each.
-    pub fn dropped(&self) -> u8 {
-        self.dropped
+    /// The clean sectors that differ from the drive's, one bit each.
+    pub fn diverged(&self) -> u8 {
+        self.diverged
     }
 
     /// The sectors that a power loss may take from the device cache, one bit each.

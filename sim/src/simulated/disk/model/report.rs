@@ -55,10 +55,12 @@ pub struct DiskStats {
     pub synced_bytes: u64,
     /// Completed syncs of files.
     pub syncs: u64,
-    /// Syncs of files that failed.
+    /// Syncs that failed, of files and of directories.
     pub failed_syncs: u64,
-    /// Pages that failed syncs dropped.
+    /// Pages that the drive refused, by a sync or by the flusher: they count as clean.
     pub dropped_pages: u64,
+    /// Sectors that the drive forgot when a flush of its cache failed.
+    pub forgotten_sectors: u64,
     /// Completed syncs of directories.
     pub dir_syncs: u64,
     /// Pages that the kernel's flusher wrote back.
@@ -67,6 +69,34 @@ pub struct DiskStats {
     pub journal_commits: u64,
     /// Drives of the array that were lost; a single drive counts too.
     pub lost_members: u64,
+    /// Pages that left the page cache because of its limit, or were dropped.
+    pub evicted_pages: u64,
+    /// Writes that had to wait because too much was dirty.
+    pub throttled_writes: u64,
+    /// Sectors that could not be read and were mended from the mirror.
+    pub mended_by_mirror: u64,
+    /// Reads that were made to fail.
+    pub read_errors_injected: u64,
+    /// Commands to write that were made to fail.
+    pub write_errors_injected: u64,
+    /// Syncs that were made to fail, by their probability or by [`crate::world::World::fail_next_sync`].
+    pub sync_errors_injected: u64,
+    pub short_reads_injected: u64,
+    pub short_writes_injected: u64,
+    pub lost_writes_injected: u64,
+    pub misdirected_writes_injected: u64,
+    pub misdirected_reads_injected: u64,
+    pub stale_reads_injected: u64,
+    /// Cache flushes that did nothing.
+    pub lying_flushes_injected: u64,
+    /// Calls that came to their end only when a stall ended.
+    pub stalled_calls_injected: u64,
+    /// Writes and reservations that a quota or a filled file system refused.
+    pub refused_room_injected: u64,
+    /// Sectors that were damaged on the media.
+    pub damaged_sectors_injected: u64,
+    /// Pages whose damage a read met: by EIO, or by wrong bytes.
+    pub damaged_reads_injected: u64,
     /// Crashes of any kind.
     pub crashes: u64,
     /// What the last crash took.

@@ -1,6 +1,6 @@
 //! What a drive and its file system are like: sizes, speeds, and the timers of the kernel.
 
-use super::drive::Raid10;
+use super::{Personality, drive::Raid10};
 use crate::simulated::key::Stream;
 
 /// The properties of one host's disk. The defaults are a datacentre SATA or entry NVMe SSD without power-loss protection
@@ -39,6 +39,8 @@ pub struct DiskSpec {
     pub dirty_expire_ns: u64,
     /// The journal commits this long after the first change of metadata that waits for it (ext4 `commit=`).
     pub journal_commit_ns: u64,
+    /// What the file system promises of names and sizes.
+    pub personality: Personality,
     /// Several such drives as one. `None`: a single drive.
     pub raid10: Option<Raid10>,
 }
@@ -62,6 +64,7 @@ impl Default for DiskSpec {
             writeback_interval_ns: 5_000_000_000,
             dirty_expire_ns: 30_000_000_000,
             journal_commit_ns: 5_000_000_000,
+            personality: Personality::StrictPosix,
             raid10: None,
         }
     }
@@ -71,6 +74,16 @@ impl DiskSpec {
     /// Four of the default drives as a RAID10 under md.
     pub fn raid10() -> DiskSpec {
         DiskSpec { raid10: Some(Raid10::default()), ..DiskSpec::default() }
+    }
+
+    /// The default drive under ext4 as it is mounted by default.
+    pub fn ext4() -> DiskSpec {
+        DiskSpec { personality: Personality::Ext4Ordered, ..DiskSpec::default() }
+    }
+
+    /// The default drive under XFS: its log is forced every 30 s (`fs.xfs.xfssyncd_centisecs`).
+    pub fn xfs() -> DiskSpec {
+        DiskSpec { personality: Personality::Xfs, journal_commit_ns: 30_000_000_000, ..DiskSpec::default() }
     }
 
     /// The time of a read of `bytes` from the page cache.

@@ -6,16 +6,19 @@
 //! its entries. A crash before the end of the transfer finds some of the snapshot at the drive, one before the end of
 //! the flush finds it in the device cache.
 //!
-//! A sync can be made to fail ([`Disk::fail_next_sync`]). It then does what Linux does on ext4 and XFS (Rebello et al., "Can
-//! Applications Recover from fsync Failures?", ATC 2020): the drive gets nothing, the pages count as clean, programs go on
-//! reading the new content from the page cache, and a further sync succeeds without having written it. The error is reported
-//! once: to the caller or, if that has died meanwhile, to the next sync of the file.
+//! A sync can fail. When the drive refuses the pages, it does what Linux does on ext4 and XFS (Rebello et al., "Can Applications
+//! Recover from fsync Failures?", ATC 2020): the pages count as clean, programs go on reading the new content from the page cache,
+//! and a further sync succeeds without having written it. After an error neither file system commits or flushes anything
+//! (`ext4_sync_file` and `xfs_file_fsync` return when `file_write_and_wait_range` fails). Such errors, and those that the flusher met
+//! before, are told once per open file (see `errseq`). When the drive fails to flush its cache, the sync tells that and nobody
+//! else is told; of the cache one sector is gone, and the rest goes to the media at the next flush.
 
 use super::{
     Disk, DiskError, InodeId,
     inode::cut_snapshot,
     operation::{OperationId, Work},
-    page::{PAGE_BYTES, PageBytes},
+    page::{PAGE_BYTES, SECTORS},
+    writing::Snapshot,
 };
 use crate::simulated::{
     core::{Core, HostId},
@@ -23,23 +26,18 @@ use crate::simulated::{
 };
 use std::collections::VecDeque;
 
-/// A page on its way to the drive.
-pub(super) struct Snapshot {
-    pub page: u64,
-    pub bytes: PageBytes,
-    /// The sectors that were dirty, one bit each.
-    pub sectors: u8,
-}
-
 /// How a sync will end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SyncOutcome {
     Succeeds,
     /// The drive refuses the pages.
     Drops,
-    /// It moves its pages, but has an earlier failure to report.
-    Reports,
+    /// The drive fails to flush its cache.
+    FlushFails,
 }
+
+/// The answer of a drive that does not flush: the time of a command over SATA.
+const LYING_FLUSH_NS: u64 = 20_000;
 
 /// The sync that has the device.
 pub(super) struct ActiveSync {
@@ -51,6 +49,9 @@ pub(super) struct ActiveSync {
     /// What of the metadata it covers: everything up to this place in the order of changes.
     covers: u64,
     modified_ms: i64,
+    /// Of the file, when the snapshot was taken.
+    pub size: u64,
+    number: u64,
 }
 
 pub(super) struct SyncQueue {
@@ -71,6 +72,15 @@ impl SyncQueue {
     pub fn clear(&mut self) -> Option<ActiveSync> {
         self.waiting.clear();
         self.active.take()
+    }
+
+    /// The drive answers again after a stall.
+    pub fn delay_by_stall(&mut self, since_ns: u64, now_ns: u64) {
+        if let Some(active) = &mut self.active {
+            let delay_ns = now_ns - since_ns.max(active.from_ns).min(now_ns);
+            active.from_ns += delay_ns;
+            active.transferred_ns += delay_ns;
+        }
     }
 
     /// When the transfer ends that is going on.
@@ -104,17 +114,25 @@ impl Disk {
         std::mem::take(&mut self.syncs.failing) > 0
     }
 
-    fn outcome(&mut self, file: InodeId, snapshots: &[Snapshot]) -> SyncOutcome {
+    /// How the next sync, of this number, ends as far as the drive is concerned.
+    fn outcome(&mut self, number: u64, snapshots: &[Snapshot]) -> SyncOutcome {
         if self.syncs.failing > 0 && !snapshots.is_empty() {
             self.syncs.failing -= 1;
+            self.stats.sync_errors_injected += 1;
             return SyncOutcome::Drops;
         }
-        let has_error = self.files.get_mut(&file).is_some_and(|file| std::mem::take(&mut file.has_unreported_error));
-        if has_error { SyncOutcome::Reports } else { SyncOutcome::Succeeds }
+        match self.injector.strikes(self.injector.faults.sync_error, "sync-error", number, 0) {
+            None => SyncOutcome::Succeeds,
+            Some(mut stream) => {
+                self.stats.sync_errors_injected += 1;
+                let refuses = stream.chance(0.5) && !snapshots.is_empty();
+                if refuses { SyncOutcome::Drops } else { SyncOutcome::FlushFails }
+            }
+        }
     }
 
     pub(super) fn enqueue_sync(&mut self, core: &mut Core, host: HostId, work: Work) -> OperationId {
-        let id = self.insert_operation(work, core.now_ns());
+        let id = self.insert_operation(work, core.now_ns(), true);
         self.syncs.waiting.push_back(id);
         self.start_sync(core, host);
         id
@@ -127,31 +145,34 @@ impl Disk {
         }
         let Some(id) = self.syncs.waiting.pop_front() else { return };
         let now_ns = core.now_ns();
-        let (file, modified_ms, snapshots) = match self.operations.get(&id).map(|operation| &operation.work) {
+        let (file, modified_ms, size, snapshots) = match self.operation(id).map(|operation| &operation.work) {
             Some(Work::Sync { file: id, .. }) => {
                 // A file that was removed and closed while its sync waited has nothing to move.
-                let (id, file) = (*id, self.files.get_mut(id));
-                let (modified_ms, snapshots) = file.map_or((0, Vec::new()), |file| {
+                let id = *id;
+                let (modified_ms, size, snapshots) = self.files.get_mut(&id).map_or((0, 0, Vec::new()), |file| {
                     let dirty = file.take_dirty();
                     let snapshots = dirty.into_iter().filter_map(|number| {
                         let (bytes, sectors) = file.page_mut(number)?.begin_transfer();
                         Some(Snapshot { page: number, bytes, sectors })
                     });
                     let snapshots = snapshots.collect();
-                    (file.modified_ms, snapshots)
+                    (file.modified_ms, file.size(), snapshots)
                 });
-                (id, modified_ms, snapshots)
+                (id, modified_ms, size, snapshots)
             }
-            Some(Work::SyncDir { dir }) => (*dir, 0, Vec::new()),
+            Some(Work::SyncDir { dir }) => (*dir, 0, 0, Vec::new()),
             _ => unreachable!("only syncs wait for the device"),
         };
-        let outcome = self.outcome(file, &snapshots);
+        self.syncs.started += 1;
+        let outcome = self.outcome(self.syncs.started, &snapshots);
         let bytes = (snapshots.len() * PAGE_BYTES) as u64;
         self.stats.synced_bytes += bytes;
-        self.syncs.started += 1;
         let mut stream = self.syncs.key.index(self.syncs.started).stream();
         let transferred_ns = now_ns + self.drive.transfer_ns(&self.spec, now_ns, bytes);
-        let flush_ns = self.drive.flush_ns(&self.spec, now_ns, &mut stream);
+        let flush_ns = match self.injector.faults.lying_sync {
+            true => LYING_FLUSH_NS,
+            false => self.drive.flush_ns(&self.spec, now_ns, &mut stream),
+        };
         self.background.wake_by(transferred_ns);
         self.syncs.active = Some(ActiveSync {
             file,
@@ -161,89 +182,80 @@ impl Disk {
             transferred_ns,
             covers: self.last_number,
             modified_ms,
+            size,
+            number: self.syncs.started,
         });
-        Disk::schedule_end(core, host, id, transferred_ns + flush_ns);
+        self.end_at(core, host, id, now_ns, transferred_ns + flush_ns);
     }
 
     /// The snapshot is in the device cache.
     pub(super) fn end_transfer(&mut self) {
         let Some(active) = &mut self.syncs.active else { return };
         let snapshots = std::mem::take(&mut active.snapshots);
-        let (id, at_ns) = (active.file, active.transferred_ns);
-        if active.outcome == SyncOutcome::Drops {
-            self.drop_pages(id, snapshots);
-        } else {
-            self.move_to_device(id, snapshots, at_ns);
+        let (id, at_ns, size, outcome) = (active.file, active.transferred_ns, active.size, active.outcome);
+        if outcome == SyncOutcome::Drops {
+            self.refuse(id, snapshots, size);
+            return;
         }
-    }
-
-    fn drop_pages(&mut self, id: InodeId, snapshots: Vec<Snapshot>) {
-        self.stats.dropped_pages += snapshots.len() as u64;
-        let Some(file) = self.files.get_mut(&id) else { return };
-        for Snapshot { page, sectors, .. } in snapshots {
-            if let Some(page) = file.page_mut(page) {
-                page.drop_transfer(sectors);
-            }
-        }
-    }
-
-    pub(super) fn move_to_device(&mut self, id: InodeId, snapshots: Vec<Snapshot>, at_ns: u64) {
-        let Some(file) = self.files.get_mut(&id) else { return };
-        let mut batch = self.background.batch(at_ns);
-        for Snapshot { page: number, bytes, sectors } in snapshots {
-            if let Some(page) = file.page_mut(number)
-                && page.end_transfer(bytes, sectors)
-            {
-                batch.drain_later(&self.spec, id, number);
-            }
+        self.write_to_drive(id, snapshots, size, at_ns);
+        if self.spec.personality.is_journaled()
+            && let Some(active) = &mut self.syncs.active
+        {
+            // The journal takes its transaction when the content has been written.
+            active.covers = self.last_number;
         }
     }
 
     /// The flush is done, or the sync has failed.
-    pub(super) fn end_sync(
-        &mut self,
-        core: &mut Core,
-        host: HostId,
-        work: &Work,
-        is_abandoned: bool,
-    ) -> Result<(), DiskError> {
+    pub(super) fn end_sync(&mut self, core: &mut Core, host: HostId, work: &Work) -> Result<(), DiskError> {
         let Some(active) = self.syncs.active.take() else { return Ok(()) };
-        let outcome = active.outcome;
-        // After the pages were refused the kernel does not flush any more.
-        if outcome != SyncOutcome::Drops {
+        let (now_ns, took_ns) = (core.now_ns(), core.now_ns() - active.from_ns);
+        // The call tells an error though its process is dead, and nobody hears it.
+        let is_refused = match work {
+            Work::Sync { file, handle, .. } => self.files.get_mut(file).is_some_and(|file| {
+                let mut nobody = file.errors.sample();
+                let seen = self.handles.get_mut(handle).map_or(&mut nobody, |handle| &mut handle.seen_errors);
+                file.errors.check_and_advance(seen)
+            }),
+            _ => false,
+        };
+        let is_failed = is_refused || active.outcome == SyncOutcome::FlushFails;
+        if !is_failed {
             self.flush_device();
+        } else if !is_refused {
+            self.fail_flush(active.number);
         }
-        let took_ns = core.now_ns() - active.from_ns;
-        match work {
-            Work::Sync { file: inode, all } => {
-                let file = self.files.get_mut(inode);
-                if outcome == SyncOutcome::Succeeds {
-                    self.stats.syncs += 1;
-                } else {
-                    self.stats.failed_syncs += 1;
-                    core.trace(host, "disk.sync-failed", inode.0, took_ns);
-                }
-                if let Some(file) = file {
-                    if outcome != SyncOutcome::Drops {
-                        file.commit_size(active.covers);
-                        if *all {
-                            file.durable_modified_ms = active.modified_ms;
-                        }
-                    }
-                    file.has_unreported_error |= outcome != SyncOutcome::Succeeds && is_abandoned;
-                }
-                if outcome != SyncOutcome::Succeeds {
-                    return Err(DiskError::Io);
-                }
-                core.trace(host, "disk.sync", inode.0, took_ns);
-            }
-            _ => {
-                self.stats.dir_syncs += 1;
-                self.namespace.commit_dir(active.file, active.covers);
-                self.reap();
-                core.trace(host, "disk.sync-dir", active.file.0, took_ns);
-            }
+        let step = match (work, is_failed) {
+            (Work::Sync { .. }, true) => "disk.sync-failed",
+            (Work::Sync { .. }, false) => "disk.sync",
+            (_, true) => "disk.sync-dir-failed",
+            (_, false) => "disk.sync-dir",
+        };
+        core.trace(host, step, active.file.0, took_ns);
+        if is_failed {
+            self.stats.failed_syncs += 1;
+            return Err(DiskError::Io);
+        }
+        if let Work::Sync { file, all, .. } = work {
+            self.stats.syncs += 1;
+            self.commit_file(*file, *all, active.covers, active.modified_ms, now_ns);
+        } else {
+            self.stats.dir_syncs += 1;
+            self.commit_directory(active.file, active.covers, now_ns);
         }
         Ok(())
+    }
+
+    /// FLUSH CACHE fails: the drive forgets one sector of its cache.
+    fn fail_flush(&mut self, number: u64) {
+        let mut stream = self.syncs.key.derive("forgotten").index(number).stream();
+        let pages = self.background.draining.len() as u64;
+        let Some(&(file, page)) = self.background.draining.values().nth(stream.below(pages) as usize) else { return };
+        let Some(page) = self.files.get_mut(&file).and_then(|file| file.page_mut(page)) else { return };
+        let undrained: Vec<_> = (0..SECTORS).filter(|sector| page.undrained() & 1 << sector != 0).collect();
+        if !undrained.is_empty() {
+            page.forget_undrained(undrained[stream.below(undrained.len() as u64) as usize]);
+            self.stats.forgotten_sectors += 1;
+        }
     }
 }

@@ -1,14 +1,24 @@
 //! Tests of the model, without any executor: a [`Stand`] holds a disk and a core and moves the time by hand.
 
+mod cache;
 mod calls;
 mod content_reference;
+mod damage;
 mod drive;
 mod failing_sync;
+mod faults;
 mod names;
 mod names_reference;
+mod personality;
+mod space;
+mod stall;
+mod statistics;
 mod tiers;
 
-use super::{CrashReport, Disk, DiskError, DiskSlowdown, DiskSpec, HandleId, MemberState, OperationId, Request};
+use super::{
+    CrashReport, Disk, DiskError, DiskFaults, DiskSlowdown, DiskSpec, HandleId, MediaDamage, MediaDamageKind,
+    MemberState, OperationId, Personality, Request,
+};
 use crate::simulated::{
     core::{Core, Crash, Event, HostId, ProcessId},
     disk::OpenOptions,
@@ -43,16 +53,17 @@ impl Stand {
 
     /// A disk on which nothing becomes durable by itself, so that a test sees only what it asked for.
     fn without_timers(seed: u64) -> Stand {
-        Stand::with_spec(
-            seed,
-            DiskSpec {
-                journal_commit_ns: u64::MAX / 4,
-                dirty_expire_ns: u64::MAX / 4,
-                drain_ns_min: u64::MAX / 4,
-                drain_ns_max: u64::MAX / 4,
-                ..DiskSpec::default()
-            },
-        )
+        Stand::with_spec(seed, Stand::timeless())
+    }
+
+    fn timeless() -> DiskSpec {
+        DiskSpec {
+            journal_commit_ns: u64::MAX / 4,
+            dirty_expire_ns: u64::MAX / 4,
+            drain_ns_min: u64::MAX / 4,
+            drain_ns_max: u64::MAX / 4,
+            ..DiskSpec::default()
+        }
     }
 
     /// Lets time pass, and what is due happen.
@@ -84,7 +95,7 @@ impl Stand {
         self.disk.begin(&mut self.core, self.process, request).expect("the call is entered")
     }
 
-    fn outcome(&mut self, operation: OperationId) -> Poll<Result<(), DiskError>> {
+    fn outcome(&mut self, operation: OperationId) -> Poll<Result<u64, DiskError>> {
         self.disk.poll(operation, Waker::noop())
     }
 
@@ -93,7 +104,7 @@ impl Stand {
         let operation = self.disk.begin(&mut self.core, self.process, request)?;
         loop {
             if let Poll::Ready(result) = self.outcome(operation) {
-                return result;
+                return result.map(|_| ());
             }
             let next_ns = self.core.arm(Waker::noop()).expect("a call in flight has an event to come");
             self.run_until(next_ns);
@@ -102,6 +113,31 @@ impl Stand {
 
     fn write(&mut self, handle: HandleId, offset: u64, bytes: &[u8]) {
         self.call(Request::Write { handle, offset, bytes: bytes.to_vec(), wall_ms: 2 }).expect("written");
+    }
+
+    /// Reads once, as far as one call gets.
+    fn read(&mut self, handle: HandleId, offset: u64, len: u64) -> Result<Vec<u8>, DiskError> {
+        let operation = self.disk.begin(&mut self.core, self.process, Request::Read { handle, offset, len })?;
+        let readable = loop {
+            if let Poll::Ready(result) = self.outcome(operation) {
+                break result?;
+            }
+            let next_ns = self.core.arm(Waker::noop()).expect("a call in flight has an event to come");
+            self.run_until(next_ns);
+        };
+        let mut bytes = vec![0; readable.min(len) as usize];
+        let read = self.disk.read(handle, &mut bytes, offset)?;
+        bytes.truncate(read);
+        Ok(bytes)
+    }
+
+    fn set_faults(&mut self, faults: DiskFaults) {
+        self.disk.set_faults(&mut self.core, HOST, faults);
+    }
+
+    /// Empties the page cache of what is clean.
+    fn go_cold(&mut self) -> u64 {
+        self.disk.drop_caches(self.core.now_ns())
     }
 
     fn set_len(&mut self, handle: HandleId, len: u64) {

@@ -229,7 +229,7 @@ fn a_sync_does_not_cover_what_is_written_while_it_runs() {
         stand.write(file, 4096, &[3; 4096]);
         assert!(stand.outcome(sync).is_pending(), "a sync takes longer than a write");
         stand.pass(SECOND_NS);
-        assert_eq!(stand.outcome(sync), Poll::Ready(Ok(())));
+        assert_eq!(stand.outcome(sync), Poll::Ready(Ok(0)));
         stand.crash(Crash::Os);
         let content = stand.content("/f").expect("its name is durable");
         assert!(content[..4096].iter().all(|&byte| byte == 2), "seed {seed}: the synced page is lost");

@@ -1,0 +1,49 @@
+//! A full file system and a quota.
+
+use super::*;
+
+fn write(handle: HandleId, pages: usize) -> Request {
+    Request::Write { handle, offset: 0, bytes: vec![1; pages * 4096], wall_ms: 2 }
+}
+
+#[test]
+fn a_quota_refuses_growth_and_nothing_else() {
+    for (spec, is_full) in [(DiskSpec::default(), false), (DiskSpec::ext4(), false), (DiskSpec::xfs(), true)] {
+        let mut stand = Stand::with_spec(1, spec);
+        let file = stand.open("/f");
+        stand.call(write(file, 4)).expect("there is room");
+        stand.disk.set_quota(Some(6 * 4096));
+        let usage = stand.disk.usage();
+        assert_eq!((usage.total_bytes, usage.available_bytes), (6 * 4096, 2 * 4096));
+        stand.call(write(file, 6)).expect("up to the quota");
+        let refused = match is_full {
+            true => DiskError::Full { needed_bytes: 4096, available_bytes: 0 },
+            false => DiskError::OverQuota { needed_bytes: 4096, available_bytes: 0 },
+        };
+        assert_eq!(stand.call(write(file, 7)), Err(refused));
+        assert_eq!(stand.disk.len(file), Ok(6 * 4096), "what had room was written");
+        stand.disk.set_quota(Some(4096));
+        stand.call(write(file, 6)).expect("it has this room already");
+        assert!(stand.call(Request::Preallocate { handle: file, len: 7 * 4096, wall_ms: 2 }).is_err());
+        stand.disk.set_quota(None);
+        stand.call(write(file, 7)).expect("there is no quota any more");
+        assert_eq!(stand.disk.stats().refused_room_injected, 2);
+    }
+}
+
+#[test]
+fn a_file_system_filled_by_something_else_refuses_until_that_is_deleted() {
+    let mut stand = Stand::new(1);
+    let file = stand.open("/f");
+    stand.disk.fill(Some(2 * 4096 + 100));
+    assert_eq!(stand.disk.usage().available_bytes, 2 * 4096 + 100);
+    let refused = DiskError::Full { needed_bytes: 4096, available_bytes: 100 };
+    assert_eq!(stand.call(write(file, 3)), Err(refused));
+    assert_eq!(stand.disk.len(file), Ok(2 * 4096));
+    // What is deleted makes room.
+    stand.set_len(file, 0);
+    stand.call(write(file, 2)).expect("there is room again");
+    stand.disk.fill(None);
+    stand.call(write(file, 3)).expect("there is room");
+    assert_eq!(stand.disk.stats().refused_room_injected, 1);
+}

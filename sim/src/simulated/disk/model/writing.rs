@@ -1,0 +1,279 @@
+//! Writes: into the page cache, and from there to the drive.
+//!
+//! What goes to the drive at once is a batch: the dirty pages of a sync, or those that the flusher finds old enough. It is
+//! split into commands, each of which lands, is refused, is lost or goes astray (see `faults`). Under a journaled personality
+//! the blocks that a batch fills for the first time, and the size that it reaches, are metadata which a commit has to follow.
+
+use super::{
+    Disk, DiskError, InodeId, Personality,
+    background::BecameDirty,
+    faults::{WriteFate, commands, zeros},
+    page::{PAGE_BYTES, PageBytes, SECTORS_ALL},
+};
+use std::collections::BTreeMap;
+
+const PAGE: u64 = PAGE_BYTES as u64;
+
+/// A page on its way to the drive.
+pub(super) struct Snapshot {
+    pub page: u64,
+    pub bytes: PageBytes,
+    /// The sectors that were dirty, one bit each.
+    pub sectors: u8,
+}
+
+/// A place whose pages are overwritten with what was meant for another, if the write goes astray.
+type Astray = Option<(InodeId, u64)>;
+
+impl Disk {
+    /// A write call comes to its end: its bytes arrive in the page cache. Returns how many.
+    pub(super) fn end_write(
+        &mut self,
+        number: u64,
+        id: InodeId,
+        offset: u64,
+        bytes: &[u8],
+        wall_ms: i64,
+        now_ns: u64,
+    ) -> Result<u64, DiskError> {
+        let edges = self.files.get(&id).map_or(Vec::new(), |file| file.absent_edges(offset, bytes.len() as u64));
+        let mut written = bytes.len();
+        for edge in edges {
+            if let Err(page) = self.load(number, id, &[edge]) {
+                written = usize::try_from((page * PAGE).saturating_sub(offset)).unwrap_or(usize::MAX).min(written);
+                if written == 0 {
+                    return Err(DiskError::Unreadable { offset });
+                }
+                break;
+            }
+        }
+        let boundaries = (offset + written as u64).saturating_sub(1) / PAGE - offset / PAGE;
+        if boundaries > 0
+            && let Some(mut stream) =
+                self.injector.strikes(self.injector.faults.short_write, "short-write", number, offset / PAGE)
+        {
+            self.stats.short_writes_injected += 1;
+            written = ((offset / PAGE + stream.range(1, boundaries)) * PAGE - offset) as usize;
+        }
+        self.land_write(id, offset, &bytes[..written], wall_ms, now_ns)?;
+        Ok(written as u64)
+    }
+
+    /// The bytes of a write, or of the part of it that was reached, arrive in the page cache.
+    pub(super) fn land_write(
+        &mut self,
+        id: InodeId,
+        offset: u64,
+        bytes: &[u8],
+        wall_ms: i64,
+        now_ns: u64,
+    ) -> Result<(), DiskError> {
+        let mut free_pages = self.free_pages();
+        let free_pages_before = free_pages;
+        let sequence = self.next_number();
+        let Some(file) = self.files.get_mut(&id).filter(|file| file.counted) else { return Ok(()) };
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        let (background, spec, cache) = (&mut self.background, &self.spec, &mut self.cache);
+        let written = file.write(offset, bytes, now_ns, &mut free_pages, |page, came_in| {
+            background.became_dirty(spec, id, page, now_ns);
+            if came_in && let Some(cache) = cache {
+                cache.came_in(id, page);
+            }
+        });
+        if written != 0 {
+            file.modified_ms = wall_ms;
+            file.touched = sequence;
+            let size = file.size().max(offset + written as u64);
+            if spec.personality.is_journaled() {
+                file.grow_in_memory(size);
+            } else {
+                file.resize(size, sequence);
+            }
+        }
+        self.used_pages += free_pages_before - free_pages;
+        self.stats.written_bytes += written as u64;
+        self.changed_metadata(now_ns);
+        self.shrink_cache();
+        if written < bytes.len() {
+            return Err(self.refuse_room((bytes.len() - written) as u64));
+        }
+        Ok(())
+    }
+
+    /// The flusher wakes and hands the pages that have been dirty for long enough to the drive, which drains them in any
+    /// order.
+    pub(super) fn write_back_expired(&mut self, at_ns: u64) {
+        let mut pages = Vec::new();
+        while let Some(&oldest) = self.background.dirty.front() {
+            if oldest.since_ns + self.spec.dirty_expire_ns > at_ns {
+                break;
+            }
+            self.background.dirty.pop_front();
+            if self.is_dirty_since(oldest) {
+                pages.push((oldest.file, oldest.page));
+            }
+        }
+        self.write_back(&pages, at_ns);
+    }
+
+    /// Hands dirty pages to the drive, file by file.
+    pub(super) fn write_back(&mut self, pages: &[(InodeId, u64)], at_ns: u64) {
+        let mut by_file: BTreeMap<InodeId, Vec<u64>> = BTreeMap::new();
+        for &(file, page) in pages {
+            by_file.entry(file).or_default().push(page);
+        }
+        for (id, mut pages) in by_file {
+            pages.sort_unstable();
+            pages.dedup();
+            let Some(file) = self.files.get_mut(&id) else { continue };
+            let mut snapshots = Vec::with_capacity(pages.len());
+            for number in pages {
+                let Some(page) = file.page_mut(number).filter(|page| page.is_dirty()) else { continue };
+                if page.in_transfer {
+                    // A sync has an older version under way: a newer one must not overtake it. Next time.
+                    page.dirty_since_ns = at_ns;
+                    self.background.dirty.push_back(BecameDirty { since_ns: at_ns, file: id, page: number });
+                    continue;
+                }
+                let (bytes, sectors) = page.begin_transfer();
+                snapshots.push(Snapshot { page: number, bytes, sectors });
+            }
+            self.stats.written_back_pages += snapshots.len() as u64;
+            let size = file.size();
+            self.write_to_drive(id, snapshots, size, at_ns);
+        }
+    }
+
+    /// Hands everything that is dirty of a file to the drive.
+    pub(super) fn write_back_file(&mut self, id: InodeId, at_ns: u64) {
+        let pages = self.files.get(&id).map_or(Vec::new(), |file| file.dirty_pages().map(|page| (id, page)).collect());
+        self.write_back(&pages, at_ns);
+    }
+
+    /// A batch reaches the drive. `size` is that of the file when the snapshots were taken.
+    pub(super) fn write_to_drive(&mut self, id: InodeId, snapshots: Vec<Snapshot>, size: u64, at_ns: u64) {
+        let is_journaled = self.spec.personality.is_journaled();
+        if is_journaled || self.injector.touches_writes() || !self.overlays.is_empty() {
+            return self.write_commands(id, snapshots, size, at_ns);
+        }
+        let Some(file) = self.files.get_mut(&id) else { return };
+        let mut batch = self.background.batch(at_ns);
+        for Snapshot { page: number, bytes, sectors } in snapshots {
+            if let Some(page) = file.page_mut(number)
+                && page.end_transfer(bytes, sectors)
+            {
+                batch.drain_later(&self.spec, id, number);
+            }
+        }
+    }
+
+    fn write_commands(&mut self, id: InodeId, snapshots: Vec<Snapshot>, size: u64, at_ns: u64) {
+        let batch = self.background.next_batch();
+        let pages: Vec<_> = snapshots.iter().map(|snapshot| snapshot.page).collect();
+        let (mut newly_filled, mut reached) = (Vec::new(), 0);
+        let mut to_drain = Vec::new();
+        let mut snapshots = snapshots.into_iter();
+        for command in commands(&pages) {
+            let (first, count) = (pages[command.start], command.len());
+            let fate = self.injector.write_fate(batch, first);
+            let last = first + count as u64;
+            if fate == WriteFate::Refused {
+                self.stats.write_errors_injected += 1;
+                let refused = snapshots.by_ref().take(count).collect();
+                self.refuse(id, refused, size);
+                continue;
+            }
+            let astray = match fate {
+                WriteFate::Lost => {
+                    self.stats.lost_writes_injected += 1;
+                    None
+                }
+                WriteFate::Misdirected(pick) => {
+                    self.stats.misdirected_writes_injected += 1;
+                    self.pick_place(pick, (id, first))
+                }
+                WriteFate::Lands | WriteFate::Refused => None,
+            };
+            for snapshot in snapshots.by_ref().take(count) {
+                let astray = astray.map(|(file, page)| (file, page + snapshot.page - first));
+                let page = snapshot.page;
+                let is_new =
+                    self.files.get(&id).and_then(|file| file.page(page)).is_some_and(|page| page.device().is_none());
+                if self.land_on_drive(id, snapshot, fate, astray) {
+                    to_drain.push(page);
+                }
+                if is_new {
+                    newly_filled.push(page);
+                }
+            }
+            reached = reached.max(size.min(last * PAGE));
+        }
+        let mut batch = self.background.batch(at_ns);
+        for page in to_drain {
+            batch.drain_later(&self.spec, id, page);
+        }
+        self.log_filled(id, newly_filled, reached, at_ns);
+    }
+
+    /// A page reaches the drive, or the drive says so. Returns whether the page had been drained before.
+    fn land_on_drive(&mut self, id: InodeId, snapshot: Snapshot, fate: WriteFate, astray: Astray) -> bool {
+        let number = snapshot.page;
+        let is_lost = fate != WriteFate::Lands;
+        let keeps_version = self.injector.faults.stale_read > 0.0;
+        let before = (is_lost || keeps_version).then(|| self.readable(id, number).unwrap_or_else(zeros));
+        if let Some((file, page)) = astray
+            && self.files.get(&file).and_then(|file| file.page(page)).is_some_and(|page| page.device().is_some())
+        {
+            self.overlays.overwrite(file, page, &snapshot.bytes);
+        }
+        let Some(page) = self.files.get_mut(&id).and_then(|file| file.page_mut(number)) else { return false };
+        // A damaged page is written as a whole, and what of it is lost with the device cache brings the damage back.
+        let is_damaged = !is_lost && self.overlays.wrote(id, number);
+        let sectors = if is_damaged { SECTORS_ALL } else { snapshot.sectors };
+        let was_drained = page.end_transfer(snapshot.bytes, sectors);
+        if let Some(before) = before {
+            if is_lost {
+                self.overlays.shadow(id, number, SECTORS_ALL, &before);
+            }
+            if keeps_version {
+                self.overlays.keep_version(id, number, before);
+            }
+        }
+        was_drained
+    }
+
+    /// The drive refuses pages: they count as clean, and the file has an error to tell.
+    pub(super) fn refuse(&mut self, id: InodeId, snapshots: Vec<Snapshot>, size: u64) {
+        self.stats.dropped_pages += snapshots.len() as u64;
+        let reached = snapshots.last().map_or(0, |snapshot| size.min((snapshot.page + 1) * PAGE));
+        let Some(file) = self.files.get_mut(&id) else { return };
+        for Snapshot { page, sectors, .. } in snapshots {
+            if let Some(page) = file.page_mut(page) {
+                page.refuse_transfer(sectors);
+            }
+        }
+        file.errors.set();
+        if self.spec.personality == Personality::Ext4Ordered {
+            // `i_disksize` was raised when the pages were submitted.
+            let sequence = self.next_number();
+            if let Some(file) = self.files.get_mut(&id) {
+                file.log_growth(reached, sequence);
+            }
+        }
+    }
+
+    /// Blocks were filled for the first time, and the size reached: a commit has to follow. Under POSIX it does not.
+    fn log_filled(&mut self, id: InodeId, pages: Vec<u64>, reached: u64, at_ns: u64) {
+        if !self.spec.personality.is_journaled() {
+            return;
+        }
+        let sequence = self.next_number();
+        if let Some(file) = self.files.get_mut(&id)
+            && file.log_filled(pages, reached, sequence)
+        {
+            self.changed_metadata(at_ns);
+        }
+    }
+}
