@@ -8,9 +8,10 @@
 //! else that is random is keyed, see `key`.
 
 use super::{
+    clock::Clock,
     core::{Core, Event, HostId, ProcessId},
     disk::Disk,
-    host::{ClockSpec, Host, HostState},
+    host::{Host, HostState},
     key::Stream,
     net::Net,
     timer::Timers,
@@ -39,6 +40,8 @@ pub struct Kernel {
     pub processes: BTreeMap<NodeId, ProcessId>,
     pub streams: BTreeMap<(ProcessId, &'static str), Stream>,
     pub time: TimeHandle,
+    /// How many machines are suspended.
+    pub suspended: u32,
 }
 
 impl Kernel {
@@ -68,15 +71,20 @@ impl Kernel {
         self.processes.get(&madsim::plugin::node()).copied()
     }
 
-    /// The clock that the polled task sees: its host's, or true time in the harness.
-    pub fn current_clock(&self) -> ClockSpec {
-        self.current().map_or_else(ClockSpec::default, |process| self.hosts[process.host.0 as usize].clock)
+    /// The host of the polled task and its clock; `None` in the harness, which sees true time.
+    pub fn current_clock(&self) -> Option<(HostId, &Clock)> {
+        self.current().map(|process| (process.host, &self.hosts[process.host.0 as usize].clock))
     }
 
     fn run_due(&mut self) {
         while let Some(event) = self.core.next_due() {
+            // Looked at only while a machine is suspended.
+            let event = if self.suspended == 0 { Some(event) } else { self.hold(event) };
+            let Some(event) = event else { continue };
             match event {
                 Event::Timer { slot, generation } => self.timers.fire(&mut self.core, slot, generation),
+                Event::Starvation(host, event) => self.on_starvation(host, event),
+                Event::Strobe(host, generation) => self.on_strobe(host, generation),
                 Event::Net(event) => self.net.on_event(&mut self.core, event),
                 Event::Disk(host, event) => {
                     let (disk, core) = self.disk(host);

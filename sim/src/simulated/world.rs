@@ -20,22 +20,21 @@
 //! ```
 
 mod breakage;
+mod hosts;
 #[cfg(test)]
 mod tests;
 
 use super::{
+    clock::Clock,
     core::Core,
     disk::Disk,
     host::Host,
     kernel::{self, Driver, Kernel},
     net::Net,
-    timer::{TimerId, Timers},
+    timer::{Due, TimerId, Timers},
     trace::Trace,
 };
-use madsim::{
-    runtime::{Handle, Runtime},
-    task::NodeId,
-};
+use madsim::runtime::{Handle, Runtime};
 use std::{
     any::Any,
     collections::BTreeMap,
@@ -47,14 +46,18 @@ use std::{
 };
 
 pub use super::{
+    clock::{ClockSpec, EPOCH_MS},
     core::{Crash, HostId, ProcessId},
     disk::{CrashReport, DiskSlowdown, DiskSpec, DiskStats, Raid10},
-    host::{ClockSpec, EPOCH_MS, HostState},
+    host::{HostState, HostStats, Place, Zone},
     key::{Key, Stream},
     net::{LinkSlowdown, LinkSpec, NetStats},
+    stall::CpuStarvation,
+    strobe::ClockStrobe,
     trace::{TraceStep, digest},
 };
 pub use breakage::MemberLoss;
+pub use hosts::CrashLoop;
 
 /// What a process runs: makes its future at every boot.
 pub type Program = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
@@ -104,8 +107,8 @@ pub struct Panicked {
 pub struct HostSpec {
     /// Its host name, which `sim::net::resolve` knows.
     pub name: String,
-    /// What fails together: the rack, the power supply.
-    pub zone: u32,
+    /// Where it stands: what fails together.
+    pub zone: Zone,
     pub clock: ClockSpec,
     pub disk: DiskSpec,
     /// What it runs.
@@ -113,7 +116,7 @@ pub struct HostSpec {
 }
 
 impl HostSpec {
-    /// A host with the default disk and a true clock in zone 0.
+    /// A host with the default disk and a true clock in the first rack of all.
     pub fn new<F, Fut>(name: impl Into<String>, program: F) -> HostSpec
     where
         F: Fn() -> Fut + Send + Sync + 'static,
@@ -121,7 +124,7 @@ impl HostSpec {
     {
         HostSpec {
             name: name.into(),
-            zone: 0,
+            zone: Zone::default(),
             clock: ClockSpec::default(),
             disk: DiskSpec::default(),
             program: Arc::new(move || Box::pin(program())),
@@ -180,6 +183,7 @@ where
         processes: BTreeMap::new(),
         streams: BTreeMap::new(),
         time: runtime.block_on(async { madsim::time::TimeHandle::current() }),
+        suspended: 0,
     });
     let tokio = tokio::runtime::Builder::new_current_thread()
         .rng_seed(tokio::runtime::RngSeed::from_bytes(&spec.seed.to_le_bytes()))
@@ -247,7 +251,8 @@ impl World {
                     Some(timer) => kernel.timers.poll(timer, context.waker()),
                     None if at_ns <= kernel.core.now_ns() => true,
                     None => {
-                        timer.0 = Some(kernel.timers.start(&mut kernel.core, at_ns, context.waker()));
+                        let due = Due { host: None, at_ns, deadline_ns: at_ns };
+                        timer.0 = Some(kernel.timers.start(&mut kernel.core, due, context.waker()));
                         false
                     }
                 };
@@ -266,18 +271,7 @@ impl World {
             kernel.net.add_host(id, &spec.name, address);
             let key = kernel.core.key().derive("disk").index(u64::from(id.0));
             kernel.disks.push(Disk::new(spec.disk, key));
-            kernel.hosts.push(Host {
-                name: spec.name,
-                zone: spec.zone,
-                address,
-                clock: spec.clock,
-                state: HostState::Off,
-                incarnation: 0,
-                machine_boots: 0,
-                paused: false,
-                terminate: false,
-                terminate_wakers: Vec::new(),
-            });
+            kernel.hosts.push(Host::new(spec.name, spec.zone, address, Clock::new(spec.clock)));
             id
         });
         self.programs.lock().unwrap_or_else(PoisonError::into_inner).push(spec.program);
@@ -307,6 +301,7 @@ impl World {
             entry.terminate = false;
             let process = entry.process(host);
             kernel.processes.insert(node.id(), process);
+            kernel.stall_new_process(host, node.id());
             kernel.core.trace(host, "boot", u64::from(process.incarnation), 0);
             process
         });
@@ -332,11 +327,6 @@ impl World {
         kernel::with(|kernel| kernel.host(host).address)
     }
 
-    /// The zone of a host.
-    pub fn zone(&self, host: HostId) -> u32 {
-        kernel::with(|kernel| kernel.host(host).zone)
-    }
-
     /// Asks the process to stop in good order (SIGTERM).
     pub fn terminate(&self, host: HostId) {
         let wakers = kernel::with(|kernel| {
@@ -358,6 +348,7 @@ impl World {
                 Crash::Process if entry.state != HostState::Off => HostState::Idle,
                 _ => HostState::Off,
             };
+            entry.stats.crashes_injected += 1;
             process
         });
         let report = kernel::with(|kernel| {
@@ -377,9 +368,7 @@ impl World {
             let (disk, core) = kernel.disk(host);
             disk.crash(core, host, crash)
         });
-        if let Some(process) = process {
-            self.kill_tasks(process);
-        }
+        self.kill_tasks(host);
         report
     }
 
@@ -415,14 +404,6 @@ impl World {
     /// The properties of the way from one host to another, without a slowdown that may be in force.
     pub fn link(&self, from: HostId, to: HostId) -> LinkSpec {
         kernel::with(|kernel| kernel.net.link(from, to))
-    }
-
-    /// Steps the wall clock of a host by so many milliseconds, forward or backward.
-    pub fn step_clock(&self, host: HostId, step_ms: i64) {
-        kernel::with(|kernel| {
-            kernel.core.trace(host, "clock-step", step_ms.cast_unsigned(), 0);
-            kernel.host(host).clock.offset_ms += step_ms;
-        });
     }
 
     /// Counters of the network.
@@ -472,38 +453,23 @@ impl World {
             alive
         });
         if alive {
-            self.kill_tasks(process);
+            self.kill_tasks(process.host);
         }
     }
 
-    /// madsim's node of a process.
-    fn node(&self, process: ProcessId) -> Option<NodeId> {
-        kernel::with(|kernel| kernel.processes.iter().find(|(_, id)| **id == process).map(|(node, _)| *node))
-    }
-
-    fn kill_tasks(&self, process: ProcessId) {
-        let was_paused = kernel::with(|kernel| std::mem::take(&mut kernel.host(process.host).paused));
-        if let Some(node) = self.node(process) {
-            if was_paused {
-                // Tasks that are set aside would be dropped within madsim's lock, which what they drop may ask for again.
-                self.handle.resume(node);
-            }
+    /// Ends the tasks of the process of a host, and what stalls them.
+    fn kill_tasks(&self, host: HostId) {
+        if let Some(node) = kernel::with(|kernel| kernel.release_process(host)) {
             self.handle.kill(node);
         }
     }
 
     fn stop_all(&self) {
-        let running = kernel::with(|kernel| {
-            let hosts = kernel.hosts.iter_mut().zip(0..);
-            hosts
-                .filter(|(host, _)| host.state == HostState::Running)
-                .map(|(host, id)| {
-                    host.state = HostState::Off;
-                    host.process(HostId(id))
-                })
-                .collect::<Vec<_>>()
+        let hosts = kernel::with(|kernel| {
+            kernel.hosts.iter_mut().for_each(|host| host.state = HostState::Off);
+            (0..kernel.hosts.len() as u32).map(HostId)
         });
-        running.into_iter().for_each(|process| self.kill_tasks(process));
+        hosts.for_each(|host| self.kill_tasks(host));
     }
 }
 
