@@ -143,6 +143,11 @@ impl Core {
         (self.armed_ns != u64::MAX).then_some(self.armed_ns)
     }
 
+    /// The waker of the driver, if it waits. Called by the kernel alone.
+    pub fn take_driver(&mut self) -> Option<Waker> {
+        self.driver.take()
+    }
+
     /// Hands over a waker to be called once the kernel is no longer borrowed.
     pub fn wake(&mut self, waker: Waker) {
         self.wakers.push(waker);

@@ -3,6 +3,7 @@
 use super::{
     clock::Clock,
     core::{HostId, ProcessId},
+    memory::Memory,
     stall::{Stalls, Starving},
     strobe::Strobing,
 };
@@ -85,6 +86,7 @@ pub(super) struct Host {
     pub machine_boots: u32,
     /// madsim's node of the present process.
     pub node: Option<NodeId>,
+    pub memory: Memory,
     pub stalls: Stalls,
     pub starving: Starving,
     pub strobing: Strobing,
@@ -106,6 +108,7 @@ impl Host {
             incarnation: 0,
             machine_boots: 0,
             node: None,
+            memory: Memory::default(),
             stalls: Stalls::default(),
             starving: Starving::default(),
             strobing: Strobing::default(),

@@ -13,6 +13,7 @@ use super::{
     disk::Disk,
     host::{Host, HostState},
     key::Stream,
+    memory::Shortage,
     net::Net,
     timer::Timers,
 };
@@ -42,6 +43,8 @@ pub struct Kernel {
     pub time: TimeHandle,
     /// How many machines are suspended.
     pub suspended: u32,
+    /// Who is short of memory.
+    pub shortage: Shortage,
 }
 
 impl Kernel {
@@ -100,6 +103,11 @@ pub fn install(kernel: Kernel) {
     KERNEL.with(|cell| *cell.borrow_mut() = Some(kernel));
 }
 
+/// Whether a simulation runs in this thread.
+pub fn is_installed() -> bool {
+    KERNEL.with(|cell| cell.borrow().is_some())
+}
+
 /// Takes the kernel out of this thread, at the end of a simulation.
 pub fn uninstall() -> Option<Kernel> {
     KERNEL.with(|cell| cell.borrow_mut().take())
@@ -137,6 +145,13 @@ pub fn current_process() -> ProcessId {
     with(|kernel| kernel.current()).expect("files, sockets and processes belong to a host: boot a program on one")
 }
 
+/// The polled task's process begins an operation; comes back only if it is not killed instead.
+pub async fn operation() {
+    if !with(Kernel::operate_current) {
+        std::future::pending::<()>().await;
+    }
+}
+
 /// The task that moves the kernel; see the module's text.
 #[derive(Default)]
 pub struct Driver {
@@ -148,9 +163,13 @@ impl Future for Driver {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         loop {
-            let Some((next, time)) = step(context.waker()) else {
-                self.sleep = None;
-                return Poll::Pending;
+            let (next, time) = match step(context.waker()) {
+                Step::Next(next, time) => (next, time),
+                Step::Nothing => {
+                    self.sleep = None;
+                    return Poll::Pending;
+                }
+                Step::Over => return Poll::Ready(()),
             };
             let deadline = time.now_instant() - time.elapsed() + Duration::from_nanos(next);
             // `reset` has no floor, while `sleep_until` has one of a millisecond.
@@ -163,11 +182,21 @@ impl Future for Driver {
     }
 }
 
-/// Runs what is due and arms the driver; the time of the next event, if there is one.
-fn step(waker: &Waker) -> Option<(u64, TimeHandle)> {
+/// What the driver does next.
+enum Step {
+    /// Sleep until this time.
+    Next(u64, TimeHandle),
+    /// Wait until there is something to do.
+    Nothing,
+    /// There is no kernel any more.
+    Over,
+}
+
+/// Runs what is due and arms the driver.
+fn step(waker: &Waker) -> Step {
     try_with(|kernel| {
         kernel.run_due();
-        kernel.core.arm(waker).map(|next| (next, kernel.time.clone()))
+        kernel.core.arm(waker).map_or(Step::Nothing, |next| Step::Next(next, kernel.time.clone()))
     })
-    .flatten()
+    .unwrap_or(Step::Over)
 }

@@ -6,6 +6,7 @@ pub mod disk;
 mod host;
 mod kernel;
 pub mod key;
+mod memory;
 pub mod net;
 pub mod process;
 pub mod rng;

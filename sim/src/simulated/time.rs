@@ -144,6 +144,9 @@ impl Future for Sleep {
                 if at_ns <= kernel.core.now_ns() {
                     return true;
                 }
+                if !kernel.operate_current() {
+                    return false;
+                }
                 let due = Due { host, at_ns, deadline_ns: this.deadline.0 };
                 this.timer = Some(kernel.timers.start(&mut kernel.core, due, context.waker()));
                 false

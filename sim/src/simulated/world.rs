@@ -21,6 +21,7 @@
 
 mod breakage;
 mod hosts;
+mod misuse;
 #[cfg(test)]
 mod tests;
 
@@ -30,6 +31,7 @@ use super::{
     disk::Disk,
     host::Host,
     kernel::{self, Driver, Kernel},
+    memory::Shortage,
     net::Net,
     timer::{Due, TimerId, Timers},
     trace::Trace,
@@ -39,9 +41,10 @@ use std::{
     any::Any,
     collections::BTreeMap,
     net::Ipv4Addr,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
-    task::Poll,
+    task::{Poll, Waker},
     time::Duration,
 };
 
@@ -184,41 +187,74 @@ where
         streams: BTreeMap::new(),
         time: runtime.block_on(async { madsim::time::TimeHandle::current() }),
         suspended: 0,
+        shortage: Shortage::default(),
     });
-    let tokio = tokio::runtime::Builder::new_current_thread()
-        .rng_seed(tokio::runtime::RngSeed::from_bytes(&spec.seed.to_le_bytes()))
-        .build()
-        .expect("a tokio runtime without drivers needs nothing");
+    let tokio = misuse::seeded_tokio(spec.seed);
     tokio.handle().block_on(tokio::task::unconstrained(async move {
         let world = World { handle: runtime.handle().clone(), programs: Arc::default() };
-        runtime.block_on(async move {
-            let driver = madsim::task::spawn(Driver::default());
-            let value = harness(world.clone()).await;
-            // Tasks that are alive when the runtime is dropped are never freed: end them, and let the executor drop them.
-            world.stop_all();
-            driver.abort();
-            madsim::time::sleep(Duration::from_millis(1)).await;
-            // Programs hold what the harness gave them, often this very world: break the circle, or none of it is freed.
-            let programs = std::mem::take(&mut *world.programs.lock().unwrap_or_else(PoisonError::into_inner));
-            drop(programs);
-            let mut kernel = kernel::uninstall().expect("installed above");
-            Finished {
-                value,
-                trace_hash: kernel.core.trace.hash(),
-                trace_steps: kernel.core.trace.count(),
-                trace: kernel.core.trace.take_kept(),
-                simulated_ns: kernel.core.now_ns(),
-            }
+        let ended = catch_unwind(AssertUnwindSafe(|| runtime.block_on(drive(world.clone(), harness))));
+        ended.unwrap_or_else(|panic| {
+            clear_up(runtime, &world);
+            resume_unwind(panic)
         })
     }))
 }
 
+/// Runs the harness to its end, then everything else to nothing.
+async fn drive<T, F, Fut>(world: World, harness: F) -> Finished<T>
+where
+    F: FnOnce(World) -> Fut,
+    Fut: Future<Output = T>,
+{
+    let driver = madsim::task::spawn(Driver::default());
+    let value = harness(world.clone()).await;
+    // Tasks that are alive when the runtime is dropped are never freed: end them, and let the executor drop them.
+    world.stop_all();
+    driver.abort();
+    madsim::time::sleep(Duration::from_millis(1)).await;
+    drop(world.take_programs());
+    let mut kernel = kernel::uninstall().expect("installed before");
+    Finished {
+        value,
+        trace_hash: kernel.core.trace.hash(),
+        trace_steps: kernel.core.trace.count(),
+        trace: kernel.core.trace.take_kept(),
+        simulated_ns: kernel.core.now_ns(),
+    }
+}
+
+/// After a panic: ends all tasks and has the executor drop them, or they would never be freed. What they drop may panic
+/// again, because of locks that are poisoned: each time one task less is left.
+fn clear_up(mut runtime: Runtime, world: &World) {
+    const PANICS_MAX: u32 = 1_000;
+    runtime.set_time_limit(Duration::MAX);
+    for _ in 0..PANICS_MAX {
+        let cleared = catch_unwind(AssertUnwindSafe(|| {
+            runtime.block_on(async {
+                if kernel::is_installed() {
+                    world.stop_all();
+                }
+                drop(world.take_programs());
+                madsim::time::sleep(Duration::from_millis(1)).await;
+                // Without a kernel the driver ends.
+                let driver = kernel::uninstall().and_then(|mut kernel| kernel.core.take_driver());
+                driver.into_iter().for_each(Waker::wake);
+                madsim::time::sleep(Duration::from_millis(1)).await;
+            });
+        }));
+        if cleared.is_ok() {
+            return;
+        }
+    }
+}
+
 fn panic_message(panic: &(dyn Any + Send)) -> String {
-    panic
+    let message = panic
         .downcast_ref::<String>()
         .cloned()
         .or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
-        .unwrap_or_else(|| "a panic without a message".to_owned())
+        .unwrap_or_else(|| "a panic without a message".to_owned());
+    misuse::with_hint(message)
 }
 
 /// True simulated time since the start in nanoseconds; `None` outside of a simulation. For log lines.
@@ -302,6 +338,7 @@ impl World {
             let process = entry.process(host);
             kernel.processes.insert(node.id(), process);
             kernel.stall_new_process(host, node.id());
+            kernel.forget_killed(host);
             kernel.core.trace(host, "boot", u64::from(process.incarnation), 0);
             process
         });
@@ -462,6 +499,11 @@ impl World {
         if let Some(node) = kernel::with(|kernel| kernel.release_process(host)) {
             self.handle.kill(node);
         }
+    }
+
+    /// Programs hold what the harness gave them, often this very world: the circle must be broken, or none of it is freed.
+    fn take_programs(&self) -> Vec<Program> {
+        std::mem::take(&mut *self.programs.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn stop_all(&self) {

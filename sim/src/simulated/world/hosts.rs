@@ -8,6 +8,7 @@ use crate::simulated::{
     disk::CrashReport,
     host::{Host, HostState, HostStats, Place, Zone},
     kernel,
+    memory::Memory,
     stall::CpuStarvation,
     strobe::ClockStrobe,
 };
@@ -97,6 +98,37 @@ impl World {
             kernel.core.trace(host, "cpu-restore", 0, 0);
             kernel.set_starvation(host, None);
         });
+    }
+
+    /// Limits what the page cache and the sockets of a host may hold, or ends the limit. See [`HostStats`] for how often it
+    /// killed: a process whose sockets hold more is killed at its next operation. Its heap is not counted: see
+    /// [`World::oom_kill_at`].
+    pub fn limit_memory(&self, host: HostId, bytes: Option<u64>) {
+        kernel::with(|kernel| {
+            kernel.core.trace(host, "memory-limit", bytes.unwrap_or(u64::MAX), 0);
+            let memory = kernel.host(host).memory;
+            kernel.set_memory(host, Memory { limit_bytes: bytes, ..memory });
+        });
+    }
+
+    /// Has the kernel kill the process of a host, as by `kill -9`, when it would begin its N-th operation from now on,
+    /// counted from 1: an allocation that failed, at an arbitrary point of what the process does. Operations are calls on
+    /// files and sockets, each time that one is tried, and the starts of timers. `None` withdraws it.
+    ///
+    /// # Panics
+    /// When N is 0.
+    pub fn oom_kill_at(&self, host: HostId, operation: Option<u64>) {
+        assert!(operation != Some(0), "operations are counted from 1");
+        kernel::with(|kernel| {
+            kernel.core.trace(host, "oom-kill-at", operation.unwrap_or(0), 0);
+            let memory = kernel.host(host).memory;
+            kernel.set_memory(host, Memory { dies_at: operation, ..memory });
+        });
+    }
+
+    /// What the sockets of a host hold in their buffers: what [`World::limit_memory`] can kill for.
+    pub fn socket_bytes(&self, host: HostId) -> u64 {
+        kernel::with(|kernel| kernel.net.buffered_bytes(host))
     }
 
     /// Steps the wall clock of a host by so many milliseconds, forward or backward.
