@@ -5,7 +5,7 @@
 //! itself: wakers collected here are called after the kernel's borrow has ended, because waking can drop a task, and a
 //! dropped task closes its sockets, which enters the kernel again.
 
-use super::{disk::DiskEvent, key::Key, net::NetEvent, trace::Trace};
+use super::{disk::DiskEvent, key::Key, net::NetEvent, stall::StarvationEvent, trace::Trace};
 use std::{cmp::Reverse, collections::BinaryHeap, task::Waker};
 
 /// A simulated host, numbered from 0 in the order of creation.
@@ -43,6 +43,10 @@ pub enum Event {
     },
     Net(NetEvent),
     Disk(HostId, DiskEvent),
+    /// The process of a starved host gets or loses the CPU: see `stall`.
+    Starvation(HostId, StarvationEvent),
+    /// A strobed clock is stepped: see `strobe`.
+    Strobe(HostId, u32),
 }
 
 struct Due {
@@ -137,6 +141,11 @@ impl Core {
         self.armed_ns = self.agenda.peek().map_or(u64::MAX, |Reverse(due)| due.at_ns);
         self.driver = Some(driver.clone());
         (self.armed_ns != u64::MAX).then_some(self.armed_ns)
+    }
+
+    /// The waker of the driver, if it waits. Called by the kernel alone.
+    pub fn take_driver(&mut self) -> Option<Waker> {
+        self.driver.take()
     }
 
     /// Hands over a waker to be called once the kernel is no longer borrowed.

@@ -1,23 +1,14 @@
-//! A host: its place, its clock, the life of the process on it.
-//!
-//! The clock model: a host's clocks run at a constant rate that differs from true time by `drift_ppm`, and its wall clock
-//! is off by `offset_ms`, which may be stepped. The monotonic clock goes on through crashes (it only has to be monotonic
-//! within one process, and nothing durable may depend on it). Not modelled: a rate that changes while it runs (NTP slew).
+//! A host: its place, its clocks, what makes it stand still, and the life of the process on it.
 
-use super::core::{HostId, ProcessId};
+use super::{
+    clock::Clock,
+    core::{HostId, ProcessId},
+    memory::Memory,
+    stall::{Stalls, Starving},
+    strobe::Strobing,
+};
+use madsim::task::NodeId;
 use std::{net::Ipv4Addr, task::Waker};
-
-/// The wall clock reads this at the start of the simulation on a host without offset: 2026-01-01T00:00:00Z.
-pub const EPOCH_MS: i64 = 1_767_225_600_000;
-
-/// How a host's clocks differ from true time.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct ClockSpec {
-    /// The wall clock is ahead of true time by this (milliseconds; negative: behind).
-    pub offset_ms: i64,
-    /// Both clocks run fast by this (parts per million; negative: slow). Crystals do ±100.
-    pub drift_ppm: i64,
-}
 
 /// Whether a host runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,70 +21,105 @@ pub enum HostState {
     Running,
 }
 
+/// Where a host stands: what it shares a power supply, a switch or a roof with. Rooms are numbered within their data
+/// centre, racks within their room.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Zone {
+    pub data_centre: u16,
+    pub room: u16,
+    pub rack: u16,
+}
+
+/// What fails at one instant: a rack, a room or a data centre with all that stands in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Place {
+    DataCentre { data_centre: u16 },
+    Room { data_centre: u16, room: u16 },
+    Rack(Zone),
+}
+
+impl Place {
+    /// Whether a host of this zone stands here.
+    pub fn contains(self, zone: Zone) -> bool {
+        match self {
+            Place::DataCentre { data_centre } => zone.data_centre == data_centre,
+            Place::Room { data_centre, room } => (zone.data_centre, zone.room) == (data_centre, room),
+            Place::Rack(rack) => zone == rack,
+        }
+    }
+}
+
+/// What was done to a host and its process so far, and how long it lasted. Times are true time in nanoseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HostStats {
+    /// Crashes of any kind, whether or not a process ran.
+    pub crashes_injected: u64,
+    /// Pauses of the process, and how long it stood.
+    pub pauses_injected: u64,
+    pub paused_ns: u64,
+    /// Suspensions of the machine, and how long it slept.
+    pub suspensions_injected: u64,
+    pub suspended_ns: u64,
+    /// Arrivals, timers and ends of calls that a suspended machine dealt with later.
+    pub suspended_events: u64,
+    /// Time for which the process was off the CPU because of starvation, and how often it was taken off.
+    pub throttled_ns: u64,
+    pub throttles_injected: u64,
+    /// Steps of the wall clock, those of a strobe included.
+    pub clock_steps_injected: u64,
+    pub clock_freezes_injected: u64,
+    /// Changes of the rate of a clock.
+    pub drifts_injected: u64,
+    /// Processes killed for want of memory or at a chosen operation.
+    pub oom_kills_injected: u64,
+}
+
 pub(super) struct Host {
     pub name: String,
-    pub zone: u32,
+    pub zone: Zone,
     pub address: Ipv4Addr,
-    pub clock: ClockSpec,
+    pub clock: Clock,
     pub state: HostState,
     /// Counts the processes that were started.
     pub incarnation: u32,
     /// Counts the boots of the machine itself.
     pub machine_boots: u32,
-    /// The running process stands still.
-    pub paused: bool,
+    /// madsim's node of the present process.
+    pub node: Option<NodeId>,
+    pub memory: Memory,
+    pub stalls: Stalls,
+    pub starving: Starving,
+    pub strobing: Strobing,
     /// Has the running process been asked to terminate, and who waits for that.
     pub terminate: bool,
     pub terminate_wakers: Vec<Waker>,
+    pub stats: HostStats,
 }
 
 impl Host {
-    /// The present process, dead or alive.
-    pub fn process(&self, id: HostId) -> ProcessId {
-        ProcessId { host: id, incarnation: self.incarnation }
-    }
-}
-
-impl ClockSpec {
-    /// The monotonic clock at a true time, both in nanoseconds.
-    pub fn monotonic_ns(self, true_ns: u64) -> u64 {
-        let drift = i128::from(true_ns) * i128::from(self.drift_ppm) / 1_000_000;
-        u64::try_from(i128::from(true_ns) + drift).unwrap_or(0)
-    }
-
-    /// The first true time at which the monotonic clock reads at least `monotonic_ns`.
-    pub fn true_ns(self, monotonic_ns: u64) -> u64 {
-        let rate = i128::from(1_000_000 + self.drift_ppm);
-        u64::try_from((i128::from(monotonic_ns) * 1_000_000 + rate - 1) / rate).unwrap_or(u64::MAX)
-    }
-
-    /// The wall clock at a true time, in milliseconds since 1970.
-    pub fn wall_ms(self, true_ns: u64) -> i64 {
-        let since_start_ms = i64::try_from(self.monotonic_ns(true_ns) / 1_000_000).unwrap_or(i64::MAX);
-        EPOCH_MS + self.offset_ms + since_start_ms
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_drifting_clock_reaches_its_deadline_and_not_before() {
-        for drift_ppm in [-200, -1, 0, 1, 200] {
-            let clock = ClockSpec { offset_ms: 0, drift_ppm };
-            for deadline_ns in [0, 1, 999, 1_000_000, 123_456_789_012] {
-                let true_ns = clock.true_ns(deadline_ns);
-                assert!(clock.monotonic_ns(true_ns) >= deadline_ns);
-                assert!(true_ns == 0 || clock.monotonic_ns(true_ns - 1) <= deadline_ns);
-            }
+    /// A machine that is switched off.
+    pub fn new(name: String, zone: Zone, address: Ipv4Addr, clock: Clock) -> Host {
+        Host {
+            name,
+            zone,
+            address,
+            clock,
+            state: HostState::Off,
+            incarnation: 0,
+            machine_boots: 0,
+            node: None,
+            memory: Memory::default(),
+            stalls: Stalls::default(),
+            starving: Starving::default(),
+            strobing: Strobing::default(),
+            terminate: false,
+            terminate_wakers: Vec::new(),
+            stats: HostStats::default(),
         }
     }
 
-    #[test]
-    fn the_wall_clock_carries_offset_and_drift() {
-        let clock = ClockSpec { offset_ms: -250, drift_ppm: 100 };
-        assert_eq!(clock.wall_ms(0), EPOCH_MS - 250);
-        assert_eq!(clock.wall_ms(10_000_000_000), EPOCH_MS - 250 + 10_001);
+    /// The present process, dead or alive.
+    pub fn process(&self, id: HostId) -> ProcessId {
+        ProcessId { host: id, incarnation: self.incarnation }
     }
 }

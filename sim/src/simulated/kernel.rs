@@ -8,10 +8,12 @@
 //! else that is random is keyed, see `key`.
 
 use super::{
+    clock::Clock,
     core::{Core, Event, HostId, ProcessId},
     disk::Disk,
-    host::{ClockSpec, Host, HostState},
+    host::{Host, HostState},
     key::Stream,
+    memory::Shortage,
     net::Net,
     timer::Timers,
 };
@@ -39,6 +41,10 @@ pub struct Kernel {
     pub processes: BTreeMap<NodeId, ProcessId>,
     pub streams: BTreeMap<(ProcessId, &'static str), Stream>,
     pub time: TimeHandle,
+    /// How many machines are suspended.
+    pub suspended: u32,
+    /// Who is short of memory.
+    pub shortage: Shortage,
 }
 
 impl Kernel {
@@ -68,15 +74,20 @@ impl Kernel {
         self.processes.get(&madsim::plugin::node()).copied()
     }
 
-    /// The clock that the polled task sees: its host's, or true time in the harness.
-    pub fn current_clock(&self) -> ClockSpec {
-        self.current().map_or_else(ClockSpec::default, |process| self.hosts[process.host.0 as usize].clock)
+    /// The host of the polled task and its clock; `None` in the harness, which sees true time.
+    pub fn current_clock(&self) -> Option<(HostId, &Clock)> {
+        self.current().map(|process| (process.host, &self.hosts[process.host.0 as usize].clock))
     }
 
     fn run_due(&mut self) {
         while let Some(event) = self.core.next_due() {
+            // Looked at only while a machine is suspended.
+            let event = if self.suspended == 0 { Some(event) } else { self.hold(event) };
+            let Some(event) = event else { continue };
             match event {
                 Event::Timer { slot, generation } => self.timers.fire(&mut self.core, slot, generation),
+                Event::Starvation(host, event) => self.on_starvation(host, event),
+                Event::Strobe(host, generation) => self.on_strobe(host, generation),
                 Event::Net(event) => self.net.on_event(&mut self.core, event),
                 Event::Disk(host, event) => {
                     let (disk, core) = self.disk(host);
@@ -90,6 +101,11 @@ impl Kernel {
 /// Puts the kernel of a simulation into this thread.
 pub fn install(kernel: Kernel) {
     KERNEL.with(|cell| *cell.borrow_mut() = Some(kernel));
+}
+
+/// Whether a simulation runs in this thread.
+pub fn is_installed() -> bool {
+    KERNEL.with(|cell| cell.borrow().is_some())
 }
 
 /// Takes the kernel out of this thread, at the end of a simulation.
@@ -129,6 +145,13 @@ pub fn current_process() -> ProcessId {
     with(|kernel| kernel.current()).expect("files, sockets and processes belong to a host: boot a program on one")
 }
 
+/// The polled task's process begins an operation; comes back only if it is not killed instead.
+pub async fn operation() {
+    if !with(Kernel::operate_current) {
+        std::future::pending::<()>().await;
+    }
+}
+
 /// The task that moves the kernel; see the module's text.
 #[derive(Default)]
 pub struct Driver {
@@ -140,9 +163,13 @@ impl Future for Driver {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         loop {
-            let Some((next, time)) = step(context.waker()) else {
-                self.sleep = None;
-                return Poll::Pending;
+            let (next, time) = match step(context.waker()) {
+                Step::Next(next, time) => (next, time),
+                Step::Nothing => {
+                    self.sleep = None;
+                    return Poll::Pending;
+                }
+                Step::Over => return Poll::Ready(()),
             };
             let deadline = time.now_instant() - time.elapsed() + Duration::from_nanos(next);
             // `reset` has no floor, while `sleep_until` has one of a millisecond.
@@ -155,11 +182,21 @@ impl Future for Driver {
     }
 }
 
-/// Runs what is due and arms the driver; the time of the next event, if there is one.
-fn step(waker: &Waker) -> Option<(u64, TimeHandle)> {
+/// What the driver does next.
+enum Step {
+    /// Sleep until this time.
+    Next(u64, TimeHandle),
+    /// Wait until there is something to do.
+    Nothing,
+    /// There is no kernel any more.
+    Over,
+}
+
+/// Runs what is due and arms the driver.
+fn step(waker: &Waker) -> Step {
     try_with(|kernel| {
         kernel.run_due();
-        kernel.core.arm(waker).map(|next| (next, kernel.time.clone()))
+        kernel.core.arm(waker).map_or(Step::Nothing, |next| Step::Next(next, kernel.time.clone()))
     })
-    .flatten()
+    .unwrap_or(Step::Over)
 }

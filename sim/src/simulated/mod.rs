@@ -1,14 +1,18 @@
 //! The simulated body of the seam: machine models driven by one agenda of events. See `kernel` for how it runs.
 
+mod clock;
 mod core;
 pub mod disk;
 mod host;
 mod kernel;
 pub mod key;
+mod memory;
 pub mod net;
 pub mod process;
 pub mod rng;
 pub mod signal;
+mod stall;
+mod strobe;
 pub mod task;
 pub mod time;
 mod timer;

@@ -1,6 +1,10 @@
 //! Virtual time, as the clocks of the polled task's host show it.
 
-use super::{kernel, timer::TimerId};
+use super::{
+    clock::EPOCH_MS,
+    kernel,
+    timer::{Due, TimerId},
+};
 use std::{
     fmt,
     ops::{Add, AddAssign, Sub},
@@ -16,7 +20,10 @@ pub struct Instant(u64);
 impl Instant {
     /// The present reading.
     pub fn now() -> Instant {
-        Instant(kernel::with(|kernel| kernel.current_clock().monotonic_ns(kernel.core.now_ns())))
+        Instant(kernel::with(|kernel| {
+            let true_ns = kernel.core.now_ns();
+            kernel.current_clock().map_or(true_ns, |(_, clock)| clock.monotonic_ns(true_ns))
+        }))
     }
 
     /// The time since this reading.
@@ -69,7 +76,13 @@ impl Sub<Instant> for Instant {
 
 /// The wall clock in milliseconds since 1970-01-01T00:00:00Z, as this host believes it to be.
 pub fn wall_clock_ms() -> i64 {
-    kernel::with(|kernel| kernel.current_clock().wall_ms(kernel.core.now_ns()))
+    kernel::with(|kernel| {
+        let true_ns = kernel.core.now_ns();
+        match kernel.current_clock() {
+            Some((_, clock)) => clock.wall_ms(true_ns),
+            None => EPOCH_MS + (true_ns / 1_000_000).cast_signed(),
+        }
+    })
 }
 
 /// Waits for a time to pass.
@@ -123,11 +136,19 @@ impl Future for Sleep {
         let elapsed = kernel::with(|kernel| match this.timer {
             Some(timer) => kernel.timers.poll(timer, context.waker()),
             None => {
-                let at_ns = kernel.current_clock().true_ns(this.deadline.0);
+                let clock = kernel.current_clock();
+                let (host, at_ns) = match clock {
+                    Some((host, clock)) => (Some(host), clock.true_ns(this.deadline.0)),
+                    None => (None, this.deadline.0),
+                };
                 if at_ns <= kernel.core.now_ns() {
                     return true;
                 }
-                this.timer = Some(kernel.timers.start(&mut kernel.core, at_ns, context.waker()));
+                if !kernel.operate_current() {
+                    return false;
+                }
+                let due = Due { host, at_ns, deadline_ns: this.deadline.0 };
+                this.timer = Some(kernel.timers.start(&mut kernel.core, due, context.waker()));
                 false
             }
         });

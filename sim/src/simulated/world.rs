@@ -21,25 +21,21 @@
 
 mod breakage;
 mod disk;
+mod hosts;
+mod misuse;
+mod simulation;
 #[cfg(test)]
 mod tests;
 
 use super::{
-    core::Core,
+    clock::Clock,
     disk::Disk,
     host::Host,
-    kernel::{self, Driver, Kernel},
-    net::Net,
-    timer::{TimerId, Timers},
-    trace::Trace,
+    kernel,
+    timer::{Due, TimerId},
 };
-use madsim::{
-    runtime::{Handle, Runtime},
-    task::NodeId,
-};
+use madsim::runtime::Handle;
 use std::{
-    any::Any,
-    collections::BTreeMap,
     net::Ipv4Addr,
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
@@ -48,68 +44,33 @@ use std::{
 };
 
 pub use super::{
+    clock::{ClockSpec, EPOCH_MS},
     core::{Crash, HostId, ProcessId},
     disk::{
         CrashReport, DamageReport, DiskFaults, DiskSlowdown, DiskSpec, DiskStats, MediaDamage, MediaDamageKind,
         Personality, Raid10,
     },
-    host::{ClockSpec, EPOCH_MS, HostState},
+    host::{HostState, HostStats, Place, Zone},
     key::{Key, Stream},
     net::{LinkSlowdown, LinkSpec, NetStats},
+    stall::CpuStarvation,
+    strobe::ClockStrobe,
     trace::{TraceStep, digest},
 };
 pub use disk::MemberLoss;
+pub use hosts::CrashLoop;
+pub use simulation::{Finished, Panicked, SimulationSpec, simulate};
 
 /// What a process runs: makes its future at every boot.
 pub type Program = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
-
-/// What to simulate, apart from the harness.
-#[derive(Clone, Debug)]
-pub struct SimulationSpec {
-    /// All randomness follows from it.
-    pub seed: u64,
-    /// The run is stopped as stuck when it goes on for longer than this (simulated time).
-    pub time_limit: Duration,
-    /// Keep every step of the trace in memory, not only its hash.
-    pub keep_trace: bool,
-}
-
-impl Default for SimulationSpec {
-    fn default() -> Self {
-        SimulationSpec { seed: 0, time_limit: Duration::from_secs(24 * 3600), keep_trace: false }
-    }
-}
-
-/// A simulation that came to its end.
-#[derive(Debug)]
-pub struct Finished<T> {
-    /// What the harness returned.
-    pub value: T,
-    /// The digest of every step.
-    pub trace_hash: u64,
-    /// How many steps there were.
-    pub trace_steps: u64,
-    /// The steps, if they were kept.
-    pub trace: Vec<TraceStep>,
-    /// How long it took in simulated time, nanoseconds.
-    pub simulated_ns: u64,
-}
-
-/// A simulation that did not: something panicked, on a host or in the harness, or the time limit was reached.
-#[derive(Debug, thiserror::Error)]
-#[error("the simulation of seed {seed} panicked: {message}")]
-pub struct Panicked {
-    pub seed: u64,
-    pub message: String,
-}
 
 /// A machine to add to the world.
 #[derive(Clone)]
 pub struct HostSpec {
     /// Its host name, which `sim::net::resolve` knows.
     pub name: String,
-    /// What fails together: the rack, the power supply.
-    pub zone: u32,
+    /// Where it stands: what fails together.
+    pub zone: Zone,
     pub clock: ClockSpec,
     pub disk: DiskSpec,
     /// What it runs.
@@ -117,7 +78,7 @@ pub struct HostSpec {
 }
 
 impl HostSpec {
-    /// A host with the default disk and a true clock in zone 0.
+    /// A host with the default disk and a true clock in the first rack of all.
     pub fn new<F, Fut>(name: impl Into<String>, program: F) -> HostSpec
     where
         F: Fn() -> Fut + Send + Sync + 'static,
@@ -125,7 +86,7 @@ impl HostSpec {
     {
         HostSpec {
             name: name.into(),
-            zone: 0,
+            zone: Zone::default(),
             clock: ClockSpec::default(),
             disk: DiskSpec::default(),
             program: Arc::new(move || Box::pin(program())),
@@ -138,87 +99,6 @@ impl HostSpec {
 pub struct World {
     handle: Handle,
     programs: Arc<Mutex<Vec<Program>>>,
-}
-
-/// Runs one simulation to its end, on a fresh OS thread.
-///
-/// A fresh thread, because the keys of std's hash maps are per thread; entered into a seeded tokio runtime, because
-/// `select!` and `watch` draw from tokio's thread-local generator; by `Handle::block_on`, because `Runtime::block_on` would
-/// install a scheduler whose deferred wake-ups never come; `unconstrained`, because the simulation is one single poll, for
-/// which tokio's cooperative budget would be far too small.
-///
-/// # Errors
-/// When anything panics: the message of the panic.
-pub fn simulate<T, F, Fut>(spec: SimulationSpec, harness: F) -> Result<Finished<T>, Panicked>
-where
-    F: FnOnce(World) -> Fut + Send,
-    Fut: Future<Output = T> + 'static,
-    T: Send + 'static,
-{
-    let seed = spec.seed;
-    let joined = std::thread::scope(|scope| {
-        std::thread::Builder::new()
-            .name(format!("seed-{seed}"))
-            .spawn_scoped(scope, move || run(spec, harness))
-            .expect("the operating system gives us a thread")
-            .join()
-    });
-    joined.map_err(|panic| Panicked { seed, message: panic_message(&*panic) })
-}
-
-fn run<T, F, Fut>(spec: SimulationSpec, harness: F) -> Finished<T>
-where
-    F: FnOnce(World) -> Fut + Send,
-    Fut: Future<Output = T> + 'static,
-    T: Send + 'static,
-{
-    let mut runtime = Runtime::with_seed_and_config(spec.seed, madsim::Config::default());
-    runtime.set_time_limit(spec.time_limit);
-    let core = Core::new(spec.seed, Trace::new(spec.keep_trace));
-    kernel::install(Kernel {
-        net: Net::new(core.key()),
-        core,
-        timers: Timers::default(),
-        hosts: Vec::new(),
-        disks: Vec::new(),
-        processes: BTreeMap::new(),
-        streams: BTreeMap::new(),
-        time: runtime.block_on(async { madsim::time::TimeHandle::current() }),
-    });
-    let tokio = tokio::runtime::Builder::new_current_thread()
-        .rng_seed(tokio::runtime::RngSeed::from_bytes(&spec.seed.to_le_bytes()))
-        .build()
-        .expect("a tokio runtime without drivers needs nothing");
-    tokio.handle().block_on(tokio::task::unconstrained(async move {
-        let world = World { handle: runtime.handle().clone(), programs: Arc::default() };
-        runtime.block_on(async move {
-            let driver = madsim::task::spawn(Driver::default());
-            let value = harness(world.clone()).await;
-            // Tasks that are alive when the runtime is dropped are never freed: end them, and let the executor drop them.
-            world.stop_all();
-            driver.abort();
-            madsim::time::sleep(Duration::from_millis(1)).await;
-            // Programs hold what the harness gave them, often this very world: break the circle, or none of it is freed.
-            let programs = std::mem::take(&mut *world.programs.lock().unwrap_or_else(PoisonError::into_inner));
-            drop(programs);
-            let mut kernel = kernel::uninstall().expect("installed above");
-            Finished {
-                value,
-                trace_hash: kernel.core.trace.hash(),
-                trace_steps: kernel.core.trace.count(),
-                trace: kernel.core.trace.take_kept(),
-                simulated_ns: kernel.core.now_ns(),
-            }
-        })
-    }))
-}
-
-fn panic_message(panic: &(dyn Any + Send)) -> String {
-    panic
-        .downcast_ref::<String>()
-        .cloned()
-        .or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
-        .unwrap_or_else(|| "a panic without a message".to_owned())
 }
 
 /// True simulated time since the start in nanoseconds; `None` outside of a simulation. For log lines.
@@ -251,7 +131,8 @@ impl World {
                     Some(timer) => kernel.timers.poll(timer, context.waker()),
                     None if at_ns <= kernel.core.now_ns() => true,
                     None => {
-                        timer.0 = Some(kernel.timers.start(&mut kernel.core, at_ns, context.waker()));
+                        let due = Due { host: None, at_ns, deadline_ns: at_ns };
+                        timer.0 = Some(kernel.timers.start(&mut kernel.core, due, context.waker()));
                         false
                     }
                 };
@@ -270,18 +151,7 @@ impl World {
             kernel.net.add_host(id, &spec.name, address);
             let key = kernel.core.key().derive("disk").index(u64::from(id.0));
             kernel.disks.push(Disk::new(spec.disk, key));
-            kernel.hosts.push(Host {
-                name: spec.name,
-                zone: spec.zone,
-                address,
-                clock: spec.clock,
-                state: HostState::Off,
-                incarnation: 0,
-                machine_boots: 0,
-                paused: false,
-                terminate: false,
-                terminate_wakers: Vec::new(),
-            });
+            kernel.hosts.push(Host::new(spec.name, spec.zone, address, Clock::new(spec.clock)));
             id
         });
         self.programs.lock().unwrap_or_else(PoisonError::into_inner).push(spec.program);
@@ -311,6 +181,8 @@ impl World {
             entry.terminate = false;
             let process = entry.process(host);
             kernel.processes.insert(node.id(), process);
+            kernel.stall_new_process(host, node.id());
+            kernel.forget_killed(host);
             kernel.core.trace(host, "boot", u64::from(process.incarnation), 0);
             process
         });
@@ -336,11 +208,6 @@ impl World {
         kernel::with(|kernel| kernel.host(host).address)
     }
 
-    /// The zone of a host.
-    pub fn zone(&self, host: HostId) -> u32 {
-        kernel::with(|kernel| kernel.host(host).zone)
-    }
-
     /// Asks the process to stop in good order (SIGTERM).
     pub fn terminate(&self, host: HostId) {
         let wakers = kernel::with(|kernel| {
@@ -362,6 +229,7 @@ impl World {
                 Crash::Process if entry.state != HostState::Off => HostState::Idle,
                 _ => HostState::Off,
             };
+            entry.stats.crashes_injected += 1;
             process
         });
         let report = kernel::with(|kernel| {
@@ -381,9 +249,7 @@ impl World {
             let (disk, core) = kernel.disk(host);
             disk.crash(core, host, crash)
         });
-        if let Some(process) = process {
-            self.kill_tasks(process);
-        }
+        self.kill_tasks(host);
         report
     }
 
@@ -419,14 +285,6 @@ impl World {
     /// The properties of the way from one host to another, without a slowdown that may be in force.
     pub fn link(&self, from: HostId, to: HostId) -> LinkSpec {
         kernel::with(|kernel| kernel.net.link(from, to))
-    }
-
-    /// Steps the wall clock of a host by so many milliseconds, forward or backward.
-    pub fn step_clock(&self, host: HostId, step_ms: i64) {
-        kernel::with(|kernel| {
-            kernel.core.trace(host, "clock-step", step_ms.cast_unsigned(), 0);
-            kernel.host(host).clock.offset_ms += step_ms;
-        });
     }
 
     /// Counters of the network.
@@ -476,38 +334,15 @@ impl World {
             alive
         });
         if alive {
-            self.kill_tasks(process);
+            self.kill_tasks(process.host);
         }
     }
 
-    /// madsim's node of a process.
-    fn node(&self, process: ProcessId) -> Option<NodeId> {
-        kernel::with(|kernel| kernel.processes.iter().find(|(_, id)| **id == process).map(|(node, _)| *node))
-    }
-
-    fn kill_tasks(&self, process: ProcessId) {
-        let was_paused = kernel::with(|kernel| std::mem::take(&mut kernel.host(process.host).paused));
-        if let Some(node) = self.node(process) {
-            if was_paused {
-                // Tasks that are set aside would be dropped within madsim's lock, which what they drop may ask for again.
-                self.handle.resume(node);
-            }
+    /// Ends the tasks of the process of a host, and what stalls them.
+    fn kill_tasks(&self, host: HostId) {
+        if let Some(node) = kernel::with(|kernel| kernel.release_process(host)) {
             self.handle.kill(node);
         }
-    }
-
-    fn stop_all(&self) {
-        let running = kernel::with(|kernel| {
-            let hosts = kernel.hosts.iter_mut().zip(0..);
-            hosts
-                .filter(|(host, _)| host.state == HostState::Running)
-                .map(|(host, id)| {
-                    host.state = HostState::Off;
-                    host.process(HostId(id))
-                })
-                .collect::<Vec<_>>()
-        });
-        running.into_iter().for_each(|process| self.kill_tasks(process));
     }
 }
 

@@ -35,7 +35,8 @@ impl OpenOptions {
     /// As [`std::fs::OpenOptions::open`].
     pub async fn open(&self, path: impl AsRef<Path>) -> io::Result<File> {
         let process = kernel::current_process();
-        let handle = enter(process, |disk, core, wall_ms| disk.open(core, process, self, path.as_ref(), wall_ms))?;
+        let handle =
+            make(process, |disk, core, wall_ms| disk.open(core, process, self, path.as_ref(), wall_ms)).await?;
         Ok(File(Arc::new(Opened { handle, process })))
     }
 }
@@ -98,7 +99,7 @@ impl File {
     /// # Errors
     /// When the process is dead.
     pub async fn len(&self) -> io::Result<u64> {
-        self.enter(|disk, handle| disk.len(handle))
+        make(self.0.process, |disk, _, _| disk.len(self.0.handle)).await
     }
 
     /// Cuts or extends the file to this size; new bytes are zero.
@@ -153,7 +154,7 @@ pub(super) fn enter<R>(
     work: impl FnOnce(&mut Disk, &mut Core, i64) -> Result<R, DiskError>,
 ) -> io::Result<R> {
     kernel::with(|kernel| {
-        if !kernel.is_alive(process) {
+        if !kernel.operate(process) || !kernel.is_alive(process) {
             return Err(DiskError::Dead.into());
         }
         let now_ns = kernel.core.now_ns();
@@ -163,9 +164,22 @@ pub(super) fn enter<R>(
     })
 }
 
+/// As [`enter`], for a call that the process makes itself: pending for ever when the process is killed instead.
+pub(super) async fn make<R>(
+    process: ProcessId,
+    work: impl FnOnce(&mut Disk, &mut Core, i64) -> Result<R, DiskError>,
+) -> io::Result<R> {
+    let made = enter(process, work);
+    // Only a call that failed can be one that was never made.
+    if made.is_err() && kernel::with(|kernel| kernel.was_killed(process)) {
+        std::future::pending::<()>().await;
+    }
+    made
+}
+
 /// Makes a call and waits for its end: how many bytes were read or written.
 pub(super) async fn call(process: ProcessId, request: impl FnOnce(i64) -> Request) -> io::Result<u64> {
-    let operation = enter(process, |disk, core, wall_ms| disk.begin(core, process, request(wall_ms)))?;
+    let operation = make(process, |disk, core, wall_ms| disk.begin(core, process, request(wall_ms))).await?;
     let in_flight = InFlight { process, operation };
     poll_fn(|context| {
         kernel::with(|kernel| in_flight.disk(kernel).poll(operation, context.waker())).map_err(io::Error::from)

@@ -2,7 +2,7 @@
 
 use super::{
     File, OpenOptions,
-    file::{call, enter},
+    file::{call, make},
     model::Request,
 };
 pub use crate::file_types::{DirEntry, DiskUsage, Metadata};
@@ -15,7 +15,7 @@ use std::{io, path::Path};
 /// `NotADirectory` when a file is in the way.
 pub async fn create_dir_all(path: impl AsRef<Path>) -> io::Result<()> {
     let process = kernel::current_process();
-    enter(process, |disk, core, wall_ms| disk.create_dir_all(core, process.host, path.as_ref(), wall_ms))
+    make(process, |disk, core, wall_ms| disk.create_dir_all(core, process.host, path.as_ref(), wall_ms)).await
 }
 
 /// The entries of a directory, sorted by name.
@@ -23,7 +23,7 @@ pub async fn create_dir_all(path: impl AsRef<Path>) -> io::Result<()> {
 /// # Errors
 /// `NotFound`, `NotADirectory`.
 pub async fn read_dir(path: impl AsRef<Path>) -> io::Result<Vec<DirEntry>> {
-    enter(kernel::current_process(), |disk, _, _| disk.read_dir(path.as_ref()))
+    make(kernel::current_process(), |disk, _, _| disk.read_dir(path.as_ref())).await
 }
 
 /// Removes a file.
@@ -32,7 +32,7 @@ pub async fn read_dir(path: impl AsRef<Path>) -> io::Result<Vec<DirEntry>> {
 /// `NotFound`, `IsADirectory`.
 pub async fn remove_file(path: impl AsRef<Path>) -> io::Result<()> {
     let process = kernel::current_process();
-    enter(process, |disk, core, wall_ms| disk.remove_file(core, process.host, path.as_ref(), wall_ms))
+    make(process, |disk, core, wall_ms| disk.remove_file(core, process.host, path.as_ref(), wall_ms)).await
 }
 
 /// Removes a directory with all that is in it.
@@ -41,7 +41,7 @@ pub async fn remove_file(path: impl AsRef<Path>) -> io::Result<()> {
 /// `NotFound`, `NotADirectory`.
 pub async fn remove_dir_all(path: impl AsRef<Path>) -> io::Result<()> {
     let process = kernel::current_process();
-    enter(process, |disk, core, wall_ms| disk.remove_dir_all(core, process.host, path.as_ref(), wall_ms))
+    make(process, |disk, core, wall_ms| disk.remove_dir_all(core, process.host, path.as_ref(), wall_ms)).await
 }
 
 /// Renames a file or directory, replacing what had the new name.
@@ -50,7 +50,7 @@ pub async fn remove_dir_all(path: impl AsRef<Path>) -> io::Result<()> {
 /// As `rename(2)`.
 pub async fn rename(from: impl AsRef<Path>, to: impl AsRef<Path>) -> io::Result<()> {
     let process = kernel::current_process();
-    enter(process, |disk, core, wall_ms| disk.rename(core, process.host, from.as_ref(), to.as_ref(), wall_ms))
+    make(process, |disk, core, wall_ms| disk.rename(core, process.host, from.as_ref(), to.as_ref(), wall_ms)).await
 }
 
 /// What is known of a path.
@@ -58,7 +58,7 @@ pub async fn rename(from: impl AsRef<Path>, to: impl AsRef<Path>) -> io::Result<
 /// # Errors
 /// `NotFound` when there is nothing.
 pub async fn metadata(path: impl AsRef<Path>) -> io::Result<Metadata> {
-    enter(kernel::current_process(), |disk, _, _| disk.metadata(path.as_ref()))
+    make(kernel::current_process(), |disk, _, _| disk.metadata(path.as_ref())).await
 }
 
 /// Whether there is something at a path.
@@ -107,8 +107,9 @@ pub async fn read(path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
 /// # Errors
 /// `NotFound` when there is nothing at the path.
 pub async fn usage(path: impl AsRef<Path>) -> io::Result<DiskUsage> {
-    enter(kernel::current_process(), |disk, _, _| {
+    make(kernel::current_process(), |disk, _, _| {
         disk.metadata(path.as_ref())?;
         Ok(disk.usage())
     })
+    .await
 }

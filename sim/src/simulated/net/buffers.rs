@@ -44,7 +44,8 @@ impl SendBuffer {
         }
     }
 
-    fn buffered(&self) -> usize {
+    /// How much was written and is not yet acknowledged.
+    pub fn buffered(&self) -> usize {
         (self.end - self.acknowledged.min(self.end)) as usize
     }
 

@@ -23,6 +23,7 @@ impl TcpListener {
     /// # Errors
     /// `AddrInUse` when another listener is there, `AddrNotAvailable` when the address is not this host's.
     pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+        kernel::operation().await;
         let process = kernel::current_process();
         let (id, local) = kernel::with(|kernel| kernel.net.listen(process, address))?;
         Ok(TcpListener { process, id, local })
@@ -34,7 +35,10 @@ impl TcpListener {
     /// When the process that listened has ended.
     pub async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
         let (endpoint, addresses) = std::future::poll_fn(|context| {
-            kernel::with(|kernel| kernel.net.accept(self.process, self.id, context.waker()))
+            kernel::with(|kernel| match kernel.operate(self.process) {
+                true => kernel.net.accept(self.process, self.id, context.waker()),
+                false => std::task::Poll::Pending,
+            })
         })
         .await?;
         Ok((TcpStream::new(self.process, endpoint, addresses), addresses.peer.into()))

@@ -180,6 +180,23 @@ impl Net {
         if address.is_loopback() { Some(from) } else { self.addresses.get(&address).copied() }
     }
 
+    /// What the sockets of a host hold in their buffers, received and not yet read or written and not yet acknowledged.
+    pub fn buffered_bytes(&self, host: HostId) -> u64 {
+        let endpoints = self.endpoints.iter().filter(|(_, endpoint)| endpoint.route.host == host);
+        endpoints.map(|(_, endpoint)| (endpoint.send.buffered() + endpoint.receive.buffered()) as u64).sum()
+    }
+
+    /// The host at which an event happens; `None` when there is nothing left that it could happen to.
+    pub fn host_of(&self, event: &NetEvent) -> Option<HostId> {
+        match event {
+            NetEvent::Arrival { slot } => self.wire.receiver(*slot),
+            NetEvent::Timer { endpoint, .. } => {
+                let endpoint = self.endpoints.get(endpoint.slot as usize).filter(|there| there.id == *endpoint);
+                endpoint.map(|endpoint| endpoint.route.host)
+            }
+        }
+    }
+
     /// Takes an event whose time has come.
     pub fn on_event(&mut self, core: &mut Core, event: NetEvent) {
         match event {

@@ -35,12 +35,23 @@ impl Socket {
         })
     }
 
+    /// As [`Socket::call`]; pending for ever when the process is killed instead.
+    fn poll<R>(&self, work: impl FnOnce(&mut Net, &mut Core, ProcessId, EndpointId) -> Poll<R>) -> Poll<R> {
+        kernel::with(|kernel| {
+            if !kernel.operate(self.process) {
+                return Poll::Pending;
+            }
+            let (net, core) = kernel.net_core();
+            work(net, core, self.process, self.id)
+        })
+    }
+
     fn poll_read(&self, waker: &Waker, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        self.call(|net, core, process, id| net.read(core, process, id, buffer, waker)).map_err(io::Error::from)
+        self.poll(|net, core, process, id| net.read(core, process, id, buffer, waker)).map_err(io::Error::from)
     }
 
     fn poll_write(&self, waker: &Waker, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        self.call(|net, core, process, id| net.write(core, process, id, slices, waker)).map_err(io::Error::from)
+        self.poll(|net, core, process, id| net.write(core, process, id, slices, waker)).map_err(io::Error::from)
     }
 
     fn shutdown(&self) {
@@ -76,6 +87,7 @@ impl TcpStream {
     /// # Errors
     /// `ConnectionRefused` when nothing listens there, `TimedOut` after 127 s of silence.
     pub async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+        kernel::operation().await;
         let process = kernel::current_process();
         let (id, addresses) = kernel::with(|kernel| {
             let (net, core) = kernel.net_core();

@@ -213,6 +213,11 @@ impl Wire {
         }
     }
 
+    /// Where a packet in flight is going.
+    pub fn receiver(&self, slot: u32) -> Option<HostId> {
+        self.packets.get(slot as usize).and_then(|packet| packet.segment.to)
+    }
+
     /// Takes a packet off the wire when its time has come; `None` if it never arrives.
     pub fn receive(&mut self, core: &mut Core, slot: u32) -> Option<Segment> {
         let Packet { segment, departs_ns, silences } = self.packets.remove(slot as usize);

@@ -34,6 +34,10 @@ pub(super) struct Background {
     not_before_ns: u64,
     /// Nothing happens by itself before this time. Spares the usual call the look at everything.
     idle_until_ns: u64,
+    /// The machine is suspended: its flusher and its journal do nothing, and nothing is asked of the drive.
+    stands_still: bool,
+    /// What was due before this time, while the machine was suspended, happens at this time.
+    awake_since_ns: u64,
 }
 
 /// Pages that enter the device cache together.
@@ -56,6 +60,8 @@ impl Background {
             unflushed: VecDeque::new(),
             not_before_ns: 0,
             idle_until_ns: 0,
+            stands_still: false,
+            awake_since_ns: 0,
         }
     }
 
@@ -128,15 +134,23 @@ impl Disk {
         self.background.wake_by(due_ns);
     }
 
+    /// The machine is suspended, or goes on. What its timers missed meanwhile they do at once when it goes on.
+    pub fn set_standstill(&mut self, now_ns: u64, stands_still: bool) {
+        self.advance(now_ns);
+        self.background.stands_still = stands_still;
+        self.background.awake_since_ns = now_ns;
+    }
+
     /// Catches up with everything that happened by itself until now.
     pub fn advance(&mut self, now_ns: u64) {
-        if now_ns < self.background.idle_until_ns || self.is_stalled() {
+        if now_ns < self.background.idle_until_ns || self.background.stands_still || self.is_stalled() {
             return;
         }
+        let awake_since_ns = self.background.awake_since_ns;
         loop {
-            let journal_ns = self.background.journal_due_ns.unwrap_or(u64::MAX);
+            let journal_ns = self.background.journal_due_ns.map_or(u64::MAX, |due_ns| due_ns.max(awake_since_ns));
             let transfer_ns = self.syncs.transfer_due_ns().unwrap_or(u64::MAX);
-            let writeback_ns = self.writeback_due_ns().unwrap_or(u64::MAX);
+            let writeback_ns = self.writeback_due_ns().map_or(u64::MAX, |due_ns| due_ns.max(awake_since_ns));
             let next_ns = journal_ns.min(transfer_ns).min(writeback_ns);
             if next_ns > now_ns {
                 self.drain_until(now_ns);

@@ -155,12 +155,16 @@ fn a_disk_moves_to_another_machine_with_what_is_on_it() {
             }))
         });
         let boot = async || {
-            hosts.iter().for_each(|host| drop(world.boot(*host)));
+            for host in &hosts {
+                world.boot(*host);
+            }
             world.sleep(SECOND).await;
         };
         boot().await;
         assert!(!world.move_disk(hosts[0], hosts[1]), "they are on");
-        hosts.iter().for_each(|host| drop(world.crash(*host, Crash::Power)));
+        for host in &hosts {
+            world.crash(*host, Crash::Power);
+        }
         assert!(!world.move_disk(hosts[0], hosts[0]));
         assert!(world.move_disk(hosts[0], hosts[1]));
         boot().await;

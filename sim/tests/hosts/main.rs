@@ -1,0 +1,8 @@
+//! What can be done to hosts, each fault with a test that shows that it mattered to a program.
+
+mod clocks;
+mod memory;
+mod misuse;
+mod stalls;
+mod support;
+mod together;
