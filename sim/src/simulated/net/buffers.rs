@@ -3,10 +3,7 @@
 //! Both are bounded, which makes the back-pressure: a full receive buffer shuts the window, a shut window fills the sender's
 //! buffer, and a full send buffer blocks the writer. Bytes are copied when written and when read, never in between.
 
-use super::{
-    config::{MSS_BYTES, SEGMENT_BYTES_MAX},
-    segment::Payload,
-};
+use super::{config::MSS_BYTES, segment::Payload};
 use bytes::{Buf, Bytes};
 use std::collections::VecDeque;
 use tokio::io::ReadBuf;
@@ -106,12 +103,12 @@ impl SendBuffer {
         moved
     }
 
-    /// The next segment that may be sent now: its sequence number, payload and FIN. A small segment waits while others
+    /// The next segment of at most `bytes_max` that may be sent now: its sequence number, payload and FIN. A small segment waits while others
     /// are in flight, unless it is the last one and `nodelay` (RFC 896, and RFC 1122 section 4.2.3.4).
-    pub fn take_segment(&mut self, nodelay: bool) -> Option<(u64, Payload, bool)> {
+    pub fn take_segment(&mut self, nodelay: bool, bytes_max: usize) -> Option<(u64, Payload, bool)> {
         let unsent = self.end.saturating_sub(self.next) as usize;
         let usable = self.edge.saturating_sub(self.next) as usize;
-        let len = unsent.min(usable).min(SEGMENT_BYTES_MAX);
+        let len = unsent.min(usable).min(bytes_max);
         let fin = self.fin && self.next + len as u64 == self.end;
         if len == 0 && !fin {
             return None;

@@ -9,7 +9,7 @@ use super::{
     buffers::{ReceiveBuffer, SendBuffer},
     config::NetConfig,
     error::SocketError,
-    link::Lane,
+    lane::Lane,
     segment::{EndpointId, Kind, ListenerId, Payload, Segment},
     timers::{Retransmission, Timer},
     wire::Wire,
@@ -142,7 +142,8 @@ impl Endpoint {
     /// Sends one data segment if window and Nagle allow it.
     pub fn send_one(&mut self, wire: &mut Wire, core: &mut Core) -> bool {
         let again = self.send.next() < self.send.sent();
-        let Some((sequence, payload, fin)) = self.send.take_segment(self.nodelay) else {
+        let bytes_max = wire.segment_bytes_max(self.route.host, self.route.remote_host);
+        let Some((sequence, payload, fin)) = self.send.take_segment(self.nodelay, bytes_max) else {
             return false;
         };
         if again {

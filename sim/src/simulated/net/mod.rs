@@ -23,6 +23,7 @@ mod config;
 mod endpoint;
 mod error;
 mod host;
+mod lane;
 mod link;
 mod listener;
 mod model;
@@ -30,6 +31,7 @@ mod receiving;
 mod resolve;
 mod segment;
 mod sockets;
+mod stats;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -42,7 +44,8 @@ pub use resolve::{local_ip, resolve};
 pub use stream::{OwnedReadHalf, OwnedWriteHalf, TcpStream};
 
 // For the control panel, which exports it.
-pub use link::{LinkSlowdown, LinkSpec, LinkStats, NetStats};
+pub use link::{LatencyDistribution, LinkSlowdown, LinkSpec};
+pub use stats::{LinkStats, NetStats};
 
 // For the kernel.
 pub(crate) use model::{Net, NetEvent};

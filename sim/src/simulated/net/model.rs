@@ -9,13 +9,15 @@ use super::{
     endpoint::{Endpoint, Outcome, Owner, Phase, Route},
     error::SocketError,
     host::HostStack,
-    link::{Lane, LinkSlowdown, LinkSpec, NetStats},
+    lane::Lane,
+    link::{LinkSlowdown, LinkSpec},
     segment::{EndpointId, Kind, ListenerId, Payload, Segment},
+    stats::NetStats,
     wire::Wire,
 };
 use slab::Slab;
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     net::{Ipv4Addr, SocketAddrV4},
     task::Waker,
 };
@@ -139,6 +141,17 @@ impl Net {
         self.wire.heal(from, to);
     }
 
+    /// Jams the way from one host to another, in this direction only: what would arrive is held. Jams add up: each needs its
+    /// own [`Net::unjam`].
+    pub fn jam(&mut self, _core: &mut Core, from: HostId, to: HostId) {
+        self.wire.jam(from, to);
+    }
+
+    /// Takes one jam away; with the last one, what was held arrives in its order. How many packets that was.
+    pub fn unjam(&mut self, core: &mut Core, from: HostId, to: HostId) -> usize {
+        self.wire.unjam(core, from, to)
+    }
+
     /// Whether the way from one host to another is cut.
     #[cfg(test)]
     pub fn is_cut(&self, from: HostId, to: HostId) -> bool {
@@ -158,6 +171,29 @@ impl Net {
     /// Slows the way from one host to another for packets that leave from now on, or ends that.
     pub fn set_slowdown(&mut self, from: HostId, to: HostId, slowdown: Option<LinkSlowdown>) {
         self.wire.set_slowdown(from, to, slowdown);
+    }
+
+    /// Resets every connection between two hosts, at both ends and at once, as a middlebox does that has lost its table or
+    /// was told to. How many connections that were. What is on its way meets a connection that its receiver does not know
+    /// any more.
+    pub fn reset_connections(&mut self, core: &mut Core, a: HostId, b: HostId) -> usize {
+        let is_between = |route: &Route| {
+            let ends = (route.host, route.remote_host);
+            ends == (a, Some(b)) || ends == (b, Some(a))
+        };
+        let ends = self.endpoints.iter().filter(|(_, e)| e.phase != Phase::Dead && is_between(&e.route));
+        let ends: Vec<_> = ends.map(|(_, e)| (e.id, e.route.local, e.route.remote)).collect();
+        let mut connections = BTreeSet::new();
+        for (id, local, remote) in ends {
+            connections.insert((local.min(remote), local.max(remote)));
+            if let Some(endpoint) = get(&mut self.endpoints, id) {
+                let outcome = endpoint.on_reset(core);
+                core.trace(endpoint.route.host, "net.reset", endpoint.route.connection, 0);
+                self.conclude(core, id, outcome);
+            }
+        }
+        self.wire.resets_injected += connections.len() as u64;
+        connections.len()
     }
 
     /// What happened so far.

@@ -44,7 +44,7 @@ impl Endpoint {
     }
 
     /// Linux's `tcp_reset`: what was not sent is thrown away, what has arrived can still be read.
-    fn on_reset(&mut self, core: &mut Core) -> Outcome {
+    pub fn on_reset(&mut self, core: &mut Core) -> Outcome {
         let remote = self.route.remote;
         match self.phase {
             Phase::SynSent => self.die(core, SocketError::Refused(remote)),

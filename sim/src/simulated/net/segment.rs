@@ -8,7 +8,7 @@ use super::{
     super::core::HostId,
     config::{FRAME_OVERHEAD_BYTES, MSS_BYTES},
 };
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use std::net::SocketAddrV4;
 
 /// One end of one connection. The serial number tells a slot's tenants apart.
@@ -52,7 +52,7 @@ impl Kind {
     }
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Segment {
     pub kind: Kind,
     /// No data will follow this segment's payload. Only with [`Kind::Data`].
@@ -101,6 +101,25 @@ impl Payload {
         } else {
             self.rest.push(part);
         }
+    }
+
+    /// Flips one bit; `number` chooses which. False when there is none.
+    pub fn flip_bit(&mut self, number: u64) -> bool {
+        let Some(bit) = number.checked_rem(self.len as u64 * 8) else {
+            return false;
+        };
+        let mut at = (bit / 8) as usize;
+        for part in std::iter::once(&mut self.first).chain(&mut self.rest) {
+            if at < part.len() {
+                // The sender's buffer, which shares these bytes, keeps the right ones.
+                let mut damaged = BytesMut::from(&part[..]);
+                damaged[at] ^= 1 << (bit % 8);
+                *part = damaged.freeze();
+                return true;
+            }
+            at -= part.len();
+        }
+        false
     }
 
     pub fn into_parts(self) -> impl Iterator<Item = Bytes> {

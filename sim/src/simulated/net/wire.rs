@@ -9,9 +9,12 @@ use super::{
         core::{Core, Event, HostId},
         key::{Key, Stream},
     },
-    link::{Fate, Lane, LinkSlowdown, LinkSpec, LinkStats, NetStats},
+    config::{MSS_BYTES, SEGMENT_BYTES_MAX},
+    lane::{Fate, Lane},
+    link::{LinkSlowdown, LinkSpec},
     model::NetEvent,
     segment::Segment,
+    stats::{LinkStats, NetStats},
 };
 use slab::Slab;
 
@@ -19,10 +22,16 @@ use slab::Slab;
 #[derive(Clone)]
 struct Link {
     spec: LinkSpec,
+    /// [`LinkSpec::is_bad`], asked for every segment.
+    is_bad: bool,
     /// A slowdown in force, and when its narrow place is free.
     slowdown: Option<(LinkSlowdown, u64)>,
     /// How many cuts are in force: faults may overlap.
     cuts: u32,
+    /// How many jams are in force.
+    jams: u32,
+    /// What would have arrived during a jam, in the order in which it would have.
+    held: Vec<Packet>,
     stats: LinkStats,
     /// Connections opened in this direction so far.
     connections: u64,
@@ -30,7 +39,16 @@ struct Link {
 
 impl Link {
     fn new(spec: LinkSpec) -> Link {
-        Link { spec, slowdown: None, cuts: 0, stats: LinkStats::default(), connections: 0 }
+        Link {
+            spec,
+            is_bad: spec.is_bad(),
+            slowdown: None,
+            cuts: 0,
+            jams: 0,
+            held: Vec::new(),
+            stats: LinkStats::default(),
+            connections: 0,
+        }
     }
 }
 
@@ -44,6 +62,7 @@ struct Card {
     loopback_free_ns: u64,
 }
 
+#[derive(Clone)]
 struct Packet {
     segment: Segment,
     departs_ns: u64,
@@ -58,11 +77,20 @@ pub(super) struct Wire {
     packets: Slab<Packet>,
     pub connects: u64,
     pub retransmissions: u64,
+    pub resets_injected: u64,
 }
 
 impl Wire {
     pub fn new(key: Key) -> Wire {
-        Wire { key, cards: Vec::new(), links: Vec::new(), packets: Slab::new(), connects: 0, retransmissions: 0 }
+        Wire {
+            key,
+            cards: Vec::new(),
+            links: Vec::new(),
+            packets: Slab::new(),
+            connects: 0,
+            retransmissions: 0,
+            resets_injected: 0,
+        }
     }
 
     /// Adds the next host, which is off.
@@ -81,12 +109,20 @@ impl Wire {
     }
 
     pub fn set_link(&mut self, from: HostId, to: HostId, spec: LinkSpec) {
-        self.link(from, to).spec = spec;
+        let link = self.link(from, to);
+        link.spec = spec;
+        link.is_bad = spec.is_bad();
     }
 
     /// The properties of a link.
     pub fn spec(&self, from: HostId, to: HostId) -> LinkSpec {
         self.links[from.0 as usize][to.0 as usize].spec
+    }
+
+    /// How much one packet on this way carries at most.
+    pub fn segment_bytes_max(&self, from: HostId, to: Option<HostId>) -> usize {
+        let is_bad = to.is_some_and(|to| self.links[from.0 as usize][to.0 as usize].is_bad);
+        if is_bad { MSS_BYTES } else { SEGMENT_BYTES_MAX }
     }
 
     pub fn set_slowdown(&mut self, from: HostId, to: HostId, slowdown: Option<LinkSlowdown>) {
@@ -109,6 +145,25 @@ impl Wire {
     pub fn heal(&mut self, from: HostId, to: HostId) {
         let link = self.link(from, to);
         link.cuts = link.cuts.saturating_sub(1);
+    }
+
+    pub fn jam(&mut self, from: HostId, to: HostId) {
+        self.link(from, to).jams += 1;
+    }
+
+    /// Takes one jam away; with the last one what was held arrives now. How many packets that was.
+    pub fn unjam(&mut self, core: &mut Core, from: HostId, to: HostId) -> usize {
+        let link = self.link(from, to);
+        link.jams = link.jams.saturating_sub(1);
+        if link.jams > 0 {
+            return 0;
+        }
+        let held = std::mem::take(&mut link.held);
+        let count = held.len();
+        for packet in held {
+            self.put(core, core.now_ns(), packet);
+        }
+        count
     }
 
     #[cfg(test)]
@@ -159,8 +214,12 @@ impl Wire {
     }
 
     pub fn stats(&self) -> NetStats {
-        let mut stats =
-            NetStats { connects: self.connects, retransmissions: self.retransmissions, ..NetStats::default() };
+        let mut stats = NetStats {
+            connects: self.connects,
+            retransmissions: self.retransmissions,
+            resets_injected: self.resets_injected,
+            ..NetStats::default()
+        };
         for (row, from) in self.links.iter().zip(0..) {
             for (link, to) in row.iter().zip(0..) {
                 stats.total += link.stats;
@@ -173,7 +232,7 @@ impl Wire {
     }
 
     /// Puts a segment on its way.
-    pub fn send(&mut self, core: &mut Core, lane: &mut Lane, segment: Segment) {
+    pub fn send(&mut self, core: &mut Core, lane: &mut Lane, mut segment: Segment) {
         let (from, Some(to)) = (segment.from, segment.to) else {
             return;
         };
@@ -203,24 +262,60 @@ impl Wire {
                     passes_ns = *free_ns + slowdown.added_latency_ns;
                     link.stats.slowed += 1;
                 }
-                let arrives_ns = (passes_ns + latency_ns).max(lane.last_arrival_ns);
-                lane.last_arrival_ns = arrives_ns;
+                let mut arrives_ns = passes_ns.saturating_add(latency_ns).max(lane.last_arrival_ns);
                 let silences = card.silences;
-                let slot = self.packets.insert(Packet { segment, departs_ns, silences });
-                let slot = u32::try_from(slot).expect("fewer than 2^32 packets are in flight");
-                core.schedule(arrives_ns, Event::Net(NetEvent::Arrival { slot }));
+                if !link.spec.disturbs() {
+                    lane.last_arrival_ns = arrives_ns;
+                    return self.put(core, arrives_ns, Packet { segment, departs_ns, silences });
+                }
+                let disturbance = lane.disturb(&link.spec);
+                if disturbance.corrupted {
+                    link.stats.corruptions_injected += 1;
+                    core.trace(from, "net.corrupted", u64::from(to.0), segment.sequence);
+                    return;
+                }
+                if disturbance.flip.is_some_and(|number| segment.payload.flip_bit(number)) {
+                    link.stats.bit_flips_injected += 1;
+                    core.trace(from, "net.bit-flip", u64::from(to.0), segment.sequence);
+                }
+                match disturbance.late_by_ns {
+                    Some(late_ns) => {
+                        arrives_ns = arrives_ns.saturating_add(late_ns);
+                        link.stats.reorders_injected += 1;
+                    }
+                    None => lane.last_arrival_ns = arrives_ns,
+                }
+                let packet = Packet { segment, departs_ns, silences };
+                if let Some(after_ns) = disturbance.copy_after_ns {
+                    link.stats.duplicates_injected += 1;
+                    self.put(core, arrives_ns.saturating_add(after_ns), packet.clone());
+                }
+                self.put(core, arrives_ns, packet);
             }
         }
     }
 
+    fn put(&mut self, core: &mut Core, arrives_ns: u64, packet: Packet) {
+        let slot = self.packets.insert(packet);
+        let slot = u32::try_from(slot).expect("fewer than 2^32 packets are in flight");
+        core.schedule(arrives_ns, Event::Net(NetEvent::Arrival { slot }));
+    }
+
     /// Takes a packet off the wire when its time has come; `None` if it never arrives.
     pub fn receive(&mut self, core: &mut Core, slot: u32) -> Option<Segment> {
-        let Packet { segment, departs_ns, silences } = self.packets.remove(slot as usize);
-        let (from, to) = (segment.from, segment.to?);
+        let packet = self.packets.remove(slot as usize);
+        let (from, to) = (packet.segment.from, packet.segment.to?);
         let sender = &self.cards[from.0 as usize];
-        let left_in_time = sender.silences == silences || departs_ns <= sender.silenced_ns;
+        let left_in_time = sender.silences == packet.silences || packet.departs_ns <= sender.silenced_ns;
         let receiver_up = self.cards[to.0 as usize].up;
         let link = &mut self.links[from.0 as usize][to.0 as usize];
+        if link.jams > 0 && left_in_time {
+            link.stats.jam_holds_injected += 1;
+            core.trace(to, "net.held", u64::from(from.0), packet.segment.sequence);
+            link.held.push(packet);
+            return None;
+        }
+        let segment = packet.segment;
         if !left_in_time || !receiver_up {
             link.stats.dropped_by_silence += 1;
             core.trace(to, "net.silence", u64::from(from.0), segment.sequence);
@@ -239,6 +334,6 @@ impl Wire {
     /// How many packets are in flight.
     #[cfg(test)]
     pub fn in_flight(&self) -> usize {
-        self.packets.len()
+        self.packets.len() + self.links.iter().flatten().map(|link| link.held.len()).sum::<usize>()
     }
 }

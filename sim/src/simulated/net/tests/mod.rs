@@ -4,6 +4,7 @@ mod bench;
 mod connecting;
 mod data;
 mod failures;
+mod jams;
 mod properties;
 mod shell;
 mod slow;

@@ -1,0 +1,101 @@
+//! The switches of the control panel for the network. Each has its way back where it lasts, and each leaves a step in the
+//! trace.
+//!
+//! A switch concerns the way from one host to another, in this direction only; a host to itself is loopback.
+
+use super::World;
+use crate::simulated::{
+    core::HostId,
+    kernel,
+    net::{LinkSlowdown, LinkSpec, NetStats},
+};
+
+impl World {
+    /// Cuts the way from one host to another, in this direction only.
+    pub fn cut(&self, from: HostId, to: HostId) {
+        kernel::with(|kernel| {
+            kernel.core.trace(from, "cut", u64::from(to.0), 0);
+            let (net, core) = kernel.net_core();
+            net.cut(core, from, to);
+        });
+    }
+
+    /// Mends what [`World::cut`] cut.
+    pub fn heal(&self, from: HostId, to: HostId) {
+        kernel::with(|kernel| {
+            kernel.core.trace(from, "heal", u64::from(to.0), 0);
+            let (net, core) = kernel.net_core();
+            net.heal(core, from, to);
+        });
+    }
+
+    /// Jams the way from one host to another, in this direction only: what would arrive is held, and arrives when the jam ends.
+    /// Nothing is lost, but for what a receiver has given up meanwhile. Jams add up: each needs its own [`World::unjam`].
+    pub fn jam(&self, from: HostId, to: HostId) {
+        kernel::with(|kernel| {
+            kernel.core.trace(from, "jam", u64::from(to.0), 0);
+            let (net, core) = kernel.net_core();
+            net.jam(core, from, to);
+        });
+    }
+
+    /// Ends what [`World::jam`] began: what was held arrives now, in the order in which it would have. How many packets.
+    pub fn unjam(&self, from: HostId, to: HostId) -> usize {
+        kernel::with(|kernel| {
+            kernel.core.trace(from, "unjam", u64::from(to.0), 0);
+            let (net, core) = kernel.net_core();
+            net.unjam(core, from, to)
+        })
+    }
+
+    /// Resets all connections between two hosts (or of a host with itself), at both ends and now: both programs are told
+    /// ECONNRESET, as when a firewall loses its table. How many connections there were.
+    pub fn reset_connections(&self, a: HostId, b: HostId) -> usize {
+        kernel::with(|kernel| {
+            kernel.core.trace(a, "reset-connections", u64::from(b.0), 0);
+            let (net, core) = kernel.net_core();
+            net.reset_connections(core, a, b)
+        })
+    }
+
+    /// Makes the way from one host to another longer and narrower, for packets that leave from now on. A slowdown that is in
+    /// force is replaced; cuts and the link's own properties stay as they are.
+    pub fn slow_link(&self, from: HostId, to: HostId, slowdown: LinkSlowdown) {
+        kernel::with(|kernel| {
+            kernel.core.trace(
+                from,
+                "net.slow",
+                u64::from(to.0) << 48 ^ slowdown.added_latency_ns,
+                slowdown.bytes_per_s_max,
+            );
+            kernel.net.set_slowdown(from, to, Some(slowdown));
+        });
+    }
+
+    /// Ends what [`World::slow_link`] began.
+    pub fn restore_link(&self, from: HostId, to: HostId) {
+        kernel::with(|kernel| {
+            kernel.core.trace(from, "net.restore", u64::from(to.0), 0);
+            kernel.net.set_slowdown(from, to, None);
+        });
+    }
+
+    /// Changes the properties of the way from one host to another. A slowdown in force stays in force on top of them.
+    pub fn set_link(&self, from: HostId, to: HostId, link: LinkSpec) {
+        kernel::with(|kernel| {
+            let digest = link.words().into_iter().fold(0_u64, |digest, word| digest.rotate_left(11) ^ word);
+            kernel.core.trace(from, "net.link", u64::from(to.0), digest);
+            kernel.net.set_link(from, to, link);
+        });
+    }
+
+    /// The properties of the way from one host to another, without a slowdown that may be in force.
+    pub fn link(&self, from: HostId, to: HostId) -> LinkSpec {
+        kernel::with(|kernel| kernel.net.link(from, to))
+    }
+
+    /// Counters of the network.
+    pub fn net_stats(&self) -> NetStats {
+        kernel::with(|kernel| kernel.net.stats())
+    }
+}
