@@ -44,8 +44,8 @@ pub const RTO_NS_MAX: u64 = 120 * S;
 pub const DATA_RETRIES: u32 = 15;
 /// `tcp_orphan_retries`: for connections that no process holds any more.
 pub const ORPHAN_RETRIES: u32 = 8;
-/// Duplicate acknowledgements that prove a loss: RFC 5681, section 3.2.
-pub const DUPLICATE_ACKS: u32 = 3;
+/// `TCP_TIMEOUT_MIN_US`: added to RACK's reordering window.
+pub const REORDERING_NS_MIN: u64 = 2 * MS;
 /// `tcp_fin_timeout`: how long an orphan waits for its peer's FIN.
 pub const FIN_WAIT_2_NS: u64 = 60 * S;
 /// `TCP_TIMEWAIT_LEN`.

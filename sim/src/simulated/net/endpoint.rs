@@ -10,6 +10,7 @@ use super::{
     config::NetConfig,
     error::SocketError,
     lane::Lane,
+    scoreboard::Scoreboard,
     segment::{EndpointId, Kind, ListenerId, Payload, Segment},
     timers::{Retransmission, Timer},
     wire::Wire,
@@ -80,6 +81,7 @@ pub(super) struct Endpoint {
     /// Waits for room in the send buffer, or for the handshake.
     pub writer: Option<Waker>,
     pub retransmission: Retransmission,
+    pub scoreboard: Scoreboard,
     pub timer: Timer,
     pub lane: Lane,
 }
@@ -100,6 +102,7 @@ impl Endpoint {
             reader: None,
             writer: None,
             retransmission: Retransmission::default(),
+            scoreboard: Scoreboard::default(),
             timer: Timer::default(),
             lane,
         }
@@ -123,6 +126,7 @@ impl Endpoint {
             sequence,
             acknowledged: self.receive.next(),
             window_bytes: self.receive.window(),
+            sack: self.receive.sack(),
             payload,
         };
         wire.send(core, &mut self.lane, segment);
@@ -141,21 +145,50 @@ impl Endpoint {
 
     /// Sends one data segment if window and Nagle allow it.
     pub fn send_one(&mut self, wire: &mut Wire, core: &mut Core) -> bool {
-        let again = self.send.next() < self.send.sent();
         let bytes_max = wire.segment_bytes_max(self.route.host, self.route.remote_host);
         let Some((sequence, payload, fin)) = self.send.take_segment(self.nodelay, bytes_max) else {
             return false;
         };
-        if again {
-            wire.retransmissions += 1;
-        } else {
-            self.retransmission.time_segment(self.send.next(), core.now_ns());
-        }
+        self.retransmission.time_segment(self.send.next(), core.now_ns());
         if fin && !self.receive.is_finished() {
             self.closed_first = true;
         }
         self.transmit(wire, core, Kind::Data, sequence, payload, fin);
         true
+    }
+
+    /// Sends one range again, in as many segments as it takes, or only the first of them.
+    fn send_again(&mut self, wire: &mut Wire, core: &mut Core, (start, end): (u64, u64), only_first: bool) {
+        let bytes_max = wire.segment_bytes_max(self.route.host, self.route.remote_host);
+        self.retransmission.forget_timed();
+        let mut at = start;
+        while at < end {
+            let (payload, fin) = self.send.sent_again(at, end, bytes_max);
+            let after = at + payload.len() as u64 + u64::from(fin);
+            wire.retransmissions += 1;
+            self.scoreboard.repaired(at, after, self.send.next());
+            self.transmit(wire, core, Kind::Data, at, payload, fin);
+            if only_first {
+                return;
+            }
+            at = after;
+        }
+    }
+
+    /// Sends again what is lost and not on its way already.
+    pub fn repair(&mut self, wire: &mut Wire, core: &mut Core) {
+        self.scoreboard.begin(self.send.next());
+        for hole in self.scoreboard.holes(self.send.acknowledged()) {
+            self.send_again(wire, core, hole, false);
+        }
+    }
+
+    /// A time-out: everything is lost that is not known to have arrived; its first segment asks whether anybody is there.
+    pub fn resend_first(&mut self, wire: &mut Wire, core: &mut Core) {
+        self.scoreboard.on_timeout(self.send.next());
+        if let Some(&hole) = self.scoreboard.holes(self.send.acknowledged()).first() {
+            self.send_again(wire, core, hole, true);
+        }
     }
 
     /// Sends all that may be sent, and sets the timer for what then is in flight.
@@ -169,6 +202,7 @@ impl Endpoint {
     /// Ends the connection here and now; both sides of the program are told.
     pub fn die(&mut self, core: &mut Core, error: SocketError) -> Outcome {
         self.send.clear();
+        self.scoreboard = Scoreboard::default();
         self.timer.stop();
         core.wake_slot(&mut self.reader);
         core.wake_slot(&mut self.writer);

@@ -5,18 +5,18 @@
 //! [`TcpStream`], [`resolve`], [`local_ip`]) gives it the shape of `tokio::net`, which is what the real body of the seam is.
 //!
 //! What is modelled, one file each:
-//! * `link`: what a path between two hosts does to a packet: latency with a tail, bandwidth, loss;
-//! * `wire`: packets on their way, network cards with their queues, cuts, counters;
+//! * `link`, `lane`: what a path between two hosts does to a packet: latency with a tail, bandwidth, loss, disorder;
+//! * `wire`, `stats`: packets on their way, network cards with their queues, cuts, jams, counters;
 //! * `segment`, `buffers`, `endpoint`, `receiving`, `timers`: one end of a connection: windows and back-pressure,
 //!   acknowledgement, retransmission, half close, reset, the time-outs of Linux;
+//! * `reassembly`, `scoreboard`: what waits beyond a gap at the receiver, and what its sender knows of that;
 //! * `host`: addresses, ports and what is bound to them on one host;
 //! * `model`: the stacks together: arrivals, the end of a process, the silence of a host;
 //! * `sockets`: what a program can ask of them.
 //!
 //! Left out on purpose: IPv6, UDP, congestion control (a sender is held back by the receiver's window and the bandwidth
-//! alone), selective acknowledgement (recovery is go-back-N), keep-alive (off in Linux too unless asked for), ICMP (an
-//! address that nobody has is silent, as behind a router), corruption (TCP's checksum turns it into loss), reordering inside a
-//! connection, and queues in switches.
+//! alone), delayed acknowledgements, time stamps and what Linux learns from them about needless time-outs (F-RTO, Eifel),
+//! ICMP (an address that nobody has is silent, as behind a router), and queues in switches.
 
 mod buffers;
 mod config;
@@ -27,8 +27,10 @@ mod lane;
 mod link;
 mod listener;
 mod model;
+mod reassembly;
 mod receiving;
 mod resolve;
+mod scoreboard;
 mod segment;
 mod sockets;
 mod stats;

@@ -158,6 +158,12 @@ impl Net {
         self.wire.is_cut(from, to)
     }
 
+    /// Whether the way from one host to another is jammed.
+    #[cfg(test)]
+    pub fn is_jammed(&self, from: HostId, to: HostId) -> bool {
+        self.wire.is_jammed(from, to)
+    }
+
     /// Changes the way from one host to another for packets that leave from now on.
     pub fn set_link(&mut self, from: HostId, to: HostId, spec: LinkSpec) {
         self.wire.set_link(from, to, spec);
@@ -307,6 +313,7 @@ impl Net {
             sequence: segment.acknowledged,
             acknowledged: segment.sequence,
             window_bytes: 0,
+            sack: None,
             payload: Payload::default(),
         };
         let mut lane: Lane = self.wire.lane(host, Some(segment.from), segment.connection, "refusal");

@@ -7,6 +7,7 @@
 use super::{
     super::core::HostId,
     config::{FRAME_OVERHEAD_BYTES, MSS_BYTES},
+    reassembly::SackBlocks,
 };
 use bytes::{Bytes, BytesMut};
 use std::net::SocketAddrV4;
@@ -70,6 +71,8 @@ pub(super) struct Segment {
     pub sequence: u64,
     pub acknowledged: u64,
     pub window_bytes: u64,
+    /// What has arrived beyond a gap.
+    pub sack: Option<Box<SackBlocks>>,
     pub payload: Payload,
 }
 

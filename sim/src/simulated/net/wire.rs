@@ -171,6 +171,11 @@ impl Wire {
         self.links[from.0 as usize][to.0 as usize].cuts > 0
     }
 
+    #[cfg(test)]
+    pub fn is_jammed(&self, from: HostId, to: HostId) -> bool {
+        self.links[from.0 as usize][to.0 as usize].jams > 0
+    }
+
     pub fn is_up(&self, host: HostId) -> bool {
         self.cards[host.0 as usize].up
     }

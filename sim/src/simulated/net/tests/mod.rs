@@ -1,5 +1,6 @@
 //! The network model, driven by hand: no executor, no futures, time moved from event to event.
 
+mod bad_links;
 mod bench;
 mod connecting;
 mod data;
@@ -15,7 +16,7 @@ use super::{
         key::Key,
         trace::Trace,
     },
-    LinkSlowdown, LinkSpec, Net, NetConfig, SocketError,
+    LatencyDistribution, LinkSlowdown, LinkSpec, LinkStats, Net, NetConfig, SocketError,
     segment::{EndpointId, ListenerId},
     sockets::Addresses,
 };
