@@ -57,7 +57,9 @@ pub use super::{
     },
     host::{ClockSpec, EPOCH_MS, HostState},
     key::{Key, Stream},
-    net::{LatencyDistribution, LinkSlowdown, LinkSpec, LinkStats, NetStats},
+    net::{
+        LatencyDistribution, LinkFilter, LinkSlowdown, LinkSpec, LinkStats, NameService, NetStats, Passing, Verdict,
+    },
     trace::{TraceStep, digest},
 };
 pub use disk::MemberLoss;

@@ -10,13 +10,15 @@ pub struct NetConfig {
     pub send_buffer_bytes: usize,
     /// How much a receiver keeps for a program that does not read (`tcp_rmem` after auto-tuning).
     pub receive_buffer_bytes: usize,
-    /// How many connections may wait to be accepted, half-open ones included; beyond it SYNs are dropped.
+    /// What programs pass to `listen`: tokio's `TcpListener::bind` asks for 128.
     pub backlog: usize,
+    /// `net.core.somaxconn`: the most that `listen` grants.
+    pub backlog_max: usize,
 }
 
 impl Default for NetConfig {
     fn default() -> Self {
-        NetConfig { send_buffer_bytes: 256 * 1024, receive_buffer_bytes: 256 * 1024, backlog: 1024 }
+        NetConfig { send_buffer_bytes: 256 * 1024, receive_buffer_bytes: 256 * 1024, backlog: 128, backlog_max: 4096 }
     }
 }
 

@@ -10,6 +10,7 @@ use super::{
     config::NetConfig,
     error::SocketError,
     lane::Lane,
+    liveness::Watch,
     scoreboard::Scoreboard,
     segment::{EndpointId, Kind, ListenerId, Payload, Segment},
     timers::{Retransmission, Timer},
@@ -82,6 +83,8 @@ pub(super) struct Endpoint {
     pub writer: Option<Waker>,
     pub retransmission: Retransmission,
     pub scoreboard: Scoreboard,
+    /// Keep-alive and the like, if the program asked for it.
+    pub watch: Option<Box<Watch>>,
     pub timer: Timer,
     pub lane: Lane,
 }
@@ -103,8 +106,17 @@ impl Endpoint {
             writer: None,
             retransmission: Retransmission::default(),
             scoreboard: Scoreboard::default(),
+            watch: None,
             timer: Timer::default(),
             lane,
+        }
+    }
+
+    /// The listener that it waits at to be accepted.
+    pub fn listener(&self) -> Option<ListenerId> {
+        match self.owner {
+            Owner::Listener(listener) => Some(listener),
+            Owner::Process(_) | Owner::Orphan => None,
         }
     }
 

@@ -10,6 +10,8 @@
 //! * `segment`, `buffers`, `endpoint`, `receiving`, `timers`: one end of a connection: windows and back-pressure,
 //!   acknowledgement, retransmission, half close, reset, the time-outs of Linux;
 //! * `reassembly`, `scoreboard`: what waits beyond a gap at the receiver, and what its sender knows of that;
+//! * `liveness`: keep-alive, and a program's own limit of patience;
+//! * `names`, `filter`: name services that fail, and middleboxes that read what passes;
 //! * `host`: addresses, ports and what is bound to them on one host;
 //! * `model`: the stacks together: arrivals, the end of a process, the silence of a host;
 //! * `sockets`: what a program can ask of them.
@@ -22,11 +24,14 @@ mod buffers;
 mod config;
 mod endpoint;
 mod error;
+mod filter;
 mod host;
 mod lane;
 mod link;
 mod listener;
+mod liveness;
 mod model;
+mod names;
 mod reassembly;
 mod receiving;
 mod resolve;
@@ -41,12 +46,15 @@ mod timers;
 mod wire;
 
 // The seam, the same in both bodies.
+pub use crate::socket_options::KeepAlive;
 pub use listener::TcpListener;
 pub use resolve::{local_ip, resolve};
-pub use stream::{OwnedReadHalf, OwnedWriteHalf, TcpStream};
+pub use stream::{OwnedReadHalf, OwnedWriteHalf, TcpStream, set_keepalive, set_user_timeout};
 
 // For the control panel, which exports it.
+pub use filter::{LinkFilter, Passing, Verdict};
 pub use link::{LatencyDistribution, LinkSlowdown, LinkSpec};
+pub use names::NameService;
 pub use stats::{LinkStats, NetStats};
 
 // For the kernel.

@@ -8,12 +8,13 @@ use super::{
     config::NetConfig,
     endpoint::{Endpoint, Outcome, Owner, Phase, Route},
     error::SocketError,
+    filter::LinkFilter,
     host::HostStack,
     lane::Lane,
     link::{LinkSlowdown, LinkSpec},
     segment::{EndpointId, Kind, ListenerId, Payload, Segment},
     stats::NetStats,
-    wire::Wire,
+    wire::{Received, Wire},
 };
 use slab::Slab;
 use std::{
@@ -38,8 +39,11 @@ pub(super) struct Listener {
     pub local: SocketAddrV4,
     /// Connections that can be accepted, oldest first.
     pub queue: VecDeque<EndpointId>,
-    /// Half-open connections and those in the queue.
-    pub pending: usize,
+    /// The accept queue is full when it is longer than this (`sk_acceptq_is_full`): then SYNs and the last part of handshakes
+    /// are dropped. Half-open connections have no limit, since Linux answers with cookies beyond it (`tcp_syncookies`).
+    pub backlog: usize,
+    /// Connections whose handshake a peer began and has not ended.
+    pub half_open: usize,
     pub wakers: Vec<Waker>,
 }
 
@@ -53,7 +57,7 @@ pub struct Net {
     pub(super) serial: u32,
     pub(super) wire: Wire,
     addresses: BTreeMap<Ipv4Addr, HostId>,
-    names: BTreeMap<String, Ipv4Addr>,
+    pub(super) names: BTreeMap<String, Ipv4Addr>,
 }
 
 impl Net {
@@ -188,11 +192,17 @@ impl Net {
             ends == (a, Some(b)) || ends == (b, Some(a))
         };
         let ends = self.endpoints.iter().filter(|(_, e)| e.phase != Phase::Dead && is_between(&e.route));
-        let ends: Vec<_> = ends.map(|(_, e)| (e.id, e.route.local, e.route.remote)).collect();
+        let ends: Vec<_> = ends.map(|(_, e)| e.id).collect();
+        self.reset_ends(core, ends)
+    }
+
+    /// Lets a reset arrive at these ends; how many connections they were of.
+    fn reset_ends(&mut self, core: &mut Core, ends: Vec<EndpointId>) -> usize {
         let mut connections = BTreeSet::new();
-        for (id, local, remote) in ends {
-            connections.insert((local.min(remote), local.max(remote)));
-            if let Some(endpoint) = get(&mut self.endpoints, id) {
+        for id in ends {
+            if let Some(endpoint) = get(&mut self.endpoints, id).filter(|endpoint| endpoint.phase != Phase::Dead) {
+                let Route { local, remote, .. } = endpoint.route;
+                connections.insert((local.min(remote), local.max(remote)));
                 let outcome = endpoint.on_reset(core);
                 core.trace(endpoint.route.host, "net.reset", endpoint.route.connection, 0);
                 self.conclude(core, id, outcome);
@@ -200,6 +210,11 @@ impl Net {
         }
         self.wire.resets_injected += connections.len() as u64;
         connections.len()
+    }
+
+    /// Has a filter judge the packets with payload on the way from one host to another, or ends that.
+    pub fn set_filter(&mut self, from: HostId, to: HostId, filter: Option<LinkFilter>) {
+        self.wire.set_filter(from, to, filter);
     }
 
     /// What happened so far.
@@ -212,11 +227,6 @@ impl Net {
         self.hosts[host.0 as usize].address
     }
 
-    /// The address of the host of this name.
-    pub fn lookup(&self, name: &str) -> Option<Ipv4Addr> {
-        self.names.get(name).copied()
-    }
-
     /// Which host a packet from `from` to this address would reach.
     pub(super) fn route(&self, from: HostId, address: Ipv4Addr) -> Option<HostId> {
         if address.is_loopback() { Some(from) } else { self.addresses.get(&address).copied() }
@@ -225,11 +235,14 @@ impl Net {
     /// Takes an event whose time has come.
     pub fn on_event(&mut self, core: &mut Core, event: NetEvent) {
         match event {
-            NetEvent::Arrival { slot } => {
-                if let Some(segment) = self.wire.receive(core, slot) {
-                    self.arrive(core, segment);
+            NetEvent::Arrival { slot } => match self.wire.receive(core, slot) {
+                Received::Segment(segment) => self.arrive(core, segment),
+                Received::Reset(ends) => {
+                    let ends = ends.into_iter().flatten().collect::<Vec<_>>();
+                    self.reset_ends(core, ends);
                 }
-            }
+                Received::Nothing => {}
+            },
             NetEvent::Timer { endpoint: id, event } => {
                 let Net { endpoints, wire, .. } = self;
                 if let Some(endpoint) = get(endpoints, id) {
@@ -247,8 +260,19 @@ impl Net {
         let Some(id) = segment.receiver else {
             return self.on_syn(core, host, &segment);
         };
-        let Net { endpoints, wire, .. } = self;
+        let Net { endpoints, listeners, hosts, wire, .. } = self;
         match get(endpoints, id).filter(|endpoint| endpoint.phase != Phase::Dead) {
+            // The client counts as connected from now on, and this end does not: `tcp_abort_on_overflow` is off.
+            Some(endpoint)
+                if endpoint.phase == Phase::SynReceived
+                    && segment.kind != Kind::Reset
+                    && endpoint
+                        .listener()
+                        .and_then(|id| get_listener(listeners, id))
+                        .is_some_and(|listener| is_full(listener, &hosts[host.0 as usize])) =>
+            {
+                self.overflow(core, host, &segment);
+            }
             Some(endpoint) => {
                 let outcome = endpoint.on_segment(wire, core, segment);
                 self.conclude(core, id, outcome);
@@ -262,24 +286,30 @@ impl Net {
         let (local, remote) = (segment.destination, segment.source);
         let stack = &self.hosts[host.0 as usize];
         if let Some(&id) = stack.connections.get(&(local, remote)) {
-            // Sent again, because our answer was lost or is late.
             let Net { endpoints, wire, .. } = self;
-            if let Some(endpoint) = get(endpoints, id)
-                && endpoint.peer == Some(segment.sender)
-            {
-                let kind = if endpoint.phase == Phase::SynReceived { Kind::SynAck } else { Kind::Ack };
-                endpoint.send_bare(wire, core, kind);
+            let endpoint = get(endpoints, id).expect("what vanishes leaves the table");
+            match endpoint.phase {
+                // Another connection with the same addresses: its sender's sequence numbers and time stamps are newer.
+                Phase::TimeWait if endpoint.peer != Some(segment.sender) => self.remove(core, id),
+                Phase::Dead => {}
+                // Sent again, because our answer was lost or is late.
+                Phase::SynReceived if endpoint.peer == Some(segment.sender) => {
+                    return endpoint.send_bare(wire, core, Kind::SynAck);
+                }
+                // Both ends connect to each other at once: left out, the SYN is lost.
+                Phase::SynSent => return,
+                // Or by a machine that has forgotten this connection, and answers this with a reset: RFC 5961, section 4.
+                _ => return endpoint.send_bare(wire, core, Kind::Ack),
             }
-            return;
         }
+        let stack = &self.hosts[host.0 as usize];
         let Some(listener) = stack.listener(local).and_then(|id| get_listener(&mut self.listeners, id)) else {
             return self.refuse(core, segment);
         };
-        if listener.pending >= self.config.backlog {
-            core.trace(host, "net.backlog-full", segment.connection, listener.pending as u64);
-            return;
+        if is_full(listener, stack) {
+            return self.overflow(core, host, segment);
         }
-        listener.pending += 1;
+        listener.half_open += 1;
         let owner = Owner::Listener(listener.id);
         let connection = segment.connection;
         let route = Route { host, local, remote_host: Some(segment.from), remote, connection };
@@ -292,6 +322,20 @@ impl Net {
         if let Some(endpoint) = get(endpoints, id) {
             endpoint.send_bare(wire, core, Kind::SynAck);
         }
+    }
+
+    /// Drops what would make an accept queue longer than it may be.
+    fn overflow(&mut self, core: &mut Core, host: HostId, segment: &Segment) {
+        self.wire.accept_overflows += 1;
+        if self.hosts[host.0 as usize].accept_queues_stuffed {
+            self.wire.accept_overflows_injected += 1;
+        }
+        core.trace(host, "net.backlog-full", segment.connection, segment.sequence);
+    }
+
+    /// Makes the accept queues of a host count as full, or ends that.
+    pub fn stuff_accept_queues(&mut self, host: HostId, stuffed: bool) {
+        self.hosts[host.0 as usize].accept_queues_stuffed = stuffed;
     }
 
     /// Answers a segment of a connection that does not exist here.
@@ -332,6 +376,7 @@ impl Net {
                 if let Owner::Listener(listener) = endpoint.owner
                     && let Some(listener) = get_listener(listeners, listener)
                 {
+                    listener.half_open -= 1;
                     listener.queue.push_back(id);
                     listener.wakers.drain(..).for_each(|waker| core.wake(waker));
                 }
@@ -361,11 +406,15 @@ impl Net {
         core.wake_slot(&mut endpoint.reader);
         core.wake_slot(&mut endpoint.writer);
         let Route { host, local, remote, .. } = endpoint.route;
-        self.hosts[host.0 as usize].connections.remove(&(local, remote));
-        if let Owner::Listener(listener) = endpoint.owner
-            && let Some(listener) = get_listener(&mut self.listeners, listener)
-        {
-            listener.pending -= 1;
+        let connections = &mut self.hosts[host.0 as usize].connections;
+        // A dead one may have made room for a successor.
+        if connections.get(&(local, remote)) == Some(&id) {
+            connections.remove(&(local, remote));
+        }
+        if let Some(listener) = endpoint.listener().and_then(|id| get_listener(&mut self.listeners, id)) {
+            if endpoint.phase == Phase::SynReceived {
+                listener.half_open -= 1;
+            }
             listener.queue.retain(|&queued| queued != id);
         }
     }
@@ -385,6 +434,10 @@ impl Net {
             .filter(|endpoint| endpoint.owner == Owner::Process(process))
             .ok_or(SocketError::ProcessEnded)
     }
+}
+
+fn is_full(listener: &Listener, stack: &HostStack) -> bool {
+    stack.accept_queues_stuffed || listener.queue.len() > listener.backlog
 }
 
 /// The endpoint of this identity, if it has not vanished.

@@ -15,6 +15,9 @@ impl Endpoint {
         if segment.kind == Kind::Reset {
             return self.on_reset(core);
         }
+        if let Some(watch) = &mut self.watch {
+            watch.on_heard(core.now_ns());
+        }
         match self.phase {
             Phase::SynSent => {
                 if segment.kind == Kind::SynAck {

@@ -10,7 +10,7 @@ use super::{
     reassembly::SackBlocks,
 };
 use bytes::{Bytes, BytesMut};
-use std::net::SocketAddrV4;
+use std::{borrow::Cow, net::SocketAddrV4};
 
 /// One end of one connection. The serial number tells a slot's tenants apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -123,6 +123,14 @@ impl Payload {
             at -= part.len();
         }
         false
+    }
+
+    /// All bytes in one piece.
+    pub fn contiguous(&self) -> Cow<'_, [u8]> {
+        if self.rest.is_empty() {
+            return Cow::Borrowed(&self.first);
+        }
+        Cow::Owned(std::iter::once(&self.first).chain(&self.rest).flatten().copied().collect())
     }
 
     pub fn into_parts(self) -> impl Iterator<Item = Bytes> {

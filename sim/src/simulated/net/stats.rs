@@ -28,6 +28,8 @@ pub struct LinkStats {
     pub reorders_injected: u64,
     /// Packets in which a bit flipped that no checksum noticed.
     pub bit_flips_injected: u64,
+    /// Packets that a filter dropped, delayed, or reset the connection of.
+    pub filter_hits_injected: u64,
 }
 
 impl std::ops::AddAssign for LinkStats {
@@ -43,6 +45,7 @@ impl std::ops::AddAssign for LinkStats {
         self.duplicates_injected += other.duplicates_injected;
         self.reorders_injected += other.reorders_injected;
         self.bit_flips_injected += other.bit_flips_injected;
+        self.filter_hits_injected += other.filter_hits_injected;
     }
 }
 
@@ -59,4 +62,14 @@ pub struct NetStats {
     pub retransmissions: u64,
     /// Connections that the world reset.
     pub resets_injected: u64,
+    /// SYNs and last parts of handshakes that were dropped because an accept queue was full.
+    pub accept_overflows: u64,
+    /// Those of them that met a queue which the world had filled.
+    pub accept_overflows_injected: u64,
+    /// Keep-alive probes that were sent.
+    pub keepalive_probes: u64,
+    /// Names that were resolved late because the world wanted it.
+    pub slow_names_injected: u64,
+    /// Attempts to resolve a name that failed because the world wanted it.
+    pub failed_names_injected: u64,
 }

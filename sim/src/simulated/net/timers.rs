@@ -29,6 +29,8 @@ pub(super) enum Purpose {
     Probe,
     /// An orphan waits for its peer's FIN.
     FinWait2,
+    /// Nothing is in flight: is anybody still there?
+    KeepAlive,
     TimeWait,
 }
 
@@ -51,12 +53,16 @@ impl Default for Timer {
 impl Timer {
     fn start(&mut self, core: &mut Core, endpoint: EndpointId, purpose: Purpose, after_ns: u64) {
         self.purpose = Some(purpose);
-        self.deadline_ns = core.now_ns() + after_ns;
+        self.deadline_ns = core.now_ns().saturating_add(after_ns);
         if self.deadline_ns < self.event_ns {
             self.event_ns = self.deadline_ns;
             self.event = self.event.wrapping_add(1);
             core.schedule(self.deadline_ns, Event::Net(NetEvent::Timer { endpoint, event: self.event }));
         }
+    }
+
+    pub fn is_for(&self, purpose: Purpose) -> bool {
+        self.purpose == Some(purpose)
     }
 
     pub fn stop(&mut self) {
@@ -97,6 +103,8 @@ pub(super) struct Retransmission {
     backoff: u32,
     /// The time-out has been put off once for a slowed way, see [`Endpoint::puts_off`].
     put_off: bool,
+    /// When the first time-out since the last progress was.
+    stalled_ns: u64,
 }
 
 impl Retransmission {
@@ -149,7 +157,15 @@ impl Retransmission {
         }
     }
 
-    fn on_timeout(&mut self) {
+    /// Since when nothing has been acknowledged although it was sent again, or a shut window has been probed.
+    pub fn stalled_since_ns(&self) -> Option<u64> {
+        (self.backoff > 0).then_some(self.stalled_ns)
+    }
+
+    fn on_timeout(&mut self, now_ns: u64) {
+        if self.backoff == 0 {
+            self.stalled_ns = now_ns;
+        }
         self.unanswered += 1;
         self.backoff += 1;
         self.timed = None;
@@ -185,6 +201,9 @@ impl Endpoint {
             Phase::Open if self.send.has_unsent() => Some(Purpose::Probe),
             Phase::Open if self.is_orphan() && self.send.fin_acknowledged() => Some(Purpose::FinWait2),
             Phase::TimeWait => Some(Purpose::TimeWait),
+            Phase::Open if self.watch.as_ref().is_some_and(|watch| watch.keepalive.is_some()) => {
+                Some(Purpose::KeepAlive)
+            }
             Phase::Open | Phase::Dead => None,
         }
     }
@@ -199,13 +218,20 @@ impl Endpoint {
             self.timer.stop();
             return;
         };
-        let after_ns = match purpose {
+        let mut after_ns = match purpose {
             Purpose::Handshake => HANDSHAKE_RTO_NS << self.retransmission.backoff,
             Purpose::Retransmit | Purpose::Probe => self.retransmission.rto_ns(),
             Purpose::Reordering => self.retransmission.reordering_ns(self.scoreboard.saw_reordering()),
             Purpose::FinWait2 => FIN_WAIT_2_NS,
+            Purpose::KeepAlive => {
+                let watch = self.watch.as_ref();
+                watch.and_then(|watch| watch.keepalive_after_ns(core.now_ns())).unwrap_or(u64::MAX)
+            }
             Purpose::TimeWait => TIME_WAIT_NS,
         };
+        if let (Purpose::Retransmit | Purpose::Probe, Some(ends_ns)) = (purpose, self.patience_ends_ns()) {
+            after_ns = after_ns.min(ends_ns.saturating_sub(core.now_ns()));
+        }
         self.timer.start(core, self.id, purpose, after_ns);
     }
 
@@ -230,6 +256,9 @@ impl Endpoint {
         if purpose == Purpose::Retransmit && self.puts_off(wire, core) {
             return Outcome::Stays;
         }
+        if purpose == Purpose::KeepAlive {
+            return self.on_keepalive(wire, core);
+        }
         if purpose == Purpose::Reordering {
             self.repair(wire, core);
             self.plan_timer(core);
@@ -237,13 +266,19 @@ impl Endpoint {
         }
         let (unanswered, backoff) = (self.retransmission.unanswered, self.retransmission.backoff);
         let retries = if self.is_orphan() { ORPHAN_RETRIES } else { DATA_RETRIES };
+        let patience_ends_ns = self.patience_ends_ns();
+        let out_of_patience = patience_ends_ns.is_some_and(|ends_ns| ends_ns <= core.now_ns());
         let spent = match purpose {
             Purpose::Handshake if self.phase == Phase::SynReceived => unanswered >= SYN_ACK_RETRIES,
             Purpose::Handshake => unanswered >= SYN_RETRIES,
+            Purpose::Retransmit if patience_ends_ns.is_some() => out_of_patience,
             Purpose::Retransmit => unanswered >= retries,
+            Purpose::Probe if out_of_patience => true,
             // An orphan does not probe for ever, even if the peer answers each time.
             Purpose::Probe => unanswered >= retries || (self.is_orphan() && backoff >= ORPHAN_RETRIES),
-            Purpose::FinWait2 | Purpose::TimeWait | Purpose::Reordering => return Outcome::Vanishes,
+            Purpose::FinWait2 | Purpose::TimeWait | Purpose::Reordering | Purpose::KeepAlive => {
+                return Outcome::Vanishes;
+            }
         };
         if spent {
             core.trace(self.route.host, "net.timeout", self.route.connection, u64::from(unanswered));
@@ -252,7 +287,7 @@ impl Endpoint {
             }
             return self.die(core, SocketError::TimedOut(self.route.remote));
         }
-        self.retransmission.on_timeout();
+        self.retransmission.on_timeout(core.now_ns());
         match purpose {
             Purpose::Handshake => {
                 wire.retransmissions += 1;

@@ -10,10 +10,11 @@ use super::{
         key::{Key, Stream},
     },
     config::{MSS_BYTES, SEGMENT_BYTES_MAX},
+    filter::{LinkFilter, Passing, Verdict},
     lane::{Fate, Lane},
     link::{LinkSlowdown, LinkSpec},
     model::NetEvent,
-    segment::Segment,
+    segment::{EndpointId, Segment},
     stats::{LinkStats, NetStats},
 };
 use slab::Slab;
@@ -28,6 +29,7 @@ struct Link {
     slowdown: Option<(LinkSlowdown, u64)>,
     /// How many cuts are in force: faults may overlap.
     cuts: u32,
+    filter: Option<LinkFilter>,
     /// How many jams are in force.
     jams: u32,
     /// What would have arrived during a jam, in the order in which it would have.
@@ -44,6 +46,7 @@ impl Link {
             is_bad: spec.is_bad(),
             slowdown: None,
             cuts: 0,
+            filter: None,
             jams: 0,
             held: Vec::new(),
             stats: LinkStats::default(),
@@ -67,6 +70,16 @@ struct Packet {
     segment: Segment,
     departs_ns: u64,
     silences: u32,
+    /// A filter has judged it.
+    judged: bool,
+}
+
+/// What comes off the wire.
+pub(super) enum Received {
+    Nothing,
+    Segment(Segment),
+    /// A filter resets the connection of these ends.
+    Reset([Option<EndpointId>; 2]),
 }
 
 pub(super) struct Wire {
@@ -78,6 +91,11 @@ pub(super) struct Wire {
     pub connects: u64,
     pub retransmissions: u64,
     pub resets_injected: u64,
+    pub accept_overflows: u64,
+    pub accept_overflows_injected: u64,
+    pub keepalive_probes: u64,
+    pub slow_names_injected: u64,
+    pub failed_names_injected: u64,
 }
 
 impl Wire {
@@ -90,6 +108,11 @@ impl Wire {
             connects: 0,
             retransmissions: 0,
             resets_injected: 0,
+            accept_overflows: 0,
+            accept_overflows_injected: 0,
+            keepalive_probes: 0,
+            slow_names_injected: 0,
+            failed_names_injected: 0,
         }
     }
 
@@ -136,6 +159,10 @@ impl Wire {
             None => 0,
         };
         one_way(from, to) + one_way(to, from)
+    }
+
+    pub fn set_filter(&mut self, from: HostId, to: HostId, filter: Option<LinkFilter>) {
+        self.link(from, to).filter = filter;
     }
 
     pub fn cut(&mut self, from: HostId, to: HostId) {
@@ -223,6 +250,11 @@ impl Wire {
             connects: self.connects,
             retransmissions: self.retransmissions,
             resets_injected: self.resets_injected,
+            accept_overflows: self.accept_overflows,
+            accept_overflows_injected: self.accept_overflows_injected,
+            keepalive_probes: self.keepalive_probes,
+            slow_names_injected: self.slow_names_injected,
+            failed_names_injected: self.failed_names_injected,
             ..NetStats::default()
         };
         for (row, from) in self.links.iter().zip(0..) {
@@ -271,7 +303,7 @@ impl Wire {
                 let silences = card.silences;
                 if !link.spec.disturbs() {
                     lane.last_arrival_ns = arrives_ns;
-                    return self.put(core, arrives_ns, Packet { segment, departs_ns, silences });
+                    return self.put(core, arrives_ns, Packet { segment, departs_ns, silences, judged: false });
                 }
                 let disturbance = lane.disturb(&link.spec);
                 if disturbance.corrupted {
@@ -290,7 +322,7 @@ impl Wire {
                     }
                     None => lane.last_arrival_ns = arrives_ns,
                 }
-                let packet = Packet { segment, departs_ns, silences };
+                let packet = Packet { segment, departs_ns, silences, judged: false };
                 if let Some(after_ns) = disturbance.copy_after_ns {
                     link.stats.duplicates_injected += 1;
                     self.put(core, arrives_ns.saturating_add(after_ns), packet.clone());
@@ -306,10 +338,12 @@ impl Wire {
         core.schedule(arrives_ns, Event::Net(NetEvent::Arrival { slot }));
     }
 
-    /// Takes a packet off the wire when its time has come; `None` if it never arrives.
-    pub fn receive(&mut self, core: &mut Core, slot: u32) -> Option<Segment> {
+    /// Takes a packet off the wire when its time has come.
+    pub fn receive(&mut self, core: &mut Core, slot: u32) -> Received {
         let packet = self.packets.remove(slot as usize);
-        let (from, to) = (packet.segment.from, packet.segment.to?);
+        let (from, Some(to)) = (packet.segment.from, packet.segment.to) else {
+            return Received::Nothing;
+        };
         let sender = &self.cards[from.0 as usize];
         let left_in_time = sender.silences == packet.silences || packet.departs_ns <= sender.silenced_ns;
         let receiver_up = self.cards[to.0 as usize].up;
@@ -318,22 +352,47 @@ impl Wire {
             link.stats.jam_holds_injected += 1;
             core.trace(to, "net.held", u64::from(from.0), packet.segment.sequence);
             link.held.push(packet);
-            return None;
+            return Received::Nothing;
         }
-        let segment = packet.segment;
         if !left_in_time || !receiver_up {
             link.stats.dropped_by_silence += 1;
-            core.trace(to, "net.silence", u64::from(from.0), segment.sequence);
-            return None;
+            core.trace(to, "net.silence", u64::from(from.0), packet.segment.sequence);
+            return Received::Nothing;
         }
         if link.cuts > 0 {
             link.stats.dropped_by_cut += 1;
-            core.trace(to, "net.cut", u64::from(from.0), segment.sequence);
-            return None;
+            core.trace(to, "net.cut", u64::from(from.0), packet.segment.sequence);
+            return Received::Nothing;
+        }
+        if let Some(filter) = &link.filter
+            && packet.segment.payload.len() > 0
+            && !packet.judged
+        {
+            let Segment { source, destination, payload, .. } = &packet.segment;
+            let verdict = filter(&Passing { source: *source, destination: *destination, payload });
+            if verdict != Verdict::Pass {
+                return self.execute(core, to, packet, verdict);
+            }
         }
         link.stats.delivered += 1;
-        link.stats.delivered_bytes += segment.payload.len() as u64;
-        Some(segment)
+        link.stats.delivered_bytes += packet.segment.payload.len() as u64;
+        Received::Segment(packet.segment)
+    }
+
+    /// Does what a filter has decided.
+    fn execute(&mut self, core: &mut Core, to: HostId, packet: Packet, verdict: Verdict) -> Received {
+        let from = packet.segment.from;
+        self.link(from, to).stats.filter_hits_injected += 1;
+        core.trace(to, "net.filtered", u64::from(from.0), packet.segment.sequence);
+        match verdict {
+            Verdict::Reset => return Received::Reset([Some(packet.segment.sender), packet.segment.receiver]),
+            Verdict::Delay { ns } => {
+                let arrives_ns = core.now_ns().saturating_add(ns);
+                self.put(core, arrives_ns, Packet { judged: true, ..packet });
+            }
+            Verdict::Pass | Verdict::Drop => {}
+        }
+        Received::Nothing
     }
 
     /// How many packets are in flight.

@@ -7,7 +7,7 @@ use super::World;
 use crate::simulated::{
     core::HostId,
     kernel,
-    net::{LinkSlowdown, LinkSpec, NetStats},
+    net::{LinkFilter, LinkSlowdown, LinkSpec, NameService, NetStats},
 };
 
 impl World {
@@ -56,6 +56,47 @@ impl World {
             let (net, core) = kernel.net_core();
             net.reset_connections(core, a, b)
         })
+    }
+
+    /// Fills the accept queues of all listeners of a host, as a storm of connections from elsewhere does: SYNs are dropped, and
+    /// so is the last part of handshakes, after which the client takes itself for connected. Until
+    /// [`World::drain_accept_queues`].
+    pub fn stuff_accept_queues(&self, host: HostId) {
+        kernel::with(|kernel| {
+            kernel.core.trace(host, "accept-queues-stuffed", 0, 0);
+            kernel.net.stuff_accept_queues(host, true);
+        });
+    }
+
+    /// Ends what [`World::stuff_accept_queues`] began.
+    pub fn drain_accept_queues(&self, host: HostId) {
+        kernel::with(|kernel| {
+            kernel.core.trace(host, "accept-queues-drained", 0, 0);
+            kernel.net.stuff_accept_queues(host, false);
+        });
+    }
+
+    /// Has a filter judge every packet with payload on the way from one host to another, just before it arrives, or ends that:
+    /// a fault for one kind of message. A filter that is there is replaced.
+    pub fn set_link_filter(&self, from: HostId, to: HostId, filter: Option<LinkFilter>) {
+        kernel::with(|kernel| {
+            kernel.core.trace(from, "net.filter", u64::from(to.0), u64::from(filter.is_some()));
+            kernel.net.set_filter(from, to, filter);
+        });
+    }
+
+    /// Changes how names are resolved on a host, from the next attempt on.
+    pub fn set_name_service(&self, host: HostId, service: NameService) {
+        kernel::with(|kernel| {
+            let (kind, delay_ns) = match service {
+                NameService::Healthy => (0, 0),
+                NameService::Slow { delay_ns } => (1, delay_ns),
+                NameService::Failing => (2, 0),
+                NameService::Silent => (3, 0),
+            };
+            kernel.core.trace(host, "name-service", kind, delay_ns);
+            kernel.net.set_name_service(host, service);
+        });
     }
 
     /// Makes the way from one host to another longer and narrower, for packets that leave from now on. A slowdown that is in

@@ -131,6 +131,10 @@ fn every_switch_leaves_a_step_in_the_trace() {
         world.jam(a, b);
         world.unjam(a, b);
         world.reset_connections(a, b);
+        world.stuff_accept_queues(a);
+        world.drain_accept_queues(a);
+        world.set_link_filter(a, b, None);
+        world.set_name_service(a, NameService::Silent);
         world.step_clock(a, -5);
         world.fail_next_sync(a);
         world.withdraw_sync_failure(a);
@@ -150,6 +154,10 @@ fn every_switch_leaves_a_step_in_the_trace() {
         "jam",
         "unjam",
         "reset-connections",
+        "accept-queues-stuffed",
+        "accept-queues-drained",
+        "net.filter",
+        "name-service",
         "clock-step",
         "disk.sync-will-fail",
         "disk.sync-failure-withdrawn",

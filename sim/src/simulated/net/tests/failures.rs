@@ -23,6 +23,7 @@ fn a_killed_process_says_fin_when_it_has_read_everything() {
     bench.assert_empty();
 }
 
+/// Linux's `tcp_close`: what is unread makes it a reset.
 #[test]
 fn a_killed_process_says_rst_when_something_is_unread() {
     let mut bench = Bench::new(2);
@@ -63,6 +64,7 @@ fn what_arrived_before_a_reset_can_still_be_read() {
     assert!(matches!(bench.read(PA, client), Read::Failed(SocketError::Reset(_))));
 }
 
+/// Testbeds §1.2 "TCP truthfulness": no FIN after power loss. `tcp_retries2` is 15.
 #[test]
 fn power_loss_is_silent_and_noticed_after_924_s() {
     let mut bench = Bench::new(5);
@@ -80,6 +82,7 @@ fn power_loss_is_silent_and_noticed_after_924_s() {
     assert_eq!(bench.write(PA, client, b"x"), Write::Failed(SocketError::BrokenPipe(remote(&bench, client))));
 }
 
+/// Testbeds §1.2 "TCP truthfulness": half-open connections end with a reset.
 #[test]
 fn a_rebooted_host_resets_what_it_does_not_know() {
     let mut bench = Bench::new(6);
@@ -111,6 +114,7 @@ fn power_loss_takes_what_waits_in_the_network_card() {
     assert_eq!(bench.net.stats().links[&(A, B)].dropped_by_silence, 3);
 }
 
+/// Testbeds §1.2 "one-way partition".
 #[test]
 fn a_cut_of_either_direction_delays_and_nothing_else() {
     for (from, to) in [(A, B), (B, A)] {
@@ -200,6 +204,7 @@ fn an_orphan_whose_peer_never_reads_gives_up() {
     assert!(bench.net.endpoints.iter().all(|(_, endpoint)| endpoint.id != client));
 }
 
+/// `tcp_fin_timeout` is 60 s.
 #[test]
 fn an_orphan_waits_60_s_for_its_peers_fin() {
     let mut bench = Bench::new(14);

@@ -1,11 +1,13 @@
 //! The network model, driven by hand: no executor, no futures, time moved from event to event.
 
+mod accepting;
 mod bad_links;
 mod bench;
 mod connecting;
 mod data;
 mod failures;
 mod jams;
+mod liveness;
 mod properties;
 mod shell;
 mod slow;
