@@ -55,3 +55,51 @@ pub fn local_ip() -> IpAddr {
         })
         .map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |address| address.ip())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernel_takes_the_figures() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().expect("a runtime");
+        runtime.block_on(async {
+            let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await.expect("a port is free");
+            let stream = TcpStream::connect(listener.local_addr().expect("bound")).await.expect("it listens");
+            let figures = KeepAlive { idle: Duration::from_secs(30), interval: Duration::from_secs(5), probes: 3 };
+            set_keepalive(&stream, Some(figures)).expect("Linux has it");
+            assert!(sockopt::socket_keepalive(&stream).expect("readable"));
+            assert_eq!(sockopt::tcp_keepidle(&stream).expect("readable"), figures.idle);
+            assert_eq!(sockopt::tcp_keepintvl(&stream).expect("readable"), figures.interval);
+            assert_eq!(sockopt::tcp_keepcnt(&stream).expect("readable"), figures.probes);
+            set_keepalive(&stream, None).expect("Linux has it");
+            assert!(!sockopt::socket_keepalive(&stream).expect("readable"));
+            set_user_timeout(&stream, Some(Duration::from_millis(1_500))).expect("Linux has it");
+            assert_eq!(sockopt::tcp_user_timeout(&stream).expect("readable"), 1_500);
+            set_user_timeout(&stream, None).expect("Linux has it");
+            assert_eq!(sockopt::tcp_user_timeout(&stream).expect("readable"), 0);
+        });
+    }
+
+    /// The defaults are those of the kernel that this runs on, unless its administrator has changed them.
+    #[test]
+    fn the_default_figures_are_those_of_linux() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().expect("a runtime");
+        runtime.block_on(async {
+            let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await.expect("a port is free");
+            let stream = TcpStream::connect(listener.local_addr().expect("bound")).await.expect("it listens");
+            let found = KeepAlive {
+                idle: sockopt::tcp_keepidle(&stream).expect("readable"),
+                interval: sockopt::tcp_keepintvl(&stream).expect("readable"),
+                probes: sockopt::tcp_keepcnt(&stream).expect("readable"),
+            };
+            let set = |name: &str| {
+                std::fs::read_to_string(format!("/proc/sys/net/ipv4/{name}")).map(|it| it.trim().to_owned())
+            };
+            let is_changed = set("tcp_keepalive_time").is_ok_and(|it| it != "7200")
+                || set("tcp_keepalive_intvl").is_ok_and(|it| it != "75")
+                || set("tcp_keepalive_probes").is_ok_and(|it| it != "9");
+            assert!(is_changed || found == KeepAlive::default(), "{found:?}");
+        });
+    }
+}

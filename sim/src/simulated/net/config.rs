@@ -46,7 +46,7 @@ pub const RTO_NS_MAX: u64 = 120 * S;
 pub const DATA_RETRIES: u32 = 15;
 /// `tcp_orphan_retries`: for connections that no process holds any more.
 pub const ORPHAN_RETRIES: u32 = 8;
-/// `TCP_TIMEOUT_MIN_US`: added to RACK's reordering window.
+/// `TCP_TIMEOUT_MIN_US`: added to RACK's reordering window and to the wait for the last segment's acknowledgement.
 pub const REORDERING_NS_MIN: u64 = 2 * MS;
 /// `tcp_fin_timeout`: how long an orphan waits for its peer's FIN.
 pub const FIN_WAIT_2_NS: u64 = 60 * S;

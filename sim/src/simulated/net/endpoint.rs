@@ -7,7 +7,7 @@
 use super::{
     super::core::{Core, HostId, ProcessId},
     buffers::{ReceiveBuffer, SendBuffer},
-    config::NetConfig,
+    config::{MSS_BYTES, NetConfig},
     error::SocketError,
     lane::Lane,
     liveness::Watch,
@@ -38,6 +38,15 @@ pub(super) enum Phase {
     TimeWait,
     /// Reset or timed out; what arrived before can still be read.
     Dead,
+}
+
+/// The last segment that was sent, for Linux's tail-loss probe (RFC 8985, section 7).
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Tail {
+    pub start: u64,
+    /// It may be probed for: it went out on a bad way and was not probed for yet. On other ways nothing is lost but by cuts and
+    /// crashes, which outlast a probe: to leave it out there saves every transfer a timer.
+    pub probes: bool,
 }
 
 /// What becomes of an endpoint after it has met a segment or a timer.
@@ -83,6 +92,7 @@ pub(super) struct Endpoint {
     pub writer: Option<Waker>,
     pub retransmission: Retransmission,
     pub scoreboard: Scoreboard,
+    pub tail: Tail,
     /// Keep-alive and the like, if the program asked for it.
     pub watch: Option<Box<Watch>>,
     pub timer: Timer,
@@ -106,6 +116,7 @@ impl Endpoint {
             writer: None,
             retransmission: Retransmission::default(),
             scoreboard: Scoreboard::default(),
+            tail: Tail::default(),
             watch: None,
             timer: Timer::default(),
             lane,
@@ -162,6 +173,7 @@ impl Endpoint {
             return false;
         };
         self.retransmission.time_segment(self.send.next(), core.now_ns());
+        self.tail = Tail { start: sequence, probes: bytes_max == MSS_BYTES };
         if fin && !self.receive.is_finished() {
             self.closed_first = true;
         }
@@ -193,6 +205,17 @@ impl Endpoint {
         for hole in self.scoreboard.holes(self.send.acknowledged()) {
             self.send_again(wire, core, hole, false);
         }
+    }
+
+    /// Sends the last segment again: should it be that one which is lost, its arrival is all that is missing; should others be
+    /// lost, it proves that.
+    pub fn probe_tail(&mut self, wire: &mut Wire, core: &mut Core) {
+        self.tail.probes = false;
+        self.retransmission.forget_timed();
+        let (start, end) = (self.tail.start.max(self.send.acknowledged()), self.send.next());
+        let (payload, fin) = self.send.sent_again(start, end, MSS_BYTES);
+        wire.retransmissions += 1;
+        self.transmit(wire, core, Kind::Data, start, payload, fin);
     }
 
     /// A time-out: everything is lost that is not known to have arrived; its first segment asks whether anybody is there.

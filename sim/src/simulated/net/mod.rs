@@ -6,7 +6,7 @@
 //!
 //! What is modelled, one file each:
 //! * `link`, `lane`: what a path between two hosts does to a packet: latency with a tail, bandwidth, loss, disorder;
-//! * `wire`, `stats`: packets on their way, network cards with their queues, cuts, jams, counters;
+//! * `wire`, `arrival`, `stats`: packets on their way, network cards with their queues, cuts, jams, counters;
 //! * `segment`, `buffers`, `endpoint`, `receiving`, `timers`: one end of a connection: windows and back-pressure,
 //!   acknowledgement, retransmission, half close, reset, the time-outs of Linux;
 //! * `reassembly`, `scoreboard`: what waits beyond a gap at the receiver, and what its sender knows of that;
@@ -14,14 +14,17 @@
 //! * `names`, `filter`: name services that fail, and middleboxes that read what passes;
 //! * `host`: addresses, ports and what is bound to them on one host;
 //! * `model`: the stacks together: arrivals, the end of a process, the silence of a host;
-//! * `sockets`: what a program can ask of them.
+//! * `sockets`: what a program can ask of them;
+//! * `control`: what the world does to all of it.
 //!
 //! Left out on purpose: IPv6, UDP, congestion control (a sender is held back by the receiver's window and the bandwidth
 //! alone), delayed acknowledgements, time stamps and what Linux learns from them about needless time-outs (F-RTO, Eifel),
 //! ICMP (an address that nobody has is silent, as behind a router), and queues in switches.
 
+mod arrival;
 mod buffers;
 mod config;
+mod control;
 mod endpoint;
 mod error;
 mod filter;

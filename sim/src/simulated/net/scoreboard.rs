@@ -6,8 +6,9 @@
 //! connection has seen reordering, three are no proof any more, and the window is a whole round trip. A time-out declares
 //! lost whatever has not been acknowledged.
 //!
-//! Left out: congestion control (all that is lost is sent again at once), and the tail-loss probe: where the last segments
-//! of a burst are lost, nothing later can prove it, and the time-out of 200 ms must.
+//! Where the last segments of a burst are lost nothing later can prove it; then a probe does (`Tail`), or the time-out.
+//!
+//! Left out: congestion control (all that is lost is sent again at once).
 
 /// Later segments that prove a loss: `tcp_reordering`.
 const HINTS: u32 = 3;

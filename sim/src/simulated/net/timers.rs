@@ -25,6 +25,8 @@ pub(super) enum Purpose {
     Retransmit,
     /// Something later has arrived: what is missing is late, or lost.
     Reordering,
+    /// Several segments are in flight, and nothing later will prove that the last of them is lost.
+    TailLoss,
     /// The window is shut: ask whether it is still.
     Probe,
     /// An orphan waits for its peer's FIN.
@@ -144,6 +146,11 @@ impl Retransmission {
         window_ns + REORDERING_NS_MIN
     }
 
+    /// How long to wait for the acknowledgement of the last of several segments: `tcp_schedule_loss_probe`.
+    fn tail_ns(&self) -> u64 {
+        (2 * self.srtt_ns + REORDERING_NS_MIN).min(self.rto_ns())
+    }
+
     /// The segment that is timed was sent again, or may have been.
     pub fn forget_timed(&mut self) {
         self.timed = None;
@@ -188,7 +195,7 @@ impl Endpoint {
 
     /// Acknowledgements made progress: what is still in flight gets a full time-out from now on.
     pub fn restart_timer(&mut self) {
-        if self.timer.purpose == Some(Purpose::Retransmit) {
+        if matches!(self.timer.purpose, Some(Purpose::Retransmit | Purpose::TailLoss)) {
             self.timer.stop();
         }
     }
@@ -197,6 +204,7 @@ impl Endpoint {
         match self.phase {
             Phase::SynSent | Phase::SynReceived => Some(Purpose::Handshake),
             Phase::Open if self.scoreboard.waits() => Some(Purpose::Reordering),
+            Phase::Open if self.awaits_tail() => Some(Purpose::TailLoss),
             Phase::Open if self.send.in_flight() => Some(Purpose::Retransmit),
             Phase::Open if self.send.has_unsent() => Some(Purpose::Probe),
             Phase::Open if self.is_orphan() && self.send.fin_acknowledged() => Some(Purpose::FinWait2),
@@ -206,6 +214,15 @@ impl Endpoint {
             }
             Phase::Open | Phase::Dead => None,
         }
+    }
+
+    /// Linux's `tcp_schedule_loss_probe`. With one segment in flight the probe would come no sooner than the time-out.
+    fn awaits_tail(&self) -> bool {
+        self.tail.probes
+            && self.send.in_flight()
+            && self.send.acknowledged() < self.tail.start
+            && self.scoreboard.is_idle()
+            && self.retransmission.backoff == 0
     }
 
     /// Starts the timer that the state asks for, unless it runs already.
@@ -221,6 +238,7 @@ impl Endpoint {
         let mut after_ns = match purpose {
             Purpose::Handshake => HANDSHAKE_RTO_NS << self.retransmission.backoff,
             Purpose::Retransmit | Purpose::Probe => self.retransmission.rto_ns(),
+            Purpose::TailLoss => self.retransmission.tail_ns(),
             Purpose::Reordering => self.retransmission.reordering_ns(self.scoreboard.saw_reordering()),
             Purpose::FinWait2 => FIN_WAIT_2_NS,
             Purpose::KeepAlive => {
@@ -256,6 +274,11 @@ impl Endpoint {
         if purpose == Purpose::Retransmit && self.puts_off(wire, core) {
             return Outcome::Stays;
         }
+        if purpose == Purpose::TailLoss {
+            self.probe_tail(wire, core);
+            self.plan_timer(core);
+            return Outcome::Stays;
+        }
         if purpose == Purpose::KeepAlive {
             return self.on_keepalive(wire, core);
         }
@@ -276,7 +299,7 @@ impl Endpoint {
             Purpose::Probe if out_of_patience => true,
             // An orphan does not probe for ever, even if the peer answers each time.
             Purpose::Probe => unanswered >= retries || (self.is_orphan() && backoff >= ORPHAN_RETRIES),
-            Purpose::FinWait2 | Purpose::TimeWait | Purpose::Reordering | Purpose::KeepAlive => {
+            Purpose::FinWait2 | Purpose::TimeWait | Purpose::Reordering | Purpose::TailLoss | Purpose::KeepAlive => {
                 return Outcome::Vanishes;
             }
         };

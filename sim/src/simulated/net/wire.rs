@@ -10,31 +10,31 @@ use super::{
         key::{Key, Stream},
     },
     config::{MSS_BYTES, SEGMENT_BYTES_MAX},
-    filter::{LinkFilter, Passing, Verdict},
+    filter::LinkFilter,
     lane::{Fate, Lane},
     link::{LinkSlowdown, LinkSpec},
     model::NetEvent,
-    segment::{EndpointId, Segment},
+    segment::Segment,
     stats::{LinkStats, NetStats},
 };
 use slab::Slab;
 
 /// The way from one host to another, as it is now.
 #[derive(Clone)]
-struct Link {
+pub(super) struct Link {
     spec: LinkSpec,
     /// [`LinkSpec::is_bad`], asked for every segment.
     is_bad: bool,
     /// A slowdown in force, and when its narrow place is free.
     slowdown: Option<(LinkSlowdown, u64)>,
     /// How many cuts are in force: faults may overlap.
-    cuts: u32,
-    filter: Option<LinkFilter>,
+    pub cuts: u32,
+    pub filter: Option<LinkFilter>,
     /// How many jams are in force.
-    jams: u32,
+    pub jams: u32,
     /// What would have arrived during a jam, in the order in which it would have.
-    held: Vec<Packet>,
-    stats: LinkStats,
+    pub held: Vec<Packet>,
+    pub stats: LinkStats,
     /// Connections opened in this direction so far.
     connections: u64,
 }
@@ -56,38 +56,30 @@ impl Link {
 }
 
 /// A host as the wire sees it.
-struct Card {
-    up: bool,
+pub(super) struct Card {
+    pub up: bool,
     /// Counts how often the host went silent.
-    silences: u32,
-    silenced_ns: u64,
+    pub silences: u32,
+    pub silenced_ns: u64,
     network_free_ns: u64,
     loopback_free_ns: u64,
 }
 
 #[derive(Clone)]
-struct Packet {
-    segment: Segment,
-    departs_ns: u64,
-    silences: u32,
+pub(super) struct Packet {
+    pub segment: Segment,
+    pub departs_ns: u64,
+    pub silences: u32,
     /// A filter has judged it.
-    judged: bool,
-}
-
-/// What comes off the wire.
-pub(super) enum Received {
-    Nothing,
-    Segment(Segment),
-    /// A filter resets the connection of these ends.
-    Reset([Option<EndpointId>; 2]),
+    pub judged: bool,
 }
 
 pub(super) struct Wire {
     key: Key,
-    cards: Vec<Card>,
+    pub(super) cards: Vec<Card>,
     /// By sender, then by receiver.
-    links: Vec<Vec<Link>>,
-    packets: Slab<Packet>,
+    pub(super) links: Vec<Vec<Link>>,
+    pub(super) packets: Slab<Packet>,
     pub connects: u64,
     pub retransmissions: u64,
     pub resets_injected: u64,
@@ -127,7 +119,7 @@ impl Wire {
         self.cards.push(Card { up: false, silences: 0, silenced_ns: 0, network_free_ns: 0, loopback_free_ns: 0 });
     }
 
-    fn link(&mut self, from: HostId, to: HostId) -> &mut Link {
+    pub(super) fn link(&mut self, from: HostId, to: HostId) -> &mut Link {
         &mut self.links[from.0 as usize][to.0 as usize]
     }
 
@@ -332,67 +324,10 @@ impl Wire {
         }
     }
 
-    fn put(&mut self, core: &mut Core, arrives_ns: u64, packet: Packet) {
+    pub(super) fn put(&mut self, core: &mut Core, arrives_ns: u64, packet: Packet) {
         let slot = self.packets.insert(packet);
         let slot = u32::try_from(slot).expect("fewer than 2^32 packets are in flight");
         core.schedule(arrives_ns, Event::Net(NetEvent::Arrival { slot }));
-    }
-
-    /// Takes a packet off the wire when its time has come.
-    pub fn receive(&mut self, core: &mut Core, slot: u32) -> Received {
-        let packet = self.packets.remove(slot as usize);
-        let (from, Some(to)) = (packet.segment.from, packet.segment.to) else {
-            return Received::Nothing;
-        };
-        let sender = &self.cards[from.0 as usize];
-        let left_in_time = sender.silences == packet.silences || packet.departs_ns <= sender.silenced_ns;
-        let receiver_up = self.cards[to.0 as usize].up;
-        let link = &mut self.links[from.0 as usize][to.0 as usize];
-        if link.jams > 0 && left_in_time {
-            link.stats.jam_holds_injected += 1;
-            core.trace(to, "net.held", u64::from(from.0), packet.segment.sequence);
-            link.held.push(packet);
-            return Received::Nothing;
-        }
-        if !left_in_time || !receiver_up {
-            link.stats.dropped_by_silence += 1;
-            core.trace(to, "net.silence", u64::from(from.0), packet.segment.sequence);
-            return Received::Nothing;
-        }
-        if link.cuts > 0 {
-            link.stats.dropped_by_cut += 1;
-            core.trace(to, "net.cut", u64::from(from.0), packet.segment.sequence);
-            return Received::Nothing;
-        }
-        if let Some(filter) = &link.filter
-            && packet.segment.payload.len() > 0
-            && !packet.judged
-        {
-            let Segment { source, destination, payload, .. } = &packet.segment;
-            let verdict = filter(&Passing { source: *source, destination: *destination, payload });
-            if verdict != Verdict::Pass {
-                return self.execute(core, to, packet, verdict);
-            }
-        }
-        link.stats.delivered += 1;
-        link.stats.delivered_bytes += packet.segment.payload.len() as u64;
-        Received::Segment(packet.segment)
-    }
-
-    /// Does what a filter has decided.
-    fn execute(&mut self, core: &mut Core, to: HostId, packet: Packet, verdict: Verdict) -> Received {
-        let from = packet.segment.from;
-        self.link(from, to).stats.filter_hits_injected += 1;
-        core.trace(to, "net.filtered", u64::from(from.0), packet.segment.sequence);
-        match verdict {
-            Verdict::Reset => return Received::Reset([Some(packet.segment.sender), packet.segment.receiver]),
-            Verdict::Delay { ns } => {
-                let arrives_ns = core.now_ns().saturating_add(ns);
-                self.put(core, arrives_ns, Packet { judged: true, ..packet });
-            }
-            Verdict::Pass | Verdict::Drop => {}
-        }
-        Received::Nothing
     }
 
     /// How many packets are in flight.

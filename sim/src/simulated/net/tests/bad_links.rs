@@ -117,6 +117,44 @@ fn one_later_segment_proves_a_loss_after_the_reordering_window() {
     assert!((2 * MS..4 * MS).contains(&(at_ns - begin_ns)), "{}", at_ns - begin_ns);
 }
 
+/// `tcp_schedule_loss_probe`: when the last two segments on a bad way are lost, the last is sent again after two round trips
+/// and 2 ms, and its selective acknowledgement proves the loss of the other.
+#[test]
+fn lost_last_segments_are_probed_for() {
+    let mut bench = Bench::new(9);
+    let (client, server) = bench.pair();
+    bench.net.set_nodelay(&mut bench.core, PA, client, true).expect("alive");
+    bench.net.set_link(B, A, CLEAN);
+    bench.net.set_link(A, B, LinkSpec { loss: 1e-9, ..CLEAN });
+    bench.write(PA, client, b"0");
+    bench.net.cut(&mut bench.core, A, B);
+    bench.write(PA, client, b"1");
+    bench.write(PA, client, b"2");
+    bench.net.heal(&mut bench.core, A, B);
+    let begin_ns = bench.core.now_ns();
+    let mut got = Vec::new();
+    while got.len() < 3 {
+        match bench.await_read(PB, server).0 {
+            Read::Bytes(bytes) => got.extend(bytes),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(got, b"012");
+    let took_ns = bench.core.now_ns() - begin_ns;
+    assert!((2 * MS..8 * MS).contains(&took_ns), "{took_ns}");
+    bench.run_for(S);
+    assert_eq!(bench.net.stats().retransmissions, 2);
+}
+
+/// A bad way carries frames of one MSS, 1,448 bytes with time stamps; a good one takes segments of up to 64 KiB.
+#[test]
+fn a_bad_way_carries_frames_of_one_mss() {
+    let packets = |link| over(link).0.delivered;
+    let (good, bad) = (packets(CLEAN), packets(LinkSpec { loss: 1e-9, ..CLEAN }));
+    assert!((4_000_000 / 65_536..4_000_000 / 5_000).contains(&good), "{good}");
+    assert!((4_000_000 / 1_448..4_000_000 / 1_300).contains(&bad), "{bad}");
+}
+
 /// `TCP_RTO_MIN`: nothing later proves that the last segment is lost, so the time-out must: the round trip and 200 ms.
 #[test]
 fn a_lost_last_segment_takes_the_time_out_of_200_ms() {

@@ -8,6 +8,7 @@ mod data;
 mod failures;
 mod jams;
 mod liveness;
+mod partitions;
 mod properties;
 mod shell;
 mod slow;
