@@ -96,7 +96,7 @@ impl Net {
     ) -> Result<(), SocketError> {
         let endpoint = self.owned(process, id)?;
         let watch = endpoint.watch.get_or_insert_default();
-        // Linux counts from the last segment; what was heard before it had to be remembered is taken for now.
+        // As in `tcp_set_keepalive`, the first look comes a whole idle time after the call.
         watch.on_heard(core.now_ns());
         watch.keepalive = keepalive;
         if endpoint.timer.is_for(Purpose::KeepAlive) {

@@ -122,7 +122,13 @@ impl World {
     }
 
     /// Changes the properties of the way from one host to another. A slowdown in force stays in force on top of them.
+    ///
+    /// # Panics
+    /// When a probability is not one.
     pub fn set_link(&self, from: HostId, to: HostId, link: LinkSpec) {
+        let rates =
+            [link.tail_probability, link.loss, link.corrupt, link.duplicate, link.reorder, link.undetected_corruption];
+        assert!(rates.iter().all(|rate| (0.0..=1.0).contains(rate)), "probabilities lie between 0 and 1: {link:?}");
         kernel::with(|kernel| {
             let digest = link.words().into_iter().fold(0_u64, |digest, word| digest.rotate_left(11) ^ word);
             kernel.core.trace(from, "net.link", u64::from(to.0), digest);
