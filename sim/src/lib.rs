@@ -26,6 +26,7 @@ compile_error!(
 mod file_types;
 #[cfg(feature = "real")]
 mod real;
+mod socket_options;
 #[cfg(feature = "real")]
 pub use real::{disk, net, process, rng, signal, task, time};
 

@@ -60,6 +60,11 @@ impl Key {
 pub struct Stream(ChaCha8Rng);
 
 impl Stream {
+    /// The stream of a sub-key of this stream's key, for a purpose that comes up late.
+    pub fn sibling(&self, purpose: &str) -> Stream {
+        Key(self.0.get_seed()).derive(purpose).stream()
+    }
+
     /// A uniform 64-bit number.
     pub fn u64(&mut self) -> u64 {
         self.0.next_u64()

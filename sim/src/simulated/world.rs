@@ -19,10 +19,11 @@
 //! assert!(run.value >= 1_000_000_000);
 //! ```
 
-mod breakage;
 mod disk;
 mod hosts;
 mod misuse;
+mod net;
+pub mod partition;
 mod simulation;
 #[cfg(test)]
 mod tests;
@@ -52,7 +53,9 @@ pub use super::{
     },
     host::{HostState, HostStats, Place, Zone},
     key::{Key, Stream},
-    net::{LinkSlowdown, LinkSpec, NetStats},
+    net::{
+        LatencyDistribution, LinkFilter, LinkSlowdown, LinkSpec, LinkStats, NameService, NetStats, Passing, Verdict,
+    },
     stall::CpuStarvation,
     strobe::ClockStrobe,
     trace::{TraceStep, digest},
@@ -251,45 +254,6 @@ impl World {
         });
         self.kill_tasks(host);
         report
-    }
-
-    /// Cuts the way from one host to another, in this direction only.
-    pub fn cut(&self, from: HostId, to: HostId) {
-        kernel::with(|kernel| {
-            kernel.core.trace(from, "cut", u64::from(to.0), 0);
-            let (net, core) = kernel.net_core();
-            net.cut(core, from, to);
-        });
-    }
-
-    /// Mends what [`World::cut`] cut.
-    pub fn heal(&self, from: HostId, to: HostId) {
-        kernel::with(|kernel| {
-            kernel.core.trace(from, "heal", u64::from(to.0), 0);
-            let (net, core) = kernel.net_core();
-            net.heal(core, from, to);
-        });
-    }
-
-    /// Changes the properties of the way from one host to another. A slowdown in force stays in force on top of them.
-    pub fn set_link(&self, from: HostId, to: HostId, link: LinkSpec) {
-        kernel::with(|kernel| {
-            let words = [link.latency_ns_min, link.jitter_ns_mean, link.tail_ns_mean, link.bandwidth_bytes_per_s];
-            let digest = words.into_iter().chain([link.tail_probability.to_bits(), link.loss.to_bits()]);
-            let digest = digest.fold(0_u64, |digest, word| digest.rotate_left(11) ^ word);
-            kernel.core.trace(from, "net.link", u64::from(to.0), digest);
-            kernel.net.set_link(from, to, link);
-        });
-    }
-
-    /// The properties of the way from one host to another, without a slowdown that may be in force.
-    pub fn link(&self, from: HostId, to: HostId) -> LinkSpec {
-        kernel::with(|kernel| kernel.net.link(from, to))
-    }
-
-    /// Counters of the network.
-    pub fn net_stats(&self) -> NetStats {
-        kernel::with(|kernel| kernel.net.stats())
     }
 
     /// Counters of a host's disk.

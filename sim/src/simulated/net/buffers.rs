@@ -4,24 +4,23 @@
 //! buffer, and a full send buffer blocks the writer. Bytes are copied when written and when read, never in between.
 
 use super::{
-    config::{MSS_BYTES, SEGMENT_BYTES_MAX},
+    config::MSS_BYTES,
+    reassembly::{Reassembly, SackBlocks},
     segment::Payload,
 };
 use bytes::{Buf, Bytes};
 use std::collections::VecDeque;
 use tokio::io::ReadBuf;
 
-/// The sending half. Sequence numbers: `acknowledged <= next <= sent <= end (+ 1 with the FIN)`.
+/// The sending half. Sequence numbers: `acknowledged <= next <= end (+ 1 with the FIN)`.
 pub(super) struct SendBuffer {
     chunks: VecDeque<Bytes>,
     capacity: usize,
     /// The first byte that the peer has not acknowledged; the front of `chunks`.
     acknowledged: u64,
-    /// The next byte to send, lower than `sent` while sending again; `cursor` is its chunk and the offset in it.
+    /// The next byte to send for the first time; `cursor` is its chunk and the offset in it.
     next: u64,
     cursor: (usize, usize),
-    /// One past the highest sequence number ever sent.
-    sent: u64,
     /// One past the last byte written; the sequence number of the FIN.
     end: u64,
     fin: bool,
@@ -37,7 +36,6 @@ impl SendBuffer {
             acknowledged: 1,
             next: 1,
             cursor: (0, 0),
-            sent: 1,
             end: 1,
             fin: false,
             edge: 1,
@@ -86,18 +84,14 @@ impl SendBuffer {
         self.next
     }
 
-    pub fn sent(&self) -> u64 {
-        self.sent
-    }
-
     /// Whether something was sent that is not acknowledged.
     pub fn in_flight(&self) -> bool {
-        self.sent > self.acknowledged
+        self.next > self.acknowledged
     }
 
     /// Whether something was written that was never sent. With nothing in flight, the window is shut then.
     pub fn has_unsent(&self) -> bool {
-        self.sent < self.end
+        self.next < self.end
     }
 
     /// The peer takes everything below `edge`. True when it moved.
@@ -107,12 +101,12 @@ impl SendBuffer {
         moved
     }
 
-    /// The next segment that may be sent now: its sequence number, payload and FIN. A small segment waits while others
+    /// The next segment of at most `bytes_max` that may be sent now: its sequence number, payload and FIN. A small segment waits while others
     /// are in flight, unless it is the last one and `nodelay` (RFC 896, and RFC 1122 section 4.2.3.4).
-    pub fn take_segment(&mut self, nodelay: bool) -> Option<(u64, Payload, bool)> {
+    pub fn take_segment(&mut self, nodelay: bool, bytes_max: usize) -> Option<(u64, Payload, bool)> {
         let unsent = self.end.saturating_sub(self.next) as usize;
         let usable = self.edge.saturating_sub(self.next) as usize;
-        let len = unsent.min(usable).min(SEGMENT_BYTES_MAX);
+        let len = unsent.min(usable).min(bytes_max);
         let fin = self.fin && self.next + len as u64 == self.end;
         if len == 0 && !fin {
             return None;
@@ -130,18 +124,32 @@ impl SendBuffer {
             self.cursor = if offset + take == chunk.len() { (index + 1, 0) } else { (index, offset + take) };
         }
         self.next += len as u64 + u64::from(fin);
-        self.sent = self.sent.max(self.next);
         Some((sequence, payload, fin))
+    }
+
+    /// What was sent from `start` on, up to `end` and at most `bytes_max`, to be sent again: payload and FIN.
+    pub fn sent_again(&self, start: u64, end: u64, bytes_max: usize) -> (Payload, bool) {
+        debug_assert!(self.acknowledged <= start && start < end && end <= self.next);
+        let len = ((end.min(self.end) - start) as usize).min(bytes_max);
+        let fin = end > self.end && start + len as u64 == self.end;
+        let (mut skip, mut payload) = ((start - self.acknowledged) as usize, Payload::default());
+        for chunk in &self.chunks {
+            let take = chunk.len().saturating_sub(skip).min(len - payload.len());
+            if take > 0 {
+                payload.push(chunk.slice(skip..skip + take));
+            }
+            skip = skip.saturating_sub(chunk.len());
+        }
+        (payload, fin)
     }
 
     /// Forgets what lies below `sequence`. True when that is news.
     pub fn acknowledge(&mut self, sequence: u64) -> bool {
-        if sequence <= self.acknowledged || sequence > self.sent {
+        if sequence <= self.acknowledged || sequence > self.next {
             return false;
         }
         let mut bytes = (sequence.min(self.end) - self.acknowledged) as usize;
         self.acknowledged = sequence;
-        let rewound = self.next < sequence;
         while bytes > 0 {
             let front = self.chunks.front_mut().expect("acknowledged bytes are still in the buffer");
             if front.len() <= bytes {
@@ -156,25 +164,15 @@ impl SendBuffer {
                 bytes = 0;
             }
         }
-        if rewound {
-            self.next = sequence;
-            self.cursor = (0, 0);
-        }
         true
-    }
-
-    /// Starts again at the first byte that is not acknowledged.
-    pub fn rewind(&mut self) {
-        self.next = self.acknowledged;
-        self.cursor = (0, 0);
     }
 
     /// Gives the memory back; nothing can be sent any more.
     pub fn clear(&mut self) {
         self.chunks = VecDeque::new();
         self.end = self.acknowledged.min(self.end);
-        self.sent = self.acknowledged;
-        self.rewind();
+        self.next = self.acknowledged;
+        self.cursor = (0, 0);
     }
 }
 
@@ -183,7 +181,7 @@ impl SendBuffer {
 pub(super) enum Arrival {
     /// New bytes, or the FIN, or both.
     News,
-    /// Known already, beyond a gap, or beyond the window.
+    /// Known already, beyond a gap (where it is kept), or beyond the window.
     Nothing,
 }
 
@@ -197,11 +195,21 @@ pub(super) struct ReceiveBuffer {
     /// What was promised to the peer: it may send up to here. Never moves back (RFC 9293, section 3.8.6).
     edge: u64,
     fin: bool,
+    /// What has arrived beyond a gap.
+    early: Reassembly,
 }
 
 impl ReceiveBuffer {
     pub fn new(capacity: usize) -> ReceiveBuffer {
-        ReceiveBuffer { chunks: VecDeque::new(), capacity, buffered: 0, next: 1, edge: 1 + capacity as u64, fin: false }
+        ReceiveBuffer {
+            chunks: VecDeque::new(),
+            capacity,
+            buffered: 0,
+            next: 1,
+            edge: 1 + capacity as u64,
+            fin: false,
+            early: Reassembly::default(),
+        }
     }
 
     pub fn buffered(&self) -> usize {
@@ -241,11 +249,30 @@ impl ReceiveBuffer {
         sequence + payload.len() as u64 > self.next
     }
 
-    /// Takes what is next in order and fits.
+    /// The selective acknowledgement, if something waits beyond a gap.
+    pub fn sack(&self) -> Option<Box<SackBlocks>> {
+        self.early.blocks()
+    }
+
+    /// Takes what is next in order and fits, and keeps what lies beyond a gap and within the window.
     pub fn accept(&mut self, sequence: u64, payload: Payload, fin: bool) -> Arrival {
-        if self.fin || sequence > self.next {
+        if self.fin {
             return Arrival::Nothing;
         }
+        if sequence > self.next {
+            if sequence + payload.len() as u64 <= self.edge {
+                self.early.insert(sequence, payload, fin);
+            }
+            return Arrival::Nothing;
+        }
+        let arrival = self.append(sequence, payload, fin);
+        while let Some((sequence, payload, fin)) = self.early.take_ready(self.next) {
+            self.append(sequence, payload, fin);
+        }
+        arrival
+    }
+
+    fn append(&mut self, sequence: u64, payload: Payload, fin: bool) -> Arrival {
         let mut known = (self.next - sequence) as usize;
         let news = payload.len().saturating_sub(known);
         if known > payload.len() || (news == 0 && !fin) {
@@ -289,5 +316,6 @@ impl ReceiveBuffer {
     pub fn clear(&mut self) {
         self.chunks = VecDeque::new();
         self.buffered = 0;
+        self.early.clear();
     }
 }

@@ -10,13 +10,15 @@ pub struct NetConfig {
     pub send_buffer_bytes: usize,
     /// How much a receiver keeps for a program that does not read (`tcp_rmem` after auto-tuning).
     pub receive_buffer_bytes: usize,
-    /// How many connections may wait to be accepted, half-open ones included; beyond it SYNs are dropped.
+    /// What programs pass to `listen`: tokio's `TcpListener::bind` asks for 128.
     pub backlog: usize,
+    /// `net.core.somaxconn`: the most that `listen` grants.
+    pub backlog_max: usize,
 }
 
 impl Default for NetConfig {
     fn default() -> Self {
-        NetConfig { send_buffer_bytes: 256 * 1024, receive_buffer_bytes: 256 * 1024, backlog: 1024 }
+        NetConfig { send_buffer_bytes: 256 * 1024, receive_buffer_bytes: 256 * 1024, backlog: 128, backlog_max: 4096 }
     }
 }
 
@@ -44,8 +46,8 @@ pub const RTO_NS_MAX: u64 = 120 * S;
 pub const DATA_RETRIES: u32 = 15;
 /// `tcp_orphan_retries`: for connections that no process holds any more.
 pub const ORPHAN_RETRIES: u32 = 8;
-/// Duplicate acknowledgements that prove a loss: RFC 5681, section 3.2.
-pub const DUPLICATE_ACKS: u32 = 3;
+/// `TCP_TIMEOUT_MIN_US`: added to RACK's reordering window and to the wait for the last segment's acknowledgement.
+pub const REORDERING_NS_MIN: u64 = 2 * MS;
 /// `tcp_fin_timeout`: how long an orphan waits for its peer's FIN.
 pub const FIN_WAIT_2_NS: u64 = 60 * S;
 /// `TCP_TIMEWAIT_LEN`.

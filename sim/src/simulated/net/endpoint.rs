@@ -7,9 +7,11 @@
 use super::{
     super::core::{Core, HostId, ProcessId},
     buffers::{ReceiveBuffer, SendBuffer},
-    config::NetConfig,
+    config::{MSS_BYTES, NetConfig},
     error::SocketError,
-    link::Lane,
+    lane::Lane,
+    liveness::Watch,
+    scoreboard::Scoreboard,
     segment::{EndpointId, Kind, ListenerId, Payload, Segment},
     timers::{Retransmission, Timer},
     wire::Wire,
@@ -36,6 +38,15 @@ pub(super) enum Phase {
     TimeWait,
     /// Reset or timed out; what arrived before can still be read.
     Dead,
+}
+
+/// The last segment that was sent, for Linux's tail-loss probe (RFC 8985, section 7).
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Tail {
+    pub start: u64,
+    /// It may be probed for: it went out on a bad way and was not probed for yet. On other ways nothing is lost but by cuts and
+    /// crashes, which outlast a probe: to leave it out there saves every transfer a timer.
+    pub probes: bool,
 }
 
 /// What becomes of an endpoint after it has met a segment or a timer.
@@ -80,6 +91,10 @@ pub(super) struct Endpoint {
     /// Waits for room in the send buffer, or for the handshake.
     pub writer: Option<Waker>,
     pub retransmission: Retransmission,
+    pub scoreboard: Scoreboard,
+    pub tail: Tail,
+    /// Keep-alive and the like, if the program asked for it.
+    pub watch: Option<Box<Watch>>,
     pub timer: Timer,
     pub lane: Lane,
 }
@@ -100,8 +115,19 @@ impl Endpoint {
             reader: None,
             writer: None,
             retransmission: Retransmission::default(),
+            scoreboard: Scoreboard::default(),
+            tail: Tail::default(),
+            watch: None,
             timer: Timer::default(),
             lane,
+        }
+    }
+
+    /// The listener that it waits at to be accepted.
+    pub fn listener(&self) -> Option<ListenerId> {
+        match self.owner {
+            Owner::Listener(listener) => Some(listener),
+            Owner::Process(_) | Owner::Orphan => None,
         }
     }
 
@@ -123,6 +149,7 @@ impl Endpoint {
             sequence,
             acknowledged: self.receive.next(),
             window_bytes: self.receive.window(),
+            sack: self.receive.sack(),
             payload,
         };
         wire.send(core, &mut self.lane, segment);
@@ -141,20 +168,62 @@ impl Endpoint {
 
     /// Sends one data segment if window and Nagle allow it.
     pub fn send_one(&mut self, wire: &mut Wire, core: &mut Core) -> bool {
-        let again = self.send.next() < self.send.sent();
-        let Some((sequence, payload, fin)) = self.send.take_segment(self.nodelay) else {
+        let bytes_max = wire.segment_bytes_max(self.route.host, self.route.remote_host);
+        let Some((sequence, payload, fin)) = self.send.take_segment(self.nodelay, bytes_max) else {
             return false;
         };
-        if again {
-            wire.retransmissions += 1;
-        } else {
-            self.retransmission.time_segment(self.send.next(), core.now_ns());
-        }
+        self.retransmission.time_segment(self.send.next(), core.now_ns());
+        self.tail = Tail { start: sequence, probes: bytes_max == MSS_BYTES };
         if fin && !self.receive.is_finished() {
             self.closed_first = true;
         }
         self.transmit(wire, core, Kind::Data, sequence, payload, fin);
         true
+    }
+
+    /// Sends one range again, in as many segments as it takes, or only the first of them.
+    fn send_again(&mut self, wire: &mut Wire, core: &mut Core, (start, end): (u64, u64), only_first: bool) {
+        let bytes_max = wire.segment_bytes_max(self.route.host, self.route.remote_host);
+        self.retransmission.forget_timed();
+        let mut at = start;
+        while at < end {
+            let (payload, fin) = self.send.sent_again(at, end, bytes_max);
+            let after = at + payload.len() as u64 + u64::from(fin);
+            wire.retransmissions += 1;
+            self.scoreboard.repaired(at, after, self.send.next());
+            self.transmit(wire, core, Kind::Data, at, payload, fin);
+            if only_first {
+                return;
+            }
+            at = after;
+        }
+    }
+
+    /// Sends again what is lost and not on its way already.
+    pub fn repair(&mut self, wire: &mut Wire, core: &mut Core) {
+        self.scoreboard.begin(self.send.next());
+        for hole in self.scoreboard.holes(self.send.acknowledged()) {
+            self.send_again(wire, core, hole, false);
+        }
+    }
+
+    /// Sends the last segment again: should it be that one which is lost, its arrival is all that is missing; should others be
+    /// lost, it proves that.
+    pub fn probe_tail(&mut self, wire: &mut Wire, core: &mut Core) {
+        self.tail.probes = false;
+        self.retransmission.forget_timed();
+        let (start, end) = (self.tail.start.max(self.send.acknowledged()), self.send.next());
+        let (payload, fin) = self.send.sent_again(start, end, MSS_BYTES);
+        wire.retransmissions += 1;
+        self.transmit(wire, core, Kind::Data, start, payload, fin);
+    }
+
+    /// A time-out: everything is lost that is not known to have arrived; its first segment asks whether anybody is there.
+    pub fn resend_first(&mut self, wire: &mut Wire, core: &mut Core) {
+        self.scoreboard.on_timeout(self.send.next());
+        if let Some(&hole) = self.scoreboard.holes(self.send.acknowledged()).first() {
+            self.send_again(wire, core, hole, true);
+        }
     }
 
     /// Sends all that may be sent, and sets the timer for what then is in flight.
@@ -168,6 +237,7 @@ impl Endpoint {
     /// Ends the connection here and now; both sides of the program are told.
     pub fn die(&mut self, core: &mut Core, error: SocketError) -> Outcome {
         self.send.clear();
+        self.scoreboard = Scoreboard::default();
         self.timer.stop();
         core.wake_slot(&mut self.reader);
         core.wake_slot(&mut self.writer);

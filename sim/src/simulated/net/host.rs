@@ -2,6 +2,7 @@
 
 use super::{
     config::EPHEMERAL_PORTS,
+    names::NameService,
     segment::{EndpointId, ListenerId},
 };
 use std::{
@@ -17,6 +18,9 @@ pub(super) struct HostStack {
     pub connections: BTreeMap<(SocketAddrV4, SocketAddrV4), EndpointId>,
     /// Processes up to this incarnation have ended.
     pub ended_incarnation: u32,
+    /// Somebody from outside of the simulation fills the accept queues.
+    pub accept_queues_stuffed: bool,
+    pub name_service: NameService,
     next_port: u16,
 }
 
@@ -28,6 +32,8 @@ impl HostStack {
             listeners: BTreeMap::new(),
             connections: BTreeMap::new(),
             ended_incarnation: 0,
+            accept_queues_stuffed: false,
+            name_service: NameService::Healthy,
             next_port: *EPHEMERAL_PORTS.start(),
         };
         host.restart_ports(draw);

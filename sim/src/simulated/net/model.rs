@@ -5,12 +5,14 @@ use super::{
         core::{Core, HostId, ProcessId},
         key::Key,
     },
+    arrival::Received,
     config::NetConfig,
     endpoint::{Endpoint, Outcome, Owner, Phase, Route},
     error::SocketError,
     host::HostStack,
-    link::{Lane, LinkSlowdown, LinkSpec, NetStats},
+    lane::Lane,
     segment::{EndpointId, Kind, ListenerId, Payload, Segment},
+    stats::NetStats,
     wire::Wire,
 };
 use slab::Slab;
@@ -36,8 +38,11 @@ pub(super) struct Listener {
     pub local: SocketAddrV4,
     /// Connections that can be accepted, oldest first.
     pub queue: VecDeque<EndpointId>,
-    /// Half-open connections and those in the queue.
-    pub pending: usize,
+    /// The accept queue is full when it is longer than this (`sk_acceptq_is_full`): then SYNs and the last part of handshakes
+    /// are dropped. Half-open connections have no limit, since Linux answers with cookies beyond it (`tcp_syncookies`).
+    pub backlog: usize,
+    /// Connections whose handshake a peer began and has not ended.
+    pub half_open: usize,
     pub wakers: Vec<Waker>,
 }
 
@@ -51,7 +56,7 @@ pub struct Net {
     pub(super) serial: u32,
     pub(super) wire: Wire,
     addresses: BTreeMap<Ipv4Addr, HostId>,
-    names: BTreeMap<String, Ipv4Addr>,
+    pub(super) names: BTreeMap<String, Ipv4Addr>,
 }
 
 impl Net {
@@ -128,38 +133,6 @@ impl Net {
         }
     }
 
-    /// Cuts the way from one host to another, in this direction only, with what is on it. Cuts add up: each needs its own
-    /// [`Net::heal`].
-    pub fn cut(&mut self, _core: &mut Core, from: HostId, to: HostId) {
-        self.wire.cut(from, to);
-    }
-
-    /// Takes one cut away.
-    pub fn heal(&mut self, _core: &mut Core, from: HostId, to: HostId) {
-        self.wire.heal(from, to);
-    }
-
-    /// Whether the way from one host to another is cut.
-    #[cfg(test)]
-    pub fn is_cut(&self, from: HostId, to: HostId) -> bool {
-        self.wire.is_cut(from, to)
-    }
-
-    /// Changes the way from one host to another for packets that leave from now on.
-    pub fn set_link(&mut self, from: HostId, to: HostId, spec: LinkSpec) {
-        self.wire.set_link(from, to, spec);
-    }
-
-    /// The properties of the way from one host to another.
-    pub fn link(&self, from: HostId, to: HostId) -> LinkSpec {
-        self.wire.spec(from, to)
-    }
-
-    /// Slows the way from one host to another for packets that leave from now on, or ends that.
-    pub fn set_slowdown(&mut self, from: HostId, to: HostId, slowdown: Option<LinkSlowdown>) {
-        self.wire.set_slowdown(from, to, slowdown);
-    }
-
     /// What happened so far.
     pub fn stats(&self) -> NetStats {
         self.wire.stats()
@@ -168,11 +141,6 @@ impl Net {
     /// The address of a host.
     pub fn address(&self, host: HostId) -> Ipv4Addr {
         self.hosts[host.0 as usize].address
-    }
-
-    /// The address of the host of this name.
-    pub fn lookup(&self, name: &str) -> Option<Ipv4Addr> {
-        self.names.get(name).copied()
     }
 
     /// Which host a packet from `from` to this address would reach.
@@ -200,11 +168,14 @@ impl Net {
     /// Takes an event whose time has come.
     pub fn on_event(&mut self, core: &mut Core, event: NetEvent) {
         match event {
-            NetEvent::Arrival { slot } => {
-                if let Some(segment) = self.wire.receive(core, slot) {
-                    self.arrive(core, segment);
+            NetEvent::Arrival { slot } => match self.wire.receive(core, slot) {
+                Received::Segment(segment) => self.arrive(core, segment),
+                Received::Reset(ends) => {
+                    let ends = ends.into_iter().flatten().collect::<Vec<_>>();
+                    self.reset_ends(core, ends);
                 }
-            }
+                Received::Nothing => {}
+            },
             NetEvent::Timer { endpoint: id, event } => {
                 let Net { endpoints, wire, .. } = self;
                 if let Some(endpoint) = get(endpoints, id) {
@@ -222,8 +193,19 @@ impl Net {
         let Some(id) = segment.receiver else {
             return self.on_syn(core, host, &segment);
         };
-        let Net { endpoints, wire, .. } = self;
+        let Net { endpoints, listeners, hosts, wire, .. } = self;
         match get(endpoints, id).filter(|endpoint| endpoint.phase != Phase::Dead) {
+            // The client counts as connected from now on, and this end does not: `tcp_abort_on_overflow` is off.
+            Some(endpoint)
+                if endpoint.phase == Phase::SynReceived
+                    && segment.kind != Kind::Reset
+                    && endpoint
+                        .listener()
+                        .and_then(|id| get_listener(listeners, id))
+                        .is_some_and(|listener| is_full(listener, &hosts[host.0 as usize])) =>
+            {
+                self.overflow(core, host, &segment);
+            }
             Some(endpoint) => {
                 let outcome = endpoint.on_segment(wire, core, segment);
                 self.conclude(core, id, outcome);
@@ -237,24 +219,30 @@ impl Net {
         let (local, remote) = (segment.destination, segment.source);
         let stack = &self.hosts[host.0 as usize];
         if let Some(&id) = stack.connections.get(&(local, remote)) {
-            // Sent again, because our answer was lost or is late.
             let Net { endpoints, wire, .. } = self;
-            if let Some(endpoint) = get(endpoints, id)
-                && endpoint.peer == Some(segment.sender)
-            {
-                let kind = if endpoint.phase == Phase::SynReceived { Kind::SynAck } else { Kind::Ack };
-                endpoint.send_bare(wire, core, kind);
+            let endpoint = get(endpoints, id).expect("what vanishes leaves the table");
+            match endpoint.phase {
+                // Another connection with the same addresses: its sender's sequence numbers and time stamps are newer.
+                Phase::TimeWait if endpoint.peer != Some(segment.sender) => self.remove(core, id),
+                Phase::Dead => {}
+                // Sent again, because our answer was lost or is late.
+                Phase::SynReceived if endpoint.peer == Some(segment.sender) => {
+                    return endpoint.send_bare(wire, core, Kind::SynAck);
+                }
+                // Both ends connect to each other at once: left out, the SYN is lost.
+                Phase::SynSent => return,
+                // Or by a machine that has forgotten this connection, and answers this with a reset: RFC 5961, section 4.
+                _ => return endpoint.send_bare(wire, core, Kind::Ack),
             }
-            return;
         }
+        let stack = &self.hosts[host.0 as usize];
         let Some(listener) = stack.listener(local).and_then(|id| get_listener(&mut self.listeners, id)) else {
             return self.refuse(core, segment);
         };
-        if listener.pending >= self.config.backlog {
-            core.trace(host, "net.backlog-full", segment.connection, listener.pending as u64);
-            return;
+        if is_full(listener, stack) {
+            return self.overflow(core, host, segment);
         }
-        listener.pending += 1;
+        listener.half_open += 1;
         let owner = Owner::Listener(listener.id);
         let connection = segment.connection;
         let route = Route { host, local, remote_host: Some(segment.from), remote, connection };
@@ -267,6 +255,15 @@ impl Net {
         if let Some(endpoint) = get(endpoints, id) {
             endpoint.send_bare(wire, core, Kind::SynAck);
         }
+    }
+
+    /// Drops what would make an accept queue longer than it may be.
+    fn overflow(&mut self, core: &mut Core, host: HostId, segment: &Segment) {
+        self.wire.accept_overflows += 1;
+        if self.hosts[host.0 as usize].accept_queues_stuffed {
+            self.wire.accept_overflows_injected += 1;
+        }
+        core.trace(host, "net.backlog-full", segment.connection, segment.sequence);
     }
 
     /// Answers a segment of a connection that does not exist here.
@@ -288,6 +285,7 @@ impl Net {
             sequence: segment.acknowledged,
             acknowledged: segment.sequence,
             window_bytes: 0,
+            sack: None,
             payload: Payload::default(),
         };
         let mut lane: Lane = self.wire.lane(host, Some(segment.from), segment.connection, "refusal");
@@ -306,6 +304,7 @@ impl Net {
                 if let Owner::Listener(listener) = endpoint.owner
                     && let Some(listener) = get_listener(listeners, listener)
                 {
+                    listener.half_open -= 1;
                     listener.queue.push_back(id);
                     listener.wakers.drain(..).for_each(|waker| core.wake(waker));
                 }
@@ -335,11 +334,15 @@ impl Net {
         core.wake_slot(&mut endpoint.reader);
         core.wake_slot(&mut endpoint.writer);
         let Route { host, local, remote, .. } = endpoint.route;
-        self.hosts[host.0 as usize].connections.remove(&(local, remote));
-        if let Owner::Listener(listener) = endpoint.owner
-            && let Some(listener) = get_listener(&mut self.listeners, listener)
-        {
-            listener.pending -= 1;
+        let connections = &mut self.hosts[host.0 as usize].connections;
+        // A dead one may have made room for a successor.
+        if connections.get(&(local, remote)) == Some(&id) {
+            connections.remove(&(local, remote));
+        }
+        if let Some(listener) = endpoint.listener().and_then(|id| get_listener(&mut self.listeners, id)) {
+            if endpoint.phase == Phase::SynReceived {
+                listener.half_open -= 1;
+            }
             listener.queue.retain(|&queued| queued != id);
         }
     }
@@ -359,6 +362,10 @@ impl Net {
             .filter(|endpoint| endpoint.owner == Owner::Process(process))
             .ok_or(SocketError::ProcessEnded)
     }
+}
+
+fn is_full(listener: &Listener, stack: &HostStack) -> bool {
+    stack.accept_queues_stuffed || listener.queue.len() > listener.backlog
 }
 
 /// The endpoint of this identity, if it has not vanished.

@@ -15,6 +15,9 @@ impl Endpoint {
         if segment.kind == Kind::Reset {
             return self.on_reset(core);
         }
+        if let Some(watch) = &mut self.watch {
+            watch.on_heard(core.now_ns());
+        }
         match self.phase {
             Phase::SynSent => {
                 if segment.kind == Kind::SynAck {
@@ -44,7 +47,7 @@ impl Endpoint {
     }
 
     /// Linux's `tcp_reset`: what was not sent is thrown away, what has arrived can still be read.
-    fn on_reset(&mut self, core: &mut Core) -> Outcome {
+    pub fn on_reset(&mut self, core: &mut Core) -> Outcome {
         let remote = self.route.remote;
         match self.phase {
             Phase::SynSent => self.die(core, SocketError::Refused(remote)),
@@ -63,38 +66,48 @@ impl Endpoint {
                 if self.is_orphan() && self.receive.is_news(segment.sequence, &segment.payload) {
                     return Outcome::Aborts;
                 }
-                self.on_acknowledgement(core, &segment);
+                self.on_acknowledgement(wire, core, &segment);
                 let arrival = self.receive.accept(segment.sequence, segment.payload, segment.fin);
                 if arrival == Arrival::News {
                     core.wake_slot(&mut self.reader);
                 }
                 self.send_bare(wire, core, Kind::Ack);
             }
-            _ => self.on_acknowledgement(core, &segment),
+            _ => self.on_acknowledgement(wire, core, &segment),
         }
         self.push(wire, core);
         self.settle(core)
     }
 
-    fn on_acknowledgement(&mut self, core: &mut Core, segment: &Segment) {
+    fn on_acknowledgement(&mut self, wire: &mut Wire, core: &mut Core, segment: &Segment) {
         let acknowledged = segment.acknowledged;
         let opened = self.send.open_window(acknowledged + segment.window_bytes);
         if !self.send.in_flight() {
             self.retransmission.on_answer(opened);
         }
-        if self.send.acknowledge(acknowledged) {
+        let progress = self.send.acknowledge(acknowledged);
+        if progress {
             self.retransmission.on_progress(acknowledged, core.now_ns());
             self.restart_timer();
             if self.send.is_writable() {
                 core.wake_slot(&mut self.writer);
             }
-        } else if segment.kind == Kind::Ack
-            && !opened
-            && acknowledged == self.send.acknowledged()
-            && self.send.in_flight()
-            && self.retransmission.on_duplicate(acknowledged, self.send.sent())
-        {
-            self.send.rewind();
+        }
+        if segment.sack.is_some() || !self.scoreboard.is_idle() {
+            self.on_selective(wire, core, segment, progress);
+        }
+    }
+
+    /// As Linux does by default, only selective acknowledgements count as hints of a loss: a bare duplicate does not.
+    fn on_selective(&mut self, wire: &mut Wire, core: &mut Core, segment: &Segment, progress: bool) {
+        let acknowledged = self.send.acknowledged();
+        if progress {
+            self.scoreboard.on_progress(acknowledged);
+        }
+        let blocks = segment.sack.as_ref().map_or(&[][..], |blocks| &blocks[..]);
+        let news = self.scoreboard.merge(blocks, acknowledged);
+        if (progress || news) && self.scoreboard.proves_loss() {
+            self.repair(wire, core);
         }
     }
 }

@@ -7,9 +7,10 @@
 use super::{
     super::core::HostId,
     config::{FRAME_OVERHEAD_BYTES, MSS_BYTES},
+    reassembly::SackBlocks,
 };
-use bytes::Bytes;
-use std::net::SocketAddrV4;
+use bytes::{Bytes, BytesMut};
+use std::{borrow::Cow, net::SocketAddrV4};
 
 /// One end of one connection. The serial number tells a slot's tenants apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -52,7 +53,7 @@ impl Kind {
     }
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Segment {
     pub kind: Kind,
     /// No data will follow this segment's payload. Only with [`Kind::Data`].
@@ -70,6 +71,8 @@ pub(super) struct Segment {
     pub sequence: u64,
     pub acknowledged: u64,
     pub window_bytes: u64,
+    /// What has arrived beyond a gap.
+    pub sack: Option<Box<SackBlocks>>,
     pub payload: Payload,
 }
 
@@ -101,6 +104,33 @@ impl Payload {
         } else {
             self.rest.push(part);
         }
+    }
+
+    /// Flips one bit; `number` chooses which. False when there is none.
+    pub fn flip_bit(&mut self, number: u64) -> bool {
+        let Some(bit) = number.checked_rem(self.len as u64 * 8) else {
+            return false;
+        };
+        let mut at = (bit / 8) as usize;
+        for part in std::iter::once(&mut self.first).chain(&mut self.rest) {
+            if at < part.len() {
+                // The sender's buffer, which shares these bytes, keeps the right ones.
+                let mut damaged = BytesMut::from(&part[..]);
+                damaged[at] ^= 1 << (bit % 8);
+                *part = damaged.freeze();
+                return true;
+            }
+            at -= part.len();
+        }
+        false
+    }
+
+    /// All bytes in one piece.
+    pub fn contiguous(&self) -> Cow<'_, [u8]> {
+        if self.rest.is_empty() {
+            return Cow::Borrowed(&self.first);
+        }
+        Cow::Owned(std::iter::once(&self.first).chain(&self.rest).flatten().copied().collect())
     }
 
     pub fn into_parts(self) -> impl Iterator<Item = Bytes> {

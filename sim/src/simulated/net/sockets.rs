@@ -4,7 +4,7 @@
 //! and closing them does nothing. Calls that wait take the waker of the task and answer [`Poll::Pending`].
 
 use super::{
-    super::core::{Core, HostId, ProcessId},
+    super::core::{Core, ProcessId},
     endpoint::{Owner, Phase, Route},
     error::SocketError,
     model::{Listener, Net, get, get_listener},
@@ -61,7 +61,8 @@ impl Net {
         let slot = u32::try_from(entry.key()).expect("fewer than 2^32 listeners");
         let id = ListenerId { slot, serial: self.serial };
         let (queue, wakers) = Default::default();
-        entry.insert(Listener { id, owner: process, local, queue, pending: 0, wakers });
+        let backlog = self.config.backlog.min(self.config.backlog_max);
+        entry.insert(Listener { id, owner: process, local, queue, backlog, half_open: 0, wakers });
         stack.listeners.insert((local.port(), *local.ip()), id);
         Ok((id, local))
     }
@@ -85,7 +86,6 @@ impl Net {
             }
             return Poll::Pending;
         };
-        listener.pending -= 1;
         let endpoint = get(&mut self.endpoints, accepted).expect("what vanishes leaves the queue");
         endpoint.owner = Owner::Process(process);
         Poll::Ready(Ok((accepted, Addresses { local: endpoint.route.local, peer: endpoint.route.remote })))
@@ -130,7 +130,13 @@ impl Net {
         }
         let remote_host = self.route(host, *remote.ip());
         let local_ip = if remote.ip().is_loopback() { *remote.ip() } else { self.address(host) };
-        let port = self.ephemeral_port_towards(host, local_ip, remote, remote_host)?;
+        // A port whose 4-tuple this host does not know. The other end may: then it has lost this end, or waits.
+        let is_free = |stack: &super::host::HostStack, port| {
+            let local = SocketAddrV4::new(local_ip, port);
+            local != remote && !stack.connections.contains_key(&(local, remote))
+        };
+        let stack = &mut self.hosts[host.0 as usize];
+        let port = stack.ephemeral_port(is_free).ok_or(SocketError::PortsExhausted(remote))?;
         let local = SocketAddrV4::new(local_ip, port);
         let connection = self.wire.count_connection(host, remote_host);
         let route = Route { host, local, remote_host, remote, connection };
@@ -142,30 +148,6 @@ impl Net {
             endpoint.send_bare(wire, core, Kind::Syn);
         }
         Ok((id, Addresses { local, peer: remote }))
-    }
-
-    /// A port whose 4-tuple neither end knows: not even as a connection that its other end has lost.
-    fn ephemeral_port_towards(
-        &mut self,
-        host: HostId,
-        local_ip: Ipv4Addr,
-        remote: SocketAddrV4,
-        remote_host: Option<HostId>,
-    ) -> Result<u16, SocketError> {
-        let taken: Vec<u16> = remote_host
-            .map(|remote_host| {
-                let there = self.hosts[remote_host.0 as usize].connections.keys();
-                there
-                    .filter(|(at, from)| *at == remote && *from.ip() == local_ip)
-                    .map(|(_, from)| from.port())
-                    .collect()
-            })
-            .unwrap_or_default();
-        let is_free = |stack: &super::host::HostStack, port| {
-            let local = SocketAddrV4::new(local_ip, port);
-            local != remote && !stack.connections.contains_key(&(local, remote)) && !taken.contains(&port)
-        };
-        self.hosts[host.0 as usize].ephemeral_port(is_free).ok_or(SocketError::PortsExhausted(remote))
     }
 
     /// Whether the handshake that [`Net::connect`] began is complete.

@@ -10,6 +10,7 @@ use super::{
     segment::EndpointId,
     sockets::Addresses,
 };
+use crate::socket_options::KeepAlive;
 use std::{
     fmt,
     io::{self, IoSlice},
@@ -17,6 +18,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, Waker},
+    time::Duration,
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -131,6 +133,24 @@ impl TcpStream {
         let socket = Arc::new(self.0);
         (OwnedReadHalf(Arc::clone(&socket)), OwnedWriteHalf(socket))
     }
+}
+
+/// Has the kernel find out whether the peer of an idle connection is still there, or no longer. Off at first.
+///
+/// # Errors
+/// When the process that held the socket has ended.
+pub fn set_keepalive(stream: &TcpStream, keepalive: Option<KeepAlive>) -> io::Result<()> {
+    let set = |net: &mut Net, core: &mut Core, process, id| net.set_keepalive(core, process, id, keepalive);
+    stream.0.call(set).map_err(SocketError::into)
+}
+
+/// Limits how long data may stay unacknowledged before the connection is given up (TCP_USER_TIMEOUT). Off at first: then it
+/// is a number of retransmissions, about 15 minutes.
+///
+/// # Errors
+/// When the process that held the socket has ended.
+pub fn set_user_timeout(stream: &TcpStream, timeout: Option<Duration>) -> io::Result<()> {
+    stream.0.call(|net, _, process, id| net.set_user_timeout(process, id, timeout)).map_err(SocketError::into)
 }
 
 impl fmt::Debug for TcpStream {

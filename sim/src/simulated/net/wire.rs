@@ -9,60 +9,103 @@ use super::{
         core::{Core, Event, HostId},
         key::{Key, Stream},
     },
-    link::{Fate, Lane, LinkSlowdown, LinkSpec, LinkStats, NetStats},
+    config::{MSS_BYTES, SEGMENT_BYTES_MAX},
+    filter::LinkFilter,
+    lane::{Fate, Lane},
+    link::{LinkSlowdown, LinkSpec},
     model::NetEvent,
     segment::Segment,
+    stats::{LinkStats, NetStats},
 };
 use slab::Slab;
 
 /// The way from one host to another, as it is now.
 #[derive(Clone)]
-struct Link {
+pub(super) struct Link {
     spec: LinkSpec,
+    /// [`LinkSpec::is_bad`], asked for every segment.
+    is_bad: bool,
     /// A slowdown in force, and when its narrow place is free.
     slowdown: Option<(LinkSlowdown, u64)>,
     /// How many cuts are in force: faults may overlap.
-    cuts: u32,
-    stats: LinkStats,
+    pub cuts: u32,
+    pub filter: Option<LinkFilter>,
+    /// How many jams are in force.
+    pub jams: u32,
+    /// What would have arrived during a jam, in the order in which it would have.
+    pub held: Vec<Packet>,
+    pub stats: LinkStats,
     /// Connections opened in this direction so far.
     connections: u64,
 }
 
 impl Link {
     fn new(spec: LinkSpec) -> Link {
-        Link { spec, slowdown: None, cuts: 0, stats: LinkStats::default(), connections: 0 }
+        Link {
+            spec,
+            is_bad: spec.is_bad(),
+            slowdown: None,
+            cuts: 0,
+            filter: None,
+            jams: 0,
+            held: Vec::new(),
+            stats: LinkStats::default(),
+            connections: 0,
+        }
     }
 }
 
 /// A host as the wire sees it.
-struct Card {
-    up: bool,
+pub(super) struct Card {
+    pub up: bool,
     /// Counts how often the host went silent.
-    silences: u32,
-    silenced_ns: u64,
+    pub silences: u32,
+    pub silenced_ns: u64,
     network_free_ns: u64,
     loopback_free_ns: u64,
 }
 
-struct Packet {
-    segment: Segment,
-    departs_ns: u64,
-    silences: u32,
+#[derive(Clone)]
+pub(super) struct Packet {
+    pub segment: Segment,
+    pub departs_ns: u64,
+    pub silences: u32,
+    /// A filter has judged it.
+    pub judged: bool,
 }
 
 pub(super) struct Wire {
     key: Key,
-    cards: Vec<Card>,
+    pub(super) cards: Vec<Card>,
     /// By sender, then by receiver.
-    links: Vec<Vec<Link>>,
-    packets: Slab<Packet>,
+    pub(super) links: Vec<Vec<Link>>,
+    pub(super) packets: Slab<Packet>,
     pub connects: u64,
     pub retransmissions: u64,
+    pub resets_injected: u64,
+    pub accept_overflows: u64,
+    pub accept_overflows_injected: u64,
+    pub keepalive_probes: u64,
+    pub slow_names_injected: u64,
+    pub failed_names_injected: u64,
 }
 
 impl Wire {
     pub fn new(key: Key) -> Wire {
-        Wire { key, cards: Vec::new(), links: Vec::new(), packets: Slab::new(), connects: 0, retransmissions: 0 }
+        Wire {
+            key,
+            cards: Vec::new(),
+            links: Vec::new(),
+            packets: Slab::new(),
+            connects: 0,
+            retransmissions: 0,
+            resets_injected: 0,
+            accept_overflows: 0,
+            accept_overflows_injected: 0,
+            keepalive_probes: 0,
+            slow_names_injected: 0,
+            failed_names_injected: 0,
+        }
     }
 
     /// Adds the next host, which is off.
@@ -76,17 +119,25 @@ impl Wire {
         self.cards.push(Card { up: false, silences: 0, silenced_ns: 0, network_free_ns: 0, loopback_free_ns: 0 });
     }
 
-    fn link(&mut self, from: HostId, to: HostId) -> &mut Link {
+    pub(super) fn link(&mut self, from: HostId, to: HostId) -> &mut Link {
         &mut self.links[from.0 as usize][to.0 as usize]
     }
 
     pub fn set_link(&mut self, from: HostId, to: HostId, spec: LinkSpec) {
-        self.link(from, to).spec = spec;
+        let link = self.link(from, to);
+        link.spec = spec;
+        link.is_bad = spec.is_bad();
     }
 
     /// The properties of a link.
     pub fn spec(&self, from: HostId, to: HostId) -> LinkSpec {
         self.links[from.0 as usize][to.0 as usize].spec
+    }
+
+    /// How much one packet on this way carries at most.
+    pub fn segment_bytes_max(&self, from: HostId, to: Option<HostId>) -> usize {
+        let is_bad = to.is_some_and(|to| self.links[from.0 as usize][to.0 as usize].is_bad);
+        if is_bad { MSS_BYTES } else { SEGMENT_BYTES_MAX }
     }
 
     pub fn set_slowdown(&mut self, from: HostId, to: HostId, slowdown: Option<LinkSlowdown>) {
@@ -102,6 +153,10 @@ impl Wire {
         one_way(from, to) + one_way(to, from)
     }
 
+    pub fn set_filter(&mut self, from: HostId, to: HostId, filter: Option<LinkFilter>) {
+        self.link(from, to).filter = filter;
+    }
+
     pub fn cut(&mut self, from: HostId, to: HostId) {
         self.link(from, to).cuts += 1;
     }
@@ -111,9 +166,33 @@ impl Wire {
         link.cuts = link.cuts.saturating_sub(1);
     }
 
+    pub fn jam(&mut self, from: HostId, to: HostId) {
+        self.link(from, to).jams += 1;
+    }
+
+    /// Takes one jam away; with the last one what was held arrives now. How many packets that was.
+    pub fn unjam(&mut self, core: &mut Core, from: HostId, to: HostId) -> usize {
+        let link = self.link(from, to);
+        link.jams = link.jams.saturating_sub(1);
+        if link.jams > 0 {
+            return 0;
+        }
+        let held = std::mem::take(&mut link.held);
+        let count = held.len();
+        for packet in held {
+            self.put(core, core.now_ns(), packet);
+        }
+        count
+    }
+
     #[cfg(test)]
     pub fn is_cut(&self, from: HostId, to: HostId) -> bool {
         self.links[from.0 as usize][to.0 as usize].cuts > 0
+    }
+
+    #[cfg(test)]
+    pub fn is_jammed(&self, from: HostId, to: HostId) -> bool {
+        self.links[from.0 as usize][to.0 as usize].jams > 0
     }
 
     pub fn is_up(&self, host: HostId) -> bool {
@@ -159,8 +238,17 @@ impl Wire {
     }
 
     pub fn stats(&self) -> NetStats {
-        let mut stats =
-            NetStats { connects: self.connects, retransmissions: self.retransmissions, ..NetStats::default() };
+        let mut stats = NetStats {
+            connects: self.connects,
+            retransmissions: self.retransmissions,
+            resets_injected: self.resets_injected,
+            accept_overflows: self.accept_overflows,
+            accept_overflows_injected: self.accept_overflows_injected,
+            keepalive_probes: self.keepalive_probes,
+            slow_names_injected: self.slow_names_injected,
+            failed_names_injected: self.failed_names_injected,
+            ..NetStats::default()
+        };
         for (row, from) in self.links.iter().zip(0..) {
             for (link, to) in row.iter().zip(0..) {
                 stats.total += link.stats;
@@ -173,7 +261,7 @@ impl Wire {
     }
 
     /// Puts a segment on its way.
-    pub fn send(&mut self, core: &mut Core, lane: &mut Lane, segment: Segment) {
+    pub fn send(&mut self, core: &mut Core, lane: &mut Lane, mut segment: Segment) {
         let (from, Some(to)) = (segment.from, segment.to) else {
             return;
         };
@@ -203,12 +291,35 @@ impl Wire {
                     passes_ns = *free_ns + slowdown.added_latency_ns;
                     link.stats.slowed += 1;
                 }
-                let arrives_ns = (passes_ns + latency_ns).max(lane.last_arrival_ns);
-                lane.last_arrival_ns = arrives_ns;
+                let mut arrives_ns = passes_ns.saturating_add(latency_ns).max(lane.last_arrival_ns);
                 let silences = card.silences;
-                let slot = self.packets.insert(Packet { segment, departs_ns, silences });
-                let slot = u32::try_from(slot).expect("fewer than 2^32 packets are in flight");
-                core.schedule(arrives_ns, Event::Net(NetEvent::Arrival { slot }));
+                if !link.spec.disturbs() {
+                    lane.last_arrival_ns = arrives_ns;
+                    return self.put(core, arrives_ns, Packet { segment, departs_ns, silences, judged: false });
+                }
+                let disturbance = lane.disturb(&link.spec);
+                if disturbance.corrupted {
+                    link.stats.corruptions_injected += 1;
+                    core.trace(from, "net.corrupted", u64::from(to.0), segment.sequence);
+                    return;
+                }
+                if disturbance.flip.is_some_and(|number| segment.payload.flip_bit(number)) {
+                    link.stats.bit_flips_injected += 1;
+                    core.trace(from, "net.bit-flip", u64::from(to.0), segment.sequence);
+                }
+                match disturbance.late_by_ns {
+                    Some(late_ns) => {
+                        arrives_ns = arrives_ns.saturating_add(late_ns);
+                        link.stats.reorders_injected += 1;
+                    }
+                    None => lane.last_arrival_ns = arrives_ns,
+                }
+                let packet = Packet { segment, departs_ns, silences, judged: false };
+                if let Some(after_ns) = disturbance.copy_after_ns {
+                    link.stats.duplicates_injected += 1;
+                    self.put(core, arrives_ns.saturating_add(after_ns), packet.clone());
+                }
+                self.put(core, arrives_ns, packet);
             }
         }
     }
@@ -218,32 +329,15 @@ impl Wire {
         self.packets.get(slot as usize).and_then(|packet| packet.segment.to)
     }
 
-    /// Takes a packet off the wire when its time has come; `None` if it never arrives.
-    pub fn receive(&mut self, core: &mut Core, slot: u32) -> Option<Segment> {
-        let Packet { segment, departs_ns, silences } = self.packets.remove(slot as usize);
-        let (from, to) = (segment.from, segment.to?);
-        let sender = &self.cards[from.0 as usize];
-        let left_in_time = sender.silences == silences || departs_ns <= sender.silenced_ns;
-        let receiver_up = self.cards[to.0 as usize].up;
-        let link = &mut self.links[from.0 as usize][to.0 as usize];
-        if !left_in_time || !receiver_up {
-            link.stats.dropped_by_silence += 1;
-            core.trace(to, "net.silence", u64::from(from.0), segment.sequence);
-            return None;
-        }
-        if link.cuts > 0 {
-            link.stats.dropped_by_cut += 1;
-            core.trace(to, "net.cut", u64::from(from.0), segment.sequence);
-            return None;
-        }
-        link.stats.delivered += 1;
-        link.stats.delivered_bytes += segment.payload.len() as u64;
-        Some(segment)
+    pub(super) fn put(&mut self, core: &mut Core, arrives_ns: u64, packet: Packet) {
+        let slot = self.packets.insert(packet);
+        let slot = u32::try_from(slot).expect("fewer than 2^32 packets are in flight");
+        core.schedule(arrives_ns, Event::Net(NetEvent::Arrival { slot }));
     }
 
     /// How many packets are in flight.
     #[cfg(test)]
     pub fn in_flight(&self) -> usize {
-        self.packets.len()
+        self.packets.len() + self.links.iter().flatten().map(|link| link.held.len()).sum::<usize>()
     }
 }

@@ -128,6 +128,13 @@ fn every_switch_leaves_a_step_in_the_trace() {
         world.slow_link(a, b, LinkSlowdown { added_latency_ns: 1, bytes_per_s_max: 2 });
         world.restore_link(a, b);
         world.set_link(a, b, LinkSpec { loss: 0.5, ..LinkSpec::LAN });
+        world.jam(a, b);
+        world.unjam(a, b);
+        world.reset_connections(a, b);
+        world.stuff_accept_queues(a);
+        world.drain_accept_queues(a);
+        world.set_link_filter(a, b, None);
+        world.set_name_service(a, NameService::Silent);
         world.step_clock(a, -5);
         world.fail_next_sync(a);
         world.withdraw_sync_failure(a);
@@ -144,6 +151,13 @@ fn every_switch_leaves_a_step_in_the_trace() {
         "net.slow",
         "net.restore",
         "net.link",
+        "jam",
+        "unjam",
+        "reset-connections",
+        "accept-queues-stuffed",
+        "accept-queues-drained",
+        "net.filter",
+        "name-service",
         "clock-step",
         "disk.sync-will-fail",
         "disk.sync-failure-withdrawn",

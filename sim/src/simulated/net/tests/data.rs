@@ -26,6 +26,7 @@ fn vectored_writes_travel_as_one_segment() {
     assert_eq!(bench.steps("net.data"), 1);
 }
 
+/// Testbeds §1.2 "bandwidth / bounded buffers / backpressure": a slow reader.
 #[test]
 fn a_peer_that_does_not_read_blocks_the_writer_at_both_buffers() {
     let mut bench = Bench::new(3);
@@ -72,6 +73,7 @@ fn a_window_opens_by_an_update_and_not_by_the_next_probe() {
     assert!(at_ns - begin_ns < 10 * MS, "{}", at_ns - begin_ns);
 }
 
+/// Testbeds §1.2 "bandwidth / bounded buffers / backpressure".
 #[test]
 fn bandwidth_limits_a_bulk_transfer_and_slows_its_neighbours() {
     let mut bench = Bench::new(5);
@@ -98,6 +100,7 @@ fn bandwidth_limits_a_bulk_transfer_and_slows_its_neighbours() {
     assert_eq!(bench.net.stats().retransmissions, 0, "a queue is no loss");
 }
 
+/// A half-closed peer can answer for as long as it likes.
 #[test]
 fn a_half_close_ends_one_direction_only() {
     let mut bench = Bench::new(6);

@@ -23,6 +23,7 @@ fn a_killed_process_says_fin_when_it_has_read_everything() {
     bench.assert_empty();
 }
 
+/// Linux's `tcp_close`: what is unread makes it a reset.
 #[test]
 fn a_killed_process_says_rst_when_something_is_unread() {
     let mut bench = Bench::new(2);
@@ -63,6 +64,7 @@ fn what_arrived_before_a_reset_can_still_be_read() {
     assert!(matches!(bench.read(PA, client), Read::Failed(SocketError::Reset(_))));
 }
 
+/// Testbeds §1.2 "TCP truthfulness": no FIN after power loss. `tcp_retries2` is 15.
 #[test]
 fn power_loss_is_silent_and_noticed_after_924_s() {
     let mut bench = Bench::new(5);
@@ -74,11 +76,13 @@ fn power_loss_is_silent_and_noticed_after_924_s() {
     assert_eq!(bench.write(PA, client, b"hello?"), Write::Took(6));
     let (found, at_ns) = bench.await_read(PA, client);
     assert_eq!(found, Read::Failed(SocketError::TimedOut(remote(&bench, client))));
-    assert_eq!((at_ns - begin_ns) / (S / 10), 9_246);
+    // 924.6 s are for a time-out of exactly 200 ms; it is a round trip more.
+    assert!((9_246..9_255).contains(&((at_ns - begin_ns) / (S / 10))), "{}", at_ns - begin_ns);
     assert_eq!(bench.net.stats().retransmissions, 15);
     assert_eq!(bench.write(PA, client, b"x"), Write::Failed(SocketError::BrokenPipe(remote(&bench, client))));
 }
 
+/// Testbeds §1.2 "TCP truthfulness": half-open connections end with a reset.
 #[test]
 fn a_rebooted_host_resets_what_it_does_not_know() {
     let mut bench = Bench::new(6);
@@ -110,6 +114,7 @@ fn power_loss_takes_what_waits_in_the_network_card() {
     assert_eq!(bench.net.stats().links[&(A, B)].dropped_by_silence, 3);
 }
 
+/// Testbeds §1.2 "one-way partition".
 #[test]
 fn a_cut_of_either_direction_delays_and_nothing_else() {
     for (from, to) in [(A, B), (B, A)] {
@@ -147,7 +152,7 @@ fn a_sender_gives_up_behind_a_cut_even_while_it_hears_its_peer() {
         bench.write(PB, server, b"still here");
         bench.run_for(S);
     }
-    assert_eq!((bench.core.now_ns() - begin_ns) / S, 925);
+    assert!((924..=927).contains(&((bench.core.now_ns() - begin_ns) / S)));
 }
 
 #[test]
@@ -199,6 +204,7 @@ fn an_orphan_whose_peer_never_reads_gives_up() {
     assert!(bench.net.endpoints.iter().all(|(_, endpoint)| endpoint.id != client));
 }
 
+/// `tcp_fin_timeout` is 60 s.
 #[test]
 fn an_orphan_waits_60_s_for_its_peers_fin() {
     let mut bench = Bench::new(14);

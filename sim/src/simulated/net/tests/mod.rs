@@ -1,9 +1,14 @@
 //! The network model, driven by hand: no executor, no futures, time moved from event to event.
 
+mod accepting;
+mod bad_links;
 mod bench;
 mod connecting;
 mod data;
 mod failures;
+mod jams;
+mod liveness;
+mod partitions;
 mod properties;
 mod shell;
 mod slow;
@@ -14,7 +19,7 @@ use super::{
         key::Key,
         trace::Trace,
     },
-    LinkSlowdown, LinkSpec, Net, NetConfig, SocketError,
+    LatencyDistribution, LinkSlowdown, LinkSpec, LinkStats, Net, NetConfig, SocketError,
     segment::{EndpointId, ListenerId},
     sockets::Addresses,
 };

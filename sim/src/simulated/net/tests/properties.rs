@@ -12,7 +12,9 @@ enum Step {
     Nodelay { end: usize },
     Cut { from: usize },
     Heal { from: usize },
-    Link { from: usize, loss: f64, latency_ns: u64, bandwidth: u64 },
+    Link { from: usize, loss: f64, disorder: f64, latency_ns: u64, bandwidth: u64 },
+    Jam { from: usize },
+    Unjam { from: usize },
     Wait { ns: u64 },
 }
 
@@ -25,8 +27,11 @@ fn step() -> impl Strategy<Value = Step> {
         1 => end.clone().prop_map(|end| Step::Shutdown { end }),
         2 => end.clone().prop_map(|from| Step::Cut { from }),
         3 => end.clone().prop_map(|from| Step::Heal { from }),
-        2 => (end, 0.0..0.4, 1_000..50_000_000_u64, 100_000..2_000_000_000_u64)
-            .prop_map(|(from, loss, latency_ns, bandwidth)| Step::Link { from, loss, latency_ns, bandwidth }),
+        1 => end.clone().prop_map(|from| Step::Jam { from }),
+        2 => end.clone().prop_map(|from| Step::Unjam { from }),
+        2 => (end, 0.0..0.4, 0.0..0.4, 1_000..50_000_000_u64, 100_000..2_000_000_000_u64).prop_map(
+            |(from, loss, disorder, latency_ns, bandwidth)| Step::Link { from, loss, disorder, latency_ns, bandwidth }
+        ),
         8 => prop_oneof![4 => 1_000..MS, 4 => MS..20 * S, 1 => 60 * S..600 * S].prop_map(|ns| Step::Wait { ns }),
     ]
 }
@@ -100,9 +105,17 @@ impl Run {
             }
             Step::Cut { from } => self.bench.net.cut(core, hosts[from], hosts[1 - from]),
             Step::Heal { from } => self.bench.net.heal(core, hosts[from], hosts[1 - from]),
-            Step::Link { from, loss, latency_ns, bandwidth } => {
+            Step::Jam { from } => self.bench.net.jam(core, hosts[from], hosts[1 - from]),
+            Step::Unjam { from } => {
+                self.bench.net.unjam(core, hosts[from], hosts[1 - from]);
+            }
+            Step::Link { from, loss, disorder, latency_ns, bandwidth } => {
                 let link = LinkSpec {
                     loss,
+                    corrupt: loss / 4.0,
+                    duplicate: disorder,
+                    reorder: disorder,
+                    disorder_ns_mean: 2 * latency_ns,
                     latency_ns_min: latency_ns,
                     jitter_ns_mean: latency_ns,
                     bandwidth_bytes_per_s: bandwidth,
@@ -119,6 +132,9 @@ impl Run {
         for (from, to) in [(A, B), (B, A)] {
             while self.bench.net.is_cut(from, to) {
                 self.bench.net.heal(&mut self.bench.core, from, to);
+            }
+            while self.bench.net.is_jammed(from, to) {
+                self.bench.net.unjam(&mut self.bench.core, from, to);
             }
             self.bench.net.set_link(from, to, LinkSpec::LAN);
         }

@@ -1,9 +1,9 @@
 //! The sockets as programs use them, on the executor: two hosts, tokio's traits, wake-ups, kills.
 
 use crate::{
-    net::{TcpListener, TcpStream, local_ip, resolve},
+    net::{KeepAlive, TcpListener, TcpStream, local_ip, resolve, set_keepalive, set_user_timeout},
     task, time,
-    world::{Crash, HostSpec, SimulationSpec, World, simulate},
+    world::{Crash, HostId, HostSpec, NameService, SimulationSpec, World, simulate},
 };
 use std::{
     io,
@@ -145,4 +145,95 @@ fn names_that_nobody_has_and_texts_without_port_do_not_resolve() {
             "Err(InvalidInput)"
         ]
     );
+}
+
+/// What resolving a name gives on the client, and after how many milliseconds, while its name service is in this state.
+fn resolved_under(service: NameService) -> (Vec<String>, u64, u64) {
+    let client = |log: Log| async move {
+        time::sleep(Duration::from_secs(1)).await;
+        let begin = time::Instant::now();
+        let found = resolve("server:7").await.map_err(|error| error.to_string());
+        let took_ms = begin.elapsed().as_millis();
+        note(&log, format!("{} {took_ms}", if found.is_ok() { "ok" } else { "failed" }));
+        note(&log, format!("{}", found.is_err_and(|error| error.contains("temporary failure in name resolution"))));
+        assert!(resolve("10.0.0.1:7").await.is_ok() && resolve("localhost:7").await.is_ok(), "no names");
+    };
+    let stats = Arc::new(Mutex::new((0, 0)));
+    let shared = Arc::clone(&stats);
+    let (log, _) = run(1, client, async move |world: &World| {
+        world.set_name_service(HostId(1), service);
+        world.sleep(Duration::from_secs(20)).await;
+        let stats = world.net_stats();
+        *shared.lock().expect("one thread") = (stats.slow_names_injected, stats.failed_names_injected);
+    });
+    let (slow, failed) = *stats.lock().expect("one thread");
+    (log, slow, failed)
+}
+
+/// The figures of `man 5 resolv.conf`: an attempt of 5 s, two attempts.
+#[test]
+fn names_are_resolved_late_or_fail_as_the_name_service_does() {
+    let expect = |first: &str, again: bool| vec![first.to_owned(), again.to_string()];
+    assert_eq!(resolved_under(NameService::Healthy), (expect("ok 0", false), 0, 0));
+    assert_eq!(resolved_under(NameService::Slow { delay_ns: 3_000_000_000 }), (expect("ok 3000", false), 1, 0));
+    assert_eq!(resolved_under(NameService::Slow { delay_ns: 6_000_000_000 }), (expect("failed 10000", true), 0, 2));
+    assert_eq!(resolved_under(NameService::Silent), (expect("failed 10000", true), 0, 2));
+    assert_eq!(resolved_under(NameService::Failing), (expect("failed 0", true), 0, 1));
+}
+
+/// A name service that comes back within 10 s is only slow.
+#[test]
+fn a_second_attempt_may_succeed() {
+    let client = |log: Log| async move {
+        time::sleep(Duration::from_secs(1)).await;
+        let begin = time::Instant::now();
+        note(&log, format!("{}", resolve("server:7").await.is_ok()));
+        note(&log, format!("{}", begin.elapsed().as_millis()));
+    };
+    let (log, _) = run(1, client, async |world: &World| {
+        world.set_name_service(HostId(1), NameService::Silent);
+        world.sleep(Duration::from_secs(3)).await;
+        world.set_name_service(HostId(1), NameService::Healthy);
+        world.sleep(Duration::from_secs(10)).await;
+    });
+    assert_eq!(log, ["true", "5000"]);
+}
+
+/// Testbeds §1.2 "client↔server faults": the way between a client and its server breaks like any other, and a keep-alive that
+/// the client asked for tells it.
+#[test]
+fn a_client_behind_a_cut_is_told_by_its_keep_alive() {
+    let client = |log: Log| async move {
+        let mut stream = connect("server:7").await.expect("the server listens");
+        let seconds = Duration::from_secs;
+        set_keepalive(&stream, Some(KeepAlive { idle: seconds(10), interval: seconds(1), probes: 3 })).expect("alive");
+        let begin = time::Instant::now();
+        let read = stream.read(&mut [0; 9]).await;
+        note(&log, format!("{:?} {}", read.map_err(|error| error.kind()), begin.elapsed().as_secs()));
+    };
+    let (log, _) = run(1, client, async |world: &World| {
+        world.sleep(Duration::from_secs(1)).await;
+        world.cut(HostId(1), HostId(0));
+        world.sleep(Duration::from_secs(60)).await;
+    });
+    assert_eq!(log, ["Err(TimedOut) 13"]);
+}
+
+#[test]
+fn a_program_may_limit_its_kernels_patience() {
+    let client = |log: Log| async move {
+        let mut stream = connect("server:7").await.expect("the server listens");
+        set_user_timeout(&stream, Some(Duration::from_secs(5))).expect("alive");
+        time::sleep(Duration::from_secs(2)).await;
+        stream.write_all(b"anyone?").await.expect("the send buffer has room");
+        let begin = time::Instant::now();
+        let read = stream.read(&mut [0; 9]).await;
+        note(&log, format!("{:?} {}", read.map_err(|error| error.kind()), begin.elapsed().as_secs()));
+    };
+    let (log, _) = run(1, client, async |world: &World| {
+        world.sleep(Duration::from_secs(1)).await;
+        world.crash(HostId(0), Crash::Power);
+        world.sleep(Duration::from_secs(60)).await;
+    });
+    assert_eq!(log, ["Err(TimedOut) 5"]);
 }
