@@ -51,9 +51,9 @@ struct Extent {
 }
 
 const FULL: Extent =
-    Extent { rounds: 9, round: Duration::from_secs(3), lag_samples: 2_000, catch_up_bytes: 600 << 20, catch_ups: 5 };
+    Extent { rounds: 27, round: Duration::from_secs(1), lag_samples: 2_000, catch_up_bytes: 600 << 20, catch_ups: 5 };
 const QUICK: Extent =
-    Extent { rounds: 2, round: Duration::from_millis(500), lag_samples: 100, catch_up_bytes: 16 << 20, catch_ups: 1 };
+    Extent { rounds: 10, round: Duration::from_millis(250), lag_samples: 100, catch_up_bytes: 16 << 20, catch_ups: 1 };
 
 fn main() {
     let extent = if std::env::args().any(|argument| argument == "--quick") { QUICK } else { FULL };
