@@ -120,13 +120,17 @@ impl<H: RequestHandler + ?Sized> Connection<H> {
             let orders = self.channel.shared.collect(&mut self.outgoing);
             self.poll_handlers(context);
             let may_read = orders.ending.is_none() && self.may_read();
-            let read = if may_read { self.poll_read(context) } else { Ok(false) };
-            let (read, wrote) = match read.and_then(|read| Ok((read, self.poll_write(context)?))) {
+            let read = if may_read { self.poll_read(context) } else { Ok(0) };
+            let (read_bytes, wrote) = match read.and_then(|bytes| Ok((bytes, self.poll_write(context)?))) {
                 Ok(progress) => progress,
                 Err(reason) => return Poll::Ready(reason),
             };
-            // What was read may be followed by more; what was written made room for what was held back.
-            if read || (wrote && (orders.more || !may_read)) {
+            if read_bytes >= READ_BYTES / 2 {
+                // Much is coming. Whoever works on what has come (the store, and a slave that is sent it) shall not wait until
+                // all has: this task goes behind those that it has woken.
+                context.waker().wake_by_ref();
+            } else if read_bytes > 0 || (wrote && (orders.more || !may_read)) {
+                // What was read may be followed by more; what was written made room for what was held back.
                 continue;
             }
             if let Some(ending) = &orders.ending {
@@ -151,24 +155,24 @@ impl<H: RequestHandler + ?Sized> Connection<H> {
             .is_none_or(|max| self.in_flight.len() < max && self.outgoing.bytes() < limits.queued_bytes_high)
     }
 
-    /// Reads once, and takes all frames that are complete. Says whether something was read.
-    fn poll_read(&mut self, context: &mut Context<'_>) -> Result<bool, CloseReason> {
+    /// Reads once, and takes all frames that are complete. Says how many bytes were read.
+    fn poll_read(&mut self, context: &mut Context<'_>) -> Result<usize, CloseReason> {
         if self.incoming.capacity() - self.incoming.len() < READ_BYTES_MIN {
             self.incoming.reserve(READ_BYTES.max(self.incoming.len()));
         }
         let read = pin!(self.stream.read_buf(&mut self.incoming));
-        match read.poll(context) {
-            Poll::Pending => return Ok(false),
+        let bytes = match read.poll(context) {
+            Poll::Pending => return Ok(0),
             Poll::Ready(Ok(0)) => return Err(CloseReason::Peer),
             Poll::Ready(Err(error)) => return Err(CloseReason::Io(error.to_string())),
-            Poll::Ready(Ok(_)) => {}
-        }
+            Poll::Ready(Ok(bytes)) => bytes,
+        };
         self.received_at = Instant::now();
         self.active_at = self.received_at;
         loop {
             match frame::decode(&mut self.incoming) {
                 Ok(Some(command)) => self.take(command, context),
-                Ok(None) => return Ok(true),
+                Ok(None) => return Ok(bytes),
                 Err(error) => return Err(CloseReason::Decode(error.to_string())),
             }
         }

@@ -1,6 +1,7 @@
 //! What replication costs, on the real binaries, over loopback.
 //!
-//! `cargo bench -p server --features real --bench replication` (`-- --quick` for a look of some seconds):
+//! `cargo bench -p server --features real --bench replication` (`-- --quick` for a look of some seconds; `-- throughput`,
+//! `lag` or `catch-up` for that part alone):
 //!
 //! * **throughput** of 64 concurrent senders of 1 KiB bodies, to an ASYNC_MASTER and to a SYNC_MASTER, each with its slave:
 //!   rounds in turn, so that what else the machine does falls on both; the figure is the median of the rounds' ratios.
@@ -50,9 +51,9 @@ struct Extent {
 }
 
 const FULL: Extent =
-    Extent { rounds: 9, round: Duration::from_secs(3), lag_samples: 2_000, catch_up_bytes: 600 << 20, catch_ups: 5 };
+    Extent { rounds: 27, round: Duration::from_secs(1), lag_samples: 2_000, catch_up_bytes: 600 << 20, catch_ups: 5 };
 const QUICK: Extent =
-    Extent { rounds: 2, round: Duration::from_millis(500), lag_samples: 100, catch_up_bytes: 16 << 20, catch_ups: 1 };
+    Extent { rounds: 10, round: Duration::from_millis(250), lag_samples: 100, catch_up_bytes: 16 << 20, catch_ups: 1 };
 
 fn main() {
     let extent = if std::env::args().any(|argument| argument == "--quick") { QUICK } else { FULL };
@@ -63,13 +64,24 @@ fn main() {
 async fn measure(extent: &Extent) {
     println!("replication over loopback; real binaries, asynchronous flush");
     let mut asynchronous = Pair::start("2m-2s-async").await;
-    let synchronous = Pair::start("2m-2s-sync").await;
-    throughput(&asynchronous, &synchronous, extent).await;
-    synchronous.producer.shutdown().await;
-    drop(synchronous);
-    lag(&asynchronous, extent).await;
-    catch_up(&mut asynchronous, extent).await;
+    if is_wanted("throughput") {
+        let synchronous = Pair::start("2m-2s-sync").await;
+        throughput(&asynchronous, &synchronous, extent).await;
+        synchronous.producer.shutdown().await;
+    }
+    if is_wanted("lag") {
+        lag(&asynchronous, extent).await;
+    }
+    if is_wanted("catch-up") {
+        catch_up(&mut asynchronous, extent).await;
+    }
     asynchronous.producer.shutdown().await;
+}
+
+/// Whether this part is measured: all are, unless some are named on the command line.
+fn is_wanted(part: &str) -> bool {
+    let mut named = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).peekable();
+    named.peek().is_none() || named.any(|name| name == part)
 }
 
 /// A master with a slave, and a producer.
@@ -122,10 +134,19 @@ impl Pair {
         per_second
     }
 
-    /// CPU seconds so far: of the producers (this process), of the master, of the slave.
-    fn cpu_s(&self) -> [f64; 3] {
-        let broker = |name| self.machines.broker(name).server.cpu_s();
-        [support::server::cpu_s(std::process::id()), broker("broker-a"), broker("broker-a-s")]
+    /// CPU seconds so far, then waits: of the producers (this process), of the master, of the slave.
+    fn costs(&self) -> [f64; 6] {
+        let [master, slave] = ["broker-a", "broker-a-s"].map(|name| &self.machines.broker(name).server);
+        let producers = std::process::id();
+        let cpu_s = [support::server::cpu_s(producers), master.cpu_s(), slave.cpu_s()];
+        let waits = [support::server::waits(producers), master.waits(), slave.waits()];
+        [cpu_s, waits].concat().try_into().expect("three and three")
+    }
+
+    /// How many bytes of the log the slave has not got.
+    async fn backlog(&self) -> f64 {
+        let (slave, master) = (self.machines.log_end("broker-a-s").await, self.machines.log_end("broker-a").await);
+        master.unwrap_or(0).saturating_sub(slave.unwrap_or(0)) as f64
     }
 
     /// Waits until the slave has all.
@@ -161,19 +182,22 @@ async fn throughput(asynchronous: &Pair, synchronous: &Pair, extent: &Extent) {
         pair.round(extent.round / 2).await;
     }
     let (mut of_async, mut of_sync, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
-    // CPU seconds of the three processes, and messages.
-    let mut costs = [([0.0; 3], 0.0); 2];
+    // What `Pair::costs` counts, and messages.
+    let mut costs = [([0.0; 6], 0.0); 2];
+    let (mut backlogs, mut idle) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()]);
     for round in 0..extent.rounds {
         // Either goes first in turn: the second one finds the disk busy with the first one's pages.
         let mut figures = [0.0; 2];
         for place in [round % 2, 1 - round % 2] {
             let pair = [asynchronous, synchronous][place];
-            let before = pair.cpu_s();
+            let (before, idle_before) = (pair.costs(), machine_idle_s());
             figures[place] = pair.round(extent.round).await;
+            idle[place].push((machine_idle_s() - idle_before) / extent.round.as_secs_f64());
+            backlogs[place].push(pair.backlog().await / 1e3);
             pair.settle().await;
-            let (cpu_s, messages) = &mut costs[place];
+            let (sums, messages) = &mut costs[place];
             *messages += figures[place] * extent.round.as_secs_f64();
-            for (sum, (after, before)) in cpu_s.iter_mut().zip(pair.cpu_s().into_iter().zip(before)) {
+            for (sum, (after, before)) in sums.iter_mut().zip(pair.costs().into_iter().zip(before)) {
                 *sum += after - before;
             }
         }
@@ -186,11 +210,29 @@ async fn throughput(asynchronous: &Pair, synchronous: &Pair, extent: &Extent) {
     println!("  ASYNC_MASTER with a slave          {}", spread(of_async, 0));
     println!("  SYNC_MASTER with a slave           {}", spread(of_sync, 0));
     println!("  ratio                              {}   aim: at least 0.90", spread(ratios, 3));
-    println!("CPU time of a message                µs: producers, master, slave");
-    for (name, (cpu_s, messages)) in [("asynchronous", costs[0]), ("synchronous", costs[1])] {
-        let [producers, master, slave] = cpu_s.map(|cpu_s| cpu_s * 1e6 / messages);
+    let names = ["asynchronous", "synchronous"];
+    println!("CPU time of a message                µs: producers, master, slave; all");
+    for (name, (sums, messages)) in names.iter().zip(&costs) {
+        let [producers, master, slave, ..] = sums.map(|cpu_s| cpu_s * 1e6 / messages);
+        println!("  {name:<34} {producers:.1}, {master:.1}, {slave:.1}; {:.1}", producers + master + slave);
+    }
+    println!("waits of threads for 100 messages    producers, master, slave");
+    for (name, (sums, messages)) in names.iter().zip(&costs) {
+        let [.., producers, master, slave] = sums.map(|waits| waits * 100.0 / messages);
         println!("  {name:<34} {producers:.1}, {master:.1}, {slave:.1}");
     }
+    println!("at the end of a round                processors idle; kB that the slave has not got");
+    for ((name, idle), backlogs) in names.iter().zip(idle).zip(backlogs) {
+        println!("  {name:<34} {}; {}", spread(idle, 2), spread(backlogs, 0));
+    }
+}
+
+/// CPU seconds that this machine has idled so far, all processors together (`/proc/stat`, in ticks of 10 ms).
+fn machine_idle_s() -> f64 {
+    let stat = std::fs::read_to_string("/proc/stat").expect("this is Linux");
+    // user, nice, system, idle, iowait.
+    let fields = stat.lines().next().unwrap_or_default().split_whitespace().skip(4).take(2);
+    fields.filter_map(|field| field.parse::<f64>().ok()).sum::<f64>() / 100.0
 }
 
 async fn lag(pair: &Pair, extent: &Extent) {

@@ -18,7 +18,7 @@ use protocol::{
 use quirks::Quirk;
 use sim::{
     task::{self, JoinHandle},
-    time::wall_clock_ms,
+    time::{Instant, wall_clock_ms},
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -30,7 +30,7 @@ use crate::{
     dispatch::{DispatchRequest, Pending, has_queue_offset, record_tags_code},
     error::StoreError,
     history::EpochEntry,
-    put::{Place, PutMessageStatus, PutReply, PutRequest, Replicated},
+    put::{Place, PutAnswer, PutMessageStatus, PutReply, PutRequest, Replicated},
     replica::ReplicaRecords,
     segment::Segment,
     store::Shared,
@@ -38,6 +38,8 @@ use crate::{
 
 /// Where one write ends and the next begins, if so much is pending.
 const GROUP_MAX_BYTES: usize = 1 << 20;
+/// How much the buffer has room for when it is made anew.
+const BUFFER_BYTES: usize = 64 << 10;
 /// The most puts taken up at once.
 const GROUP_MAX_PUTS: usize = 1024;
 
@@ -72,11 +74,18 @@ pub(crate) struct Appender {
 }
 
 /// What is encoded and not yet written.
-#[derive(Default)]
 struct Group {
+    /// Blocks are cut off its front, so that one allocation serves for many writes.
     buffer: BytesMut,
     pending: Vec<Pending>,
-    replies: Vec<(oneshot::Sender<PutReply>, Place, bool)>,
+    /// Who is to be answered, where its records are, and whether the answer waits for flush and replicas.
+    answers: Vec<(PutAnswer, bool)>,
+}
+
+impl Default for Group {
+    fn default() -> Group {
+        Group { buffer: BytesMut::with_capacity(BUFFER_BYTES), pending: Vec::new(), answers: Vec::new() }
+    }
 }
 
 struct NextSegment {
@@ -229,7 +238,7 @@ impl Appender {
         let store_host = first.store_host;
         let place =
             Place { physical_offset, queue_offset, store_timestamp_ms, lengths, bytes: request.bytes, store_host };
-        self.group.replies.push((request.reply, place, request.wait));
+        self.group.answers.push((PutAnswer { reply: request.reply, place }, request.wait));
     }
 
     fn tags_code(&self, message: &MessageToStore, store_timestamp_ms: i64) -> i64 {
@@ -242,36 +251,60 @@ impl Appender {
         if self.group.buffer.is_empty() {
             return;
         }
-        let Group { buffer, pending, replies } = std::mem::take(&mut self.group);
+        let block = self.group.buffer.split().freeze();
+        let mut pending = std::mem::take(&mut self.group.pending);
+        let mut answers = std::mem::take(&mut self.group.answers);
         let start = self.written.offset;
         let segment = self.segment.as_ref().expect("records are encoded for a file");
-        let result = segment.write(&buffer, start.0.cast_unsigned() - segment.start()).await;
+        let result = segment.write(&block, start.0.cast_unsigned() - segment.start()).await;
         if let Err(error) = result {
             self.shared.fail(&error);
             let why: Arc<str> = error.to_string().into();
-            for (reply, ..) in replies {
+            for (PutAnswer { reply, .. }, _) in answers {
                 let _ = reply.send(PutReply::Refused(PutMessageStatus::UnknownError, Arc::clone(&why)));
             }
             return;
         }
-        self.publish(start, buffer.freeze(), pending.into_iter());
-        let log = &self.shared.log;
-        let is_sync = self.shared.config.flush_disk_type == FlushDiskType::SyncFlush;
+        self.publish(start, block, pending.drain(..));
+        self.answer(&mut answers);
+        // Both keep their memory for the next group.
+        (self.group.pending, self.group.answers) = (pending, answers);
+        self.make_next_segment();
+    }
+
+    /// Answers the puts whose records were written, or says what they are to wait for.
+    fn answer(&self, answers: &mut Vec<(PutAnswer, bool)>) {
         let replication = &self.shared.replication;
+        let is_sync_flush = self.shared.config.flush_disk_type == FlushDiskType::SyncFlush;
         let slave_timeout = replication.slave_timeout();
-        for (reply, place, wait) in replies {
-            let end = place.physical_offset + place.bytes as i64;
-            let flushed = (is_sync && wait).then(|| log.flushed.wait_for(end));
+        let has_enough = replication.has_enough();
+        let end = |place: &Place| place.physical_offset + place.bytes as i64;
+        if !is_sync_flush
+            && has_enough
+            && let Some(slave_timeout) = slave_timeout
+        {
+            let waiting = answers.extract_if(.., |(_, wait)| *wait).map(|(answer, _)| (end(&answer.place), answer));
+            replication.replicated.answer_at(waiting, Instant::now() + slave_timeout);
+        }
+        for (answer, wait) in answers.drain(..) {
             let replicated = match slave_timeout.filter(|_| wait) {
                 None => Replicated::NotAsked,
-                Some(_) if !replication.has_enough() => Replicated::NotAvailable,
+                Some(_) if !has_enough => Replicated::NotAvailable,
                 Some(slave_timeout) => {
-                    Replicated::Wait { reached: replication.replicated.wait_for(end), slave_timeout }
+                    let reached = replication.replicated.wait_for(end(&answer.place));
+                    Replicated::Wait { reached, slave_timeout }
                 }
             };
-            let _ = reply.send(PutReply::Appended { place, flushed, replicated });
+            if is_sync_flush && wait {
+                let PutAnswer { reply, place } = answer;
+                let flushed = self.shared.log.flushed.wait_for(end(&place));
+                let _ = reply.send(PutReply::Unflushed { place, flushed, replicated });
+            } else {
+                let is_available = !matches!(replicated, Replicated::NotAvailable);
+                let status = if is_available { PutMessageStatus::PutOk } else { PutMessageStatus::SlaveNotAvailable };
+                answer.done(status, None);
+            }
         }
-        self.make_next_segment();
     }
 
     /// Tells everyone of a block that was written at `start`.

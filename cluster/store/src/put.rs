@@ -76,29 +76,22 @@ impl PutMessageResult {
     }
 }
 
-/// Waits for what a put was told to wait for; how it ended. Flush and replication go on side by side, each with its own
-/// time. As in Apache's, what the replicas say counts for more than a flush that takes too long; an error of the drive
-/// counts most.
+/// Waits for the flush, and for what else a put was told to wait for; how it ended. Flush and replication go on side by
+/// side, each with its own time. As in Apache's, what the replicas say counts for more than a flush that takes too long; an
+/// error of the drive counts most.
 pub(crate) async fn outcome(
-    flushed: Option<oneshot::Receiver<Reached>>,
+    flushed: oneshot::Receiver<Reached>,
     sync_flush_timeout: Duration,
     replicated: Replicated,
 ) -> (PutMessageStatus, Option<Arc<str>>) {
-    let begun = match (&flushed, &replicated) {
-        (None, Replicated::NotAsked) => return (PutMessageStatus::PutOk, None),
-        (None, Replicated::NotAvailable) => return (PutMessageStatus::SlaveNotAvailable, None),
-        _ => Instant::now(),
-    };
-    let flush_status = match flushed {
-        None => PutMessageStatus::PutOk,
-        Some(flushed) => match timeout(sync_flush_timeout, flushed).await {
-            Ok(Ok(Ok(()))) => PutMessageStatus::PutOk,
-            Ok(Ok(Err(why))) => return (PutMessageStatus::UnknownError, Some(why)),
-            Ok(Err(_)) => {
-                return (PutMessageStatus::UnknownError, Some("the store was closed before the flush".into()));
-            }
-            Err(_) => PutMessageStatus::FlushDiskTimeout,
-        },
+    let begun = Instant::now();
+    let flush_status = match timeout(sync_flush_timeout, flushed).await {
+        Ok(Ok(Ok(()))) => PutMessageStatus::PutOk,
+        Ok(Ok(Err(why))) => return (PutMessageStatus::UnknownError, Some(why)),
+        Ok(Err(_)) => {
+            return (PutMessageStatus::UnknownError, Some("the store was closed before the flush".into()));
+        }
+        Err(_) => PutMessageStatus::FlushDiskTimeout,
     };
     match replicated {
         Replicated::NotAsked => (flush_status, None),
@@ -150,17 +143,49 @@ impl Messages {
     }
 }
 
-/// What the appender answers.
+/// What is answered to a put.
 #[derive(Debug)]
 pub(crate) enum PutReply {
     Refused(PutMessageStatus, Arc<str>),
-    Appended {
+    /// The records are written, and there is nothing more to wait for.
+    Done {
         place: Place,
-        /// Resolves when the records are flushed, if that was asked for.
-        flushed: Option<oneshot::Receiver<Reached>>,
+        status: PutMessageStatus,
+        remark: Option<Arc<str>>,
+    },
+    /// The records are written, and are to be flushed.
+    Unflushed {
+        place: Place,
+        /// Resolves when they are.
+        flushed: oneshot::Receiver<Reached>,
         /// What the replicas say.
         replicated: Replicated,
     },
+}
+
+/// The answer to a put whose records are written, once it is known what the replicas say.
+#[derive(Debug)]
+pub(crate) struct PutAnswer {
+    pub reply: oneshot::Sender<PutReply>,
+    pub place: Place,
+}
+
+impl PutAnswer {
+    /// There is nothing more to wait for.
+    pub(crate) fn done(self, status: PutMessageStatus, remark: Option<Arc<str>>) {
+        // An error means that nobody waits for the answer any more.
+        let _ = self.reply.send(PutReply::Done { place: self.place, status, remark });
+    }
+
+    /// Enough replicas have the records.
+    pub(crate) fn is_replicated(self) {
+        self.done(PutMessageStatus::PutOk, None);
+    }
+
+    /// They have not: not in time, or never, for this reason.
+    pub(crate) fn is_not_replicated(self, why: Option<Arc<str>>) {
+        self.done(PutMessageStatus::FlushSlaveTimeout, why);
+    }
 }
 
 /// What a put waits for from the replicas.

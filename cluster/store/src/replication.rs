@@ -88,6 +88,13 @@ impl ReplicationState {
     }
 }
 
+impl Shared {
+    /// The task that answers the puts for which the slaves take too long.
+    pub(crate) async fn run_slave_timeouts(self: Arc<Self>) {
+        self.replication.replicated.run_deadlines().await;
+    }
+}
+
 /// The store's side of replication: what its owner tells it of the replicas.
 pub struct Replication {
     pub(crate) shared: Arc<Shared>,

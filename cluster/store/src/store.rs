@@ -1,7 +1,8 @@
 //! The store as its owner sees it: open, put, shut down (`DefaultMessageStore`). Reading is in [`crate::get`] and
 //! [`crate::lookup`].
 //!
-//! Four tasks work for it: the appender, the flush of the log, the flush of the queues, and retention. To drop the store
+//! Six tasks work for it: the appender, the flush of the log, the flush of the queues, retention, the index, and the time-outs
+//! of puts that wait for slaves. To drop the store
 //! without [`MessageStore::shutdown`] is to crash: the tasks end where they are, and the next open recovers.
 
 use std::{
@@ -150,6 +151,7 @@ impl MessageStore {
                 task::spawn(Arc::clone(&shared).run_queue_flush()),
                 task::spawn(Arc::clone(&shared).run_retention()),
                 task::spawn(Arc::clone(&shared).run_index()),
+                task::spawn(Arc::clone(&shared).run_slave_timeouts()),
             ],
         };
         let replication = Replication { shared: Arc::clone(&shared) };
@@ -214,17 +216,19 @@ impl MessageStore {
         let sync_flush_timeout = self.shared.config.sync_flush_timeout();
         async move {
             let unavailable = |why: &str| PutMessageResult::refused(PutMessageStatus::ServiceNotAvailable, why);
-            let (place, flushed, replicated) = match submitted {
+            let (place, status, remark) = match submitted {
                 Err(refused) => return refused,
                 Ok(reply) => match reply.await {
-                    Ok(PutReply::Appended { place, flushed, replicated }) => (place, flushed, replicated),
+                    Ok(PutReply::Done { place, status, remark }) => (place, status, remark),
+                    Ok(PutReply::Unflushed { place, flushed, replicated }) => {
+                        let (status, remark) = put::outcome(flushed, sync_flush_timeout, replicated).await;
+                        (place, status, remark)
+                    }
                     Ok(PutReply::Refused(status, why)) => return PutMessageResult::refused(status, why),
                     Err(_) => return unavailable("the store was closed"),
                 },
             };
-            let appended = Some(place.into_appended());
-            let (status, remark) = put::outcome(flushed, sync_flush_timeout, replicated).await;
-            PutMessageResult { status, appended, remark }
+            PutMessageResult { status, appended: Some(place.into_appended()), remark }
         }
     }
 

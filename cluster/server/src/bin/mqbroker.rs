@@ -11,6 +11,10 @@ use broker::{Broker, BrokerConfig};
 use clap::Parser;
 use server::{Properties, broker_settings, logging, program};
 
+/// A put allocates a few dozen small things and frees them in another thread, which is what this allocator is good at.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// The broker: stores messages and gives them to consumers.
 #[derive(Debug, Parser)]
 #[command(name = "mqbroker", version)]

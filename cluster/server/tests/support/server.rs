@@ -111,6 +111,11 @@ impl Server {
     pub fn cpu_s(&self) -> f64 {
         cpu_s(self.child.as_ref().expect("it runs").id())
     }
+
+    /// How often its threads have waited so far; see [`waits`].
+    pub fn waits(&self) -> f64 {
+        waits(self.child.as_ref().expect("it runs").id())
+    }
 }
 
 impl Drop for Server {
@@ -133,4 +138,15 @@ pub fn cpu_s(pid: u32) -> f64 {
     let (_, fields) = stat.rsplit_once(')').expect("proc(5)");
     let ticks = fields.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<f64>().ok());
     ticks.sum::<f64>() / TICKS_PER_S
+}
+
+/// How often the threads of a process have gone to sleep so far (`voluntary_ctxt_switches` of those that are still there).
+pub fn waits(pid: u32) -> f64 {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).expect("the process is there");
+    let of_thread = |thread: std::io::Result<std::fs::DirEntry>| {
+        // A thread may have ended since.
+        let status = std::fs::read_to_string(thread.ok()?.path().join("status")).ok()?;
+        status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:")?.trim().parse::<f64>().ok())
+    };
+    threads.filter_map(of_thread).sum()
 }

@@ -69,6 +69,55 @@ fn a_put_waits_for_its_slaves_and_is_visible_when_it_is_answered() {
 }
 
 #[test]
+fn each_put_that_waits_for_slaves_has_its_own_time() {
+    on_machine(1, |machine| async move {
+        machine
+            .run(|| async {
+                let store = open(&small_config()).await;
+                store.replication().set_sync(SYNC);
+                let mut waiting = Vec::new();
+                // A second life of the queue of those who wait: the first three are answered before the others come.
+                for (number, pause_ms) in [0, 400, 700, 5_000, 10, 2_000].into_iter().enumerate() {
+                    sleep(Duration::from_millis(pause_ms)).await;
+                    let (put, begun) = (store.put(message("TopicA", 0, number.to_string())), Instant::now());
+                    waiting.push(task::spawn(async move { (put.await, begun.elapsed()) }));
+                }
+                for answer in waiting {
+                    let (result, took) = answer.await.unwrap();
+                    assert_eq!(result.status, PutMessageStatus::FlushSlaveTimeout);
+                    assert!(result.appended.is_some(), "it is stored");
+                    assert!((Duration::from_secs(3)..Duration::from_millis(3_100)).contains(&took), "{took:?}");
+                }
+                let put = task::spawn(store.put(message("TopicA", 0, "in time")));
+                sleep(Duration::from_secs(1)).await;
+                store.replication().advance(store.max_physical_offset());
+                assert!(put.await.unwrap().is_ok());
+            })
+            .await;
+    });
+}
+
+#[test]
+fn a_put_that_waits_for_slaves_when_the_store_goes_is_not_said_to_be_unstored() {
+    on_machine(1, |machine| async move {
+        machine
+            .run(|| async {
+                let store = open(&small_config()).await;
+                store.replication().set_sync(SYNC);
+                let put = task::spawn(store.put(message("TopicA", 0, "a")));
+                sleep(Duration::from_secs(1)).await;
+                assert!(!put.is_finished());
+                store.shutdown().await.unwrap();
+                drop(store);
+                let result = put.await.unwrap();
+                assert_eq!(result.status, PutMessageStatus::FlushSlaveTimeout);
+                assert!(result.appended.is_some());
+            })
+            .await;
+    });
+}
+
+#[test]
 fn too_few_slaves_are_said_at_once() {
     on_machine(1, |machine| async move {
         machine
