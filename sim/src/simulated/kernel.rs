@@ -10,6 +10,7 @@
 use super::{
     core::{Core, Event, HostId, ProcessId},
     disk::Disk,
+    fault_point::FaultPoints,
     host::{ClockSpec, Host, HostState},
     key::Stream,
     net::Net,
@@ -38,6 +39,7 @@ pub struct Kernel {
     /// madsim's node of each process that ever ran.
     pub processes: BTreeMap<NodeId, ProcessId>,
     pub streams: BTreeMap<(ProcessId, &'static str), Stream>,
+    pub fault_points: FaultPoints,
     pub time: TimeHandle,
 }
 

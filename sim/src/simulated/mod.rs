@@ -2,6 +2,7 @@
 
 mod core;
 pub mod disk;
+pub mod fault_point;
 mod host;
 mod kernel;
 pub mod key;

@@ -20,12 +20,14 @@
 //! ```
 
 mod breakage;
+mod fault_points;
 #[cfg(test)]
 mod tests;
 
 use super::{
     core::Core,
     disk::Disk,
+    fault_point::FaultPoints,
     host::Host,
     kernel::{self, Driver, Kernel},
     net::Net,
@@ -49,6 +51,7 @@ use std::{
 pub use super::{
     core::{Crash, HostId, ProcessId},
     disk::{CrashReport, DiskSlowdown, DiskSpec, DiskStats, Raid10},
+    fault_point::{ACTIVE_PROBABILITY, ActiveSites, FaultPointCount},
     host::{ClockSpec, EPOCH_MS, HostState},
     key::{Key, Stream},
     net::{LinkSlowdown, LinkSpec, NetStats},
@@ -179,6 +182,7 @@ where
         disks: Vec::new(),
         processes: BTreeMap::new(),
         streams: BTreeMap::new(),
+        fault_points: FaultPoints::default(),
         time: runtime.block_on(async { madsim::time::TimeHandle::current() }),
     });
     let tokio = tokio::runtime::Builder::new_current_thread()
