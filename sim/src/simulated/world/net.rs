@@ -3,6 +3,9 @@
 //!
 //! A switch concerns the way from one host to another, in this direction only; a host to itself is loopback.
 
+#[cfg(test)]
+mod tests;
+
 use super::World;
 use crate::simulated::{
     core::HostId,
