@@ -5,7 +5,10 @@
 //! Searched are the sources of the crates in `cluster/`, without their tests. `cluster/server`, the programs that people
 //! start, may set up tokio and read the environment; it may no more than the others read clocks, files and sockets.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
 /// What the cluster must not name, and what it uses instead.
 const FORBIDDEN: &[(&str, &str)] = &[
@@ -100,7 +103,7 @@ fn paths(code: &str) -> Vec<String> {
 }
 
 /// What of a piece of source goes around the seam: the path, and what to use instead.
-fn around_the_seam(source: &str) -> Vec<(String, &'static str)> {
+fn around_the_seam(source: &str) -> BTreeSet<(String, &'static str)> {
     let named = |path: &str, forbidden: &str| {
         let path = path.trim_start_matches("::");
         path == forbidden || path.strip_prefix(forbidden).is_some_and(|rest| rest.starts_with("::"))
@@ -175,6 +178,6 @@ fn what_only_looks_like_it_is_not_found() {
         "use crate::random::rand_like;\nuse tokio::sync::{mpsc, watch};",
         "fn f() {}\n#[cfg(test)]\nmod tests {\n    use sim::world::simulate;\n}",
     ] {
-        assert_eq!(around_the_seam(source), Vec::new(), "{source}");
+        assert_eq!(around_the_seam(source), BTreeSet::new(), "{source}");
     }
 }
