@@ -1,7 +1,7 @@
 //! Memory that runs out, and the kernel that kills for it.
 //!
 //! What is simulated is the memory of a control group (`memory.max`): it is charged for the page cache and for the buffers
-//! of sockets, and the machine's disk model keeps its cache within it. A page cache can be reclaimed and never kills.
+//! of sockets. A page cache can be reclaimed and never kills: it lets pages go, and writers wait (`disk/model/cache.rs`).
 //! The buffers of sockets cannot: when they alone exceed the limit, the next operation of the process has the kernel
 //! kill it, as by `kill -9`.
 //!

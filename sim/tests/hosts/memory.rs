@@ -148,3 +148,33 @@ fn a_process_whose_sockets_hold_more_than_its_limit_is_killed() {
     assert_eq!(killed(Some(1 << 20)), (HostState::Idle, 1, 20, 0));
     assert_eq!(killed(Some(1 << 30)), (HostState::Running, 0, 0, bytes));
 }
+
+#[test]
+fn a_page_cache_that_has_no_room_reads_from_the_drive_again() {
+    let run = |limit_bytes: Option<u64>| {
+        let finished = simulate(SimulationSpec::default(), move |world| async move {
+            let host = world.add_host(HostSpec::new("host", || async {
+                let mut options = disk::OpenOptions::new();
+                let file = options.read(true).write(true).create(true).open("/f").await.expect("there is room");
+                file.write_all_at(&vec![7; 8 << 20], 0).await.expect("there is room");
+                file.sync_all().await.expect("the drive works");
+                let mut bytes = [0; 4096];
+                for _ in 0..2 {
+                    for page in 0..2_048 {
+                        file.read_exact_at(&mut bytes, page * 4_096).await.expect("it is there");
+                    }
+                }
+                std::future::pending::<()>().await;
+            }));
+            world.limit_memory(host, limit_bytes);
+            world.boot(host);
+            world.sleep(Duration::from_secs(5)).await;
+            assert_eq!(world.state(host), HostState::Running, "a page cache kills nobody");
+            (world.disk_stats(host).uncached_reads, world.disk_stats(host).evicted_pages)
+        });
+        finished.expect("nothing panics").value
+    };
+    assert_eq!(run(None), (0, 0));
+    let (uncached_reads, evicted_pages) = run(Some(1 << 20));
+    assert!(uncached_reads > 1_000 && evicted_pages > 1_000, "{uncached_reads} reads, {evicted_pages} pages");
+}

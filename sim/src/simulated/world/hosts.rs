@@ -100,14 +100,16 @@ impl World {
         });
     }
 
-    /// Limits what the page cache and the sockets of a host may hold, or ends the limit. See [`HostStats`] for how often it
-    /// killed: a process whose sockets hold more is killed at its next operation. Its heap is not counted: see
+    /// Limits what the page cache and the sockets of a host may hold, or ends the limit. The cache lets pages go (it gets the
+    /// whole limit); a process whose sockets hold more is killed at its next operation. Its heap is not counted: see
     /// [`World::oom_kill_at`].
     pub fn limit_memory(&self, host: HostId, bytes: Option<u64>) {
         kernel::with(|kernel| {
             kernel.core.trace(host, "memory-limit", bytes.unwrap_or(u64::MAX), 0);
             let memory = kernel.host(host).memory;
             kernel.set_memory(host, Memory { limit_bytes: bytes, ..memory });
+            let (disk, core) = kernel.disk(host);
+            disk.set_cache_limit(core.now_ns(), bytes);
         });
     }
 
