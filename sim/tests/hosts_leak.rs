@@ -4,6 +4,8 @@
 //!
 //! Measured is the resident memory of this process, so it is the only test in this file.
 
+#![cfg(not(feature = "real"))]
+
 use sim::{
     disk, net, task, time,
     world::{Crash, HostSpec, SimulationSpec, simulate},

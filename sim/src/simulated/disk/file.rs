@@ -54,7 +54,7 @@ impl File {
         let (handle, len) = (self.0.handle, buffer.len() as u64);
         let readable = call(self.0.process, |_| Request::Read { handle, offset, len }).await?;
         let readable = usize::try_from(readable).map_or(buffer.len(), |readable| readable.min(buffer.len()));
-        self.enter(|disk, handle| disk.read(handle, &mut buffer[..readable], offset))
+        make(self.0.process, |disk, _, _| disk.read(handle, &mut buffer[..readable], offset)).await
     }
 
     /// Fills `buffer` from `offset`.

@@ -30,14 +30,12 @@ pub(super) struct Background {
     pub journal_due_ns: Option<u64>,
     /// Commits in the cache of a drive that lies, in the order of time.
     pub unflushed: VecDeque<UnflushedCommit>,
-    /// What was due while the drive was stalled happens then.
+    /// What was due while the drive was stalled or the machine suspended happens then.
     not_before_ns: u64,
     /// Nothing happens by itself before this time. Spares the usual call the look at everything.
     idle_until_ns: u64,
     /// The machine is suspended: its flusher and its journal do nothing, and nothing is asked of the drive.
     stands_still: bool,
-    /// What was due before this time, while the machine was suspended, happens at this time.
-    awake_since_ns: u64,
 }
 
 /// Pages that enter the device cache together.
@@ -61,7 +59,6 @@ impl Background {
             not_before_ns: 0,
             idle_until_ns: 0,
             stands_still: false,
-            awake_since_ns: 0,
         }
     }
 
@@ -138,7 +135,7 @@ impl Disk {
     pub fn set_standstill(&mut self, now_ns: u64, stands_still: bool) {
         self.advance(now_ns);
         self.background.stands_still = stands_still;
-        self.background.awake_since_ns = now_ns;
+        self.background.not_before_ns = self.background.not_before_ns.max(now_ns);
     }
 
     /// Catches up with everything that happened by itself until now.
@@ -146,11 +143,10 @@ impl Disk {
         if now_ns < self.background.idle_until_ns || self.background.stands_still || self.is_stalled() {
             return;
         }
-        let awake_since_ns = self.background.awake_since_ns;
         loop {
-            let journal_ns = self.background.journal_due_ns.map_or(u64::MAX, |due_ns| due_ns.max(awake_since_ns));
+            let journal_ns = self.background.journal_due_ns.unwrap_or(u64::MAX);
             let transfer_ns = self.syncs.transfer_due_ns().unwrap_or(u64::MAX);
-            let writeback_ns = self.writeback_due_ns().map_or(u64::MAX, |due_ns| due_ns.max(awake_since_ns));
+            let writeback_ns = self.writeback_due_ns().unwrap_or(u64::MAX);
             let next_ns = journal_ns.min(transfer_ns).min(writeback_ns);
             if next_ns > now_ns {
                 self.drain_until(now_ns);
