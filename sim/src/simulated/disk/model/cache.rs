@@ -82,7 +82,7 @@ impl Disk {
         dropped
     }
 
-    /// What a writer has to wait for the drive because too much is dirty: nanoseconds.
+    /// What a writer has to wait for the drive because too much is dirty: nanoseconds. Of a silent drive only that it has to.
     pub(super) fn throttle(&mut self, now_ns: u64) -> u64 {
         let Some(cache) = &self.cache else { return 0 };
         let pages_max = (cache.pages_max * DIRTY_PERCENT_MAX / 100).max(1);

@@ -38,6 +38,9 @@ impl Disk {
         let key = self.key.derive("crash").index(self.stats.crashes);
         let mut report = CrashReport::new(crash);
         let files_before = self.namespace.files(false);
+        if crash == Crash::Process {
+            self.flush_cut_files(now_ns);
+        }
         self.handles.clear();
         match crash {
             Crash::Disk => self.lose_everything(&mut report),
@@ -96,6 +99,17 @@ impl Disk {
         core.trace(host, "disk.crash", report.lost_sectors, report.kept_sectors);
         core.trace(host, "disk.crash.names", report.lost_entries, report.undone_sizes);
         report
+    }
+
+    /// The kernel closes the files of a dead process, and some are then written back.
+    fn flush_cut_files(&mut self, now_ns: u64) {
+        let open: Vec<_> = self.handles.values().map(|handle| handle.file).collect();
+        for id in open {
+            let file = self.files.get_mut(&id);
+            if file.is_some_and(|file| std::mem::take(&mut file.flush_on_close)) {
+                self.write_back_file(id, now_ns);
+            }
+        }
     }
 
     fn lose_everything(&mut self, report: &mut CrashReport) {
