@@ -59,9 +59,9 @@ impl File {
     pub async fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         let (handle, len) = (self.0.handle, buffer.len() as u64);
         let request = |_| Request::Read { handle, offset, len };
-        call_and(self.0.process, request, |disk, readable| {
+        call_and(self.0.process, request, |disk, operation, readable| {
             let readable = usize::try_from(readable).map_or(buffer.len(), |readable| readable.min(buffer.len()));
-            disk.read(handle, &mut buffer[..readable], offset)
+            disk.read(operation, handle, &mut buffer[..readable], offset)
         })
         .await
     }
@@ -188,14 +188,14 @@ pub(super) async fn make<R>(
 
 /// Makes a call and waits for its end: how many bytes were read or written.
 pub(super) async fn call(process: ProcessId, request: impl FnOnce(i64) -> Request) -> io::Result<u64> {
-    call_and(process, request, |_, bytes| Ok(bytes)).await
+    call_and(process, request, |_, _, bytes| Ok(bytes)).await
 }
 
 /// Makes a call, waits for its end, and at once does something with the disk.
 async fn call_and<R>(
     process: ProcessId,
     request: impl FnOnce(i64) -> Request,
-    mut finish: impl FnMut(&mut Disk, u64) -> Result<R, DiskError>,
+    mut finish: impl FnMut(&mut Disk, OperationId, u64) -> Result<R, DiskError>,
 ) -> io::Result<R> {
     let mut in_flight = InFlight { process, operation: None };
     let mut request = Some(request);
@@ -213,7 +213,7 @@ async fn call_and<R>(
             let Some(operation) = in_flight.operation else { return Poll::Pending };
             let disk = in_flight.disk(kernel);
             let ended = ready!(disk.poll(operation, context.waker()));
-            let finished = ended.and_then(|bytes| finish(disk, bytes));
+            let finished = ended.and_then(|bytes| finish(disk, operation, bytes));
             in_flight.operation = None;
             Poll::Ready(finished)
         })

@@ -45,11 +45,10 @@ impl Disk {
         self.shrink_cache();
     }
 
-    /// Pages came into memory by being read.
+    /// Pages came into memory by being read. Who asked for them lets go of others when the call is over.
     pub(super) fn note_loaded(&mut self, file: InodeId, pages: &[u64]) {
         if let Some(cache) = &mut self.cache {
             cache.order.extend(pages.iter().map(|&page| (file, page)));
-            self.shrink_cache();
         }
     }
 

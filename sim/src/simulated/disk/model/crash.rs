@@ -55,6 +55,7 @@ impl Disk {
             Crash::Os | Crash::Power => {
                 report.cut_writes = self.cut_operations(core, key.derive("cut"));
                 self.operations.clear();
+                self.held_write_back.clear();
                 if let Some(active) = self.syncs.clear() {
                     self.stop_transfer(active, now_ns, key.derive("transfer").stream());
                 }
@@ -116,6 +117,8 @@ impl Disk {
         let pages: usize = self.files.values().map(|file| file.page_count()).sum();
         report.lost_sectors = pages as u64 * u64::from(SECTORS);
         self.operations.clear();
+        self.answers.clear();
+        self.held_write_back.clear();
         self.files.clear();
         self.namespace = Namespace::new(InodeId(0));
         self.background = Background::new(&self.spec, self.key.derive("background").index(self.stats.crashes));
@@ -150,7 +153,7 @@ impl Disk {
     /// What the kernel had written back before its timers: for want of memory, or by some other program's `sync`.
     fn write_back_early(&mut self, key: Key, now_ns: u64) {
         let probability = survival_probability(key.derive("written-back"));
-        if probability == 0.0 {
+        if probability == 0.0 || self.is_stalled() {
             return;
         }
         let pages_key = key.derive("page");
