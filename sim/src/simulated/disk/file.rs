@@ -4,9 +4,15 @@ use super::model::{Disk, DiskError, HandleId, OperationId, Request};
 pub use crate::file_types::OpenOptions;
 use crate::simulated::{
     core::{Core, ProcessId},
-    kernel,
+    kernel::{self, Kernel},
 };
-use std::{future::poll_fn, io, path::Path, sync::Arc};
+use std::{
+    future::poll_fn,
+    io,
+    path::Path,
+    sync::Arc,
+    task::{Poll, ready},
+};
 
 /// An open file. Clones share it.
 #[derive(Clone, Debug)]
@@ -52,9 +58,12 @@ impl File {
     /// When the file was not opened for reading; when the drive could not read what is at `offset`.
     pub async fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         let (handle, len) = (self.0.handle, buffer.len() as u64);
-        let readable = call(self.0.process, |_| Request::Read { handle, offset, len }).await?;
-        let readable = usize::try_from(readable).map_or(buffer.len(), |readable| readable.min(buffer.len()));
-        make(self.0.process, |disk, _, _| disk.read(handle, &mut buffer[..readable], offset)).await
+        let request = |_| Request::Read { handle, offset, len };
+        call_and(self.0.process, request, |disk, operation, readable| {
+            let readable = usize::try_from(readable).map_or(buffer.len(), |readable| readable.min(buffer.len()));
+            disk.read(operation, handle, &mut buffer[..readable], offset)
+        })
+        .await
     }
 
     /// Fills `buffer` from `offset`.
@@ -179,29 +188,71 @@ pub(super) async fn make<R>(
 
 /// Makes a call and waits for its end: how many bytes were read or written.
 pub(super) async fn call(process: ProcessId, request: impl FnOnce(i64) -> Request) -> io::Result<u64> {
-    let operation = make(process, |disk, core, wall_ms| disk.begin(core, process, request(wall_ms))).await?;
-    let in_flight = InFlight { process, operation };
+    call_and(process, request, |_, _, bytes| Ok(bytes)).await
+}
+
+/// Makes a call, waits for its end, and at once does something with the disk.
+async fn call_and<R>(
+    process: ProcessId,
+    request: impl FnOnce(i64) -> Request,
+    mut finish: impl FnMut(&mut Disk, OperationId, u64) -> Result<R, DiskError>,
+) -> io::Result<R> {
+    let mut in_flight = InFlight { process, operation: None };
+    let mut request = Some(request);
+    // A call enters the kernel twice: to begin and to end.
     poll_fn(|context| {
-        kernel::with(|kernel| in_flight.disk(kernel).poll(operation, context.waker())).map_err(io::Error::from)
+        kernel::with(|kernel| {
+            if let Some(request) = request.take() {
+                match begin(kernel, process, request) {
+                    Ok(operation) => in_flight.operation = Some(operation),
+                    // Pending for ever: the process was killed instead of making the call.
+                    Err(_) if kernel.was_killed(process) => {}
+                    Err(error) => return Poll::Ready(Err(error)),
+                }
+            }
+            let Some(operation) = in_flight.operation else { return Poll::Pending };
+            let disk = in_flight.disk(kernel);
+            let ended = ready!(disk.poll(operation, context.waker()));
+            let finished = ended.and_then(|bytes| finish(disk, operation, bytes));
+            in_flight.operation = None;
+            Poll::Ready(finished)
+        })
+        .map_err(io::Error::from)
     })
     .await
+}
+
+fn begin(
+    kernel: &mut Kernel,
+    process: ProcessId,
+    request: impl FnOnce(i64) -> Request,
+) -> Result<OperationId, DiskError> {
+    if !kernel.operate(process) || !kernel.is_alive(process) {
+        return Err(DiskError::Dead);
+    }
+    let now_ns = kernel.core.now_ns();
+    let wall_ms = kernel.host(process.host).clock.wall_ms(now_ns);
+    let (disk, core) = kernel.disk(process.host);
+    disk.begin(core, process, request(wall_ms))
 }
 
 /// A call whose end somebody waits for; when dropped before, the call goes on alone.
 struct InFlight {
     process: ProcessId,
-    operation: OperationId,
+    operation: Option<OperationId>,
 }
 
 impl InFlight {
-    fn disk<'a>(&self, kernel: &'a mut kernel::Kernel) -> &'a mut Disk {
+    fn disk<'a>(&self, kernel: &'a mut Kernel) -> &'a mut Disk {
         kernel.disk(self.process.host).0
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        // `None`: the simulation is over.
-        let _ = kernel::try_with(|kernel| self.disk(kernel).abandon(self.operation));
+        if let Some(operation) = self.operation {
+            // `None`: the simulation is over.
+            let _ = kernel::try_with(|kernel| self.disk(kernel).abandon(operation));
+        }
     }
 }

@@ -45,11 +45,10 @@ impl Disk {
         self.shrink_cache();
     }
 
-    /// Pages came into memory by being read.
+    /// Pages came into memory by being read. Who asked for them lets go of others when the call is over.
     pub(super) fn note_loaded(&mut self, file: InodeId, pages: &[u64]) {
         if let Some(cache) = &mut self.cache {
             cache.order.extend(pages.iter().map(|&page| (file, page)));
-            self.shrink_cache();
         }
     }
 
@@ -82,7 +81,7 @@ impl Disk {
         dropped
     }
 
-    /// What a writer has to wait for the drive because too much is dirty: nanoseconds.
+    /// What a writer has to wait for the drive because too much is dirty: nanoseconds. Of a silent drive only that it has to.
     pub(super) fn throttle(&mut self, now_ns: u64) -> u64 {
         let Some(cache) = &self.cache else { return 0 };
         let pages_max = (cache.pages_max * DIRTY_PERCENT_MAX / 100).max(1);

@@ -38,6 +38,9 @@ impl Disk {
         let key = self.key.derive("crash").index(self.stats.crashes);
         let mut report = CrashReport::new(crash);
         let files_before = self.namespace.files(false);
+        if crash == Crash::Process {
+            self.flush_cut_files(now_ns);
+        }
         self.handles.clear();
         match crash {
             Crash::Disk => self.lose_everything(&mut report),
@@ -52,6 +55,7 @@ impl Disk {
             Crash::Os | Crash::Power => {
                 report.cut_writes = self.cut_operations(core, key.derive("cut"));
                 self.operations.clear();
+                self.held_write_back.clear();
                 if let Some(active) = self.syncs.clear() {
                     self.stop_transfer(active, now_ns, key.derive("transfer").stream());
                 }
@@ -98,10 +102,23 @@ impl Disk {
         report
     }
 
+    /// The kernel closes the files of a dead process, and some are then written back.
+    fn flush_cut_files(&mut self, now_ns: u64) {
+        let open: Vec<_> = self.handles.values().map(|handle| handle.file).collect();
+        for id in open {
+            let file = self.files.get_mut(&id);
+            if file.is_some_and(|file| std::mem::take(&mut file.flush_on_close)) {
+                self.write_back_file(id, now_ns);
+            }
+        }
+    }
+
     fn lose_everything(&mut self, report: &mut CrashReport) {
         let pages: usize = self.files.values().map(|file| file.page_count()).sum();
         report.lost_sectors = pages as u64 * u64::from(SECTORS);
         self.operations.clear();
+        self.answers.clear();
+        self.held_write_back.clear();
         self.files.clear();
         self.namespace = Namespace::new(InodeId(0));
         self.background = Background::new(&self.spec, self.key.derive("background").index(self.stats.crashes));
@@ -136,7 +153,7 @@ impl Disk {
     /// What the kernel had written back before its timers: for want of memory, or by some other program's `sync`.
     fn write_back_early(&mut self, key: Key, now_ns: u64) {
         let probability = survival_probability(key.derive("written-back"));
-        if probability == 0.0 {
+        if probability == 0.0 || self.is_stalled() {
             return;
         }
         let pages_key = key.derive("page");

@@ -1,31 +1,18 @@
-//! A file: its pages, its size, and the durability of its size.
-//!
-//! The size is metadata and so has a durability of its own: every change that is not yet durable is kept in order, and a
-//! crash undoes some number of the last ones (the journal is ordered, so what survives is a prefix). Undoing growth cuts
-//! the file; undoing a cut brings the old bytes back, because the blocks of a cut are not reused before it is durable.
+//! A file: its pages and its size, as programs see them. How the size becomes durable is in [`sizes`].
 //!
 //! Space: `preallocate` reserves the first pages of a file, and every page written beyond them takes one more. Growing by
 //! `set_len` leaves a hole, which takes none.
+
+mod sizes;
 
 use super::{
     errseq::ErrorSequence,
     page::{PAGE_BYTES, Page, PageBytes, zero_tail},
 };
+use sizes::SizeChange;
 use std::collections::BTreeMap;
 
 const PAGE: u64 = PAGE_BYTES as u64;
-
-/// A change of size that is not yet durable.
-#[derive(Debug)]
-pub(super) struct SizeChange {
-    /// Place in the order of all changes of metadata of this disk.
-    pub sequence: u64,
-    pub from: u64,
-    pub to: u64,
-    reserved_pages_before: u64,
-    /// Of a cut: the pages it removed, as the drive had them.
-    removed: BTreeMap<u64, PageBytes>,
-}
 
 /// The content and the metadata of a file.
 #[derive(Debug, Default)]
@@ -222,61 +209,6 @@ impl FileNode {
         bytes.len()
     }
 
-    /// Changes the size. A cut removes what lies beyond; growth reads as zeros.
-    pub fn resize(&mut self, to: u64, sequence: u64) {
-        let reserved_pages_before = self.reserved_pages;
-        let removed = if to < self.size { self.cut(to) } else { BTreeMap::new() };
-        self.size = to;
-        self.log_size(to, reserved_pages_before, removed, sequence);
-    }
-
-    /// The size that a commit up to this place in the order would write.
-    fn log_size(
-        &mut self,
-        to: u64,
-        reserved_pages_before: u64,
-        removed: BTreeMap<u64, PageBytes>,
-        sequence: u64,
-    ) -> bool {
-        let from = self.logged_size;
-        if to == from {
-            return false;
-        }
-        self.logged_size = to;
-        self.size_changes.push(SizeChange { sequence, from, to, reserved_pages_before, removed });
-        self.data_touched = sequence;
-        self.touched = sequence;
-        true
-    }
-
-    /// The size grows, and no block is allocated yet: nothing to commit.
-    pub fn grow_in_memory(&mut self, to: u64) {
-        self.size = self.size.max(to);
-    }
-
-    /// Write-back has reached this size.
-    pub fn log_growth(&mut self, reached: u64, sequence: u64) -> bool {
-        let reached = reached.min(self.size);
-        reached > self.logged_size && self.log_size(reached, self.reserved_pages, BTreeMap::new(), sequence)
-    }
-
-    /// Write-back has filled blocks for the first time and reached this size; whether a commit has to follow.
-    pub fn log_filled(&mut self, pages: Vec<u64>, reached: u64, sequence: u64) -> bool {
-        let grew = self.log_growth(reached, sequence);
-        if !pages.is_empty() {
-            self.filled.extend(pages.into_iter().map(|page| (sequence, page)));
-            self.data_touched = sequence;
-            self.touched = sequence;
-            return true;
-        }
-        grew
-    }
-
-    /// The size as a commit would write it.
-    pub fn logged_size(&self) -> u64 {
-        self.logged_size
-    }
-
     /// Reserves room for the first `len` bytes.
     pub fn reserve(&mut self, len: u64) {
         self.reserved_pages = self.reserved_pages.max(pages_for(len));
@@ -328,23 +260,6 @@ impl FileNode {
         numbers
     }
 
-    /// Makes the changes of size up to this place in the order durable.
-    pub fn commit_size(&mut self, up_to: u64) {
-        let durable = self.size_changes.partition_point(|change| change.sequence <= up_to);
-        self.size_changes.drain(..durable);
-        self.filled.retain(|(sequence, _)| *sequence > up_to);
-    }
-
-    /// How many of the changes of size are at or before a place in the order.
-    pub fn size_changes_until(&self, up_to: u64) -> usize {
-        self.size_changes.partition_point(|change| change.sequence <= up_to)
-    }
-
-    /// How many changes of size are not yet durable.
-    pub fn size_changes(&self) -> usize {
-        self.size_changes.len()
-    }
-
     /// Puts every page through a crash, see [`Page::after_crash`].
     pub fn crash_pages(&mut self, mut fate: impl FnMut(u64, Page) -> Option<Page>) {
         let pages = std::mem::take(&mut self.pages);
@@ -354,62 +269,6 @@ impl FileNode {
         self.busy_until_ns = 0;
         self.modified_ms = self.durable_modified_ms;
         self.recount();
-    }
-
-    /// Undoes all changes of size but the first `kept`, last first, and what no commit would have written. The pages have been
-    /// through the crash before. Returns whether the size changed.
-    pub fn undo_sizes(&mut self, kept: usize) -> bool {
-        let size_before = self.size;
-        if self.size > self.logged_size {
-            self.cut(self.logged_size);
-        }
-        self.size = self.logged_size;
-        let undone = self.size_changes.split_off(kept);
-        let mut restored = Vec::new();
-        for change in undone.into_iter().rev() {
-            if change.to > change.from {
-                self.cut(change.from);
-            } else {
-                self.cut(change.to);
-                let first = change.to / PAGE;
-                let at = (change.to % PAGE) as usize;
-                for (number, old) in change.removed {
-                    restored.push(number);
-                    let from = if number == first { at } else { 0 };
-                    match self.pages.get_mut(&number) {
-                        Some(page) => page.restore_from(from, &old),
-                        None => {
-                            let mut bytes = old;
-                            if from != 0 {
-                                std::sync::Arc::make_mut(&mut bytes)[..from].fill(0);
-                            }
-                            self.pages.insert(number, Page::on_media(bytes));
-                        }
-                    }
-                }
-            }
-            self.size = change.from;
-            self.reserved_pages = change.reserved_pages_before;
-        }
-        self.size_changes.clear();
-        self.logged_size = self.size;
-        self.drop_unfilled(&restored);
-        self.recount();
-        self.size != size_before
-    }
-
-    /// Blocks whose first content no commit has written are still unwritten, unless an undone cut brought older content back.
-    fn drop_unfilled(&mut self, restored: &[u64]) {
-        for (_, page) in std::mem::take(&mut self.filled) {
-            if !restored.contains(&page) {
-                self.pages.remove(&page);
-            }
-        }
-    }
-
-    /// Blocks filled up to a place in the order are as durable as the commit that says so.
-    pub fn keep_filled(&mut self, up_to: u64) {
-        self.filled.retain(|(sequence, _)| *sequence > up_to);
     }
 
     /// The pages whose content the drive was given.
@@ -431,34 +290,6 @@ impl FileNode {
     pub fn cached_bytes(&self) -> Vec<u8> {
         let mut bytes = vec![0; usize::try_from(self.size).expect("simulated files fit into memory")];
         self.read(0, &mut bytes);
-        bytes
-    }
-
-    /// The content that is on the media at the durable size: what a power loss leaves when it leaves the least.
-    pub fn durable_bytes(&self) -> Vec<u8> {
-        let mut bytes = vec![0; usize::try_from(self.logged_size).expect("simulated files fit into memory")];
-        let copy = |number: u64, from: usize, page: &[u8; PAGE_BYTES], bytes: &mut Vec<u8>| {
-            let start = usize::try_from(number * PAGE).expect("simulated files fit into memory") + from;
-            if start < bytes.len() {
-                let len = (PAGE_BYTES - from).min(bytes.len() - start);
-                bytes[start..start + len].copy_from_slice(&page[from..from + len]);
-            }
-        };
-        let unfilled: std::collections::BTreeSet<_> = self.filled.iter().map(|(_, page)| *page).collect();
-        for (&number, page) in &self.pages {
-            if let Some(media) = page.media().filter(|_| !unfilled.contains(&number)) {
-                copy(number, 0, media, &mut bytes);
-            }
-        }
-        for change in self.size_changes.iter().rev() {
-            let from = usize::try_from(change.from).expect("simulated files fit into memory");
-            bytes.truncate(usize::try_from(change.to).expect("simulated files fit into memory"));
-            bytes.resize(from, 0);
-            for (&number, old) in &change.removed {
-                let at = if number == change.to / PAGE { (change.to % PAGE) as usize } else { 0 };
-                copy(number, at, old, &mut bytes);
-            }
-        }
         bytes
     }
 }

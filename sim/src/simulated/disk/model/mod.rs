@@ -110,6 +110,10 @@ pub struct Disk {
     operations: Vec<(OperationId, Operation)>,
     syncs: SyncQueue,
     background: Background,
+    /// What reads found at a drive that may answer wrongly: the page may leave memory before it is fetched.
+    answers: BTreeMap<OperationId, Vec<u8>>,
+    /// Files whose write-back waits for a stall to end.
+    held_write_back: Vec<InodeId>,
     injector: Injector,
     overlays: Overlays,
     /// How often media were damaged.
@@ -141,6 +145,8 @@ impl Disk {
             files: BTreeMap::new(),
             handles: BTreeMap::new(),
             operations: Vec::new(),
+            answers: BTreeMap::new(),
+            held_write_back: Vec::new(),
             injector: Injector::new(key.derive("fault")),
             overlays: Overlays::default(),
             damages: 0,
@@ -257,16 +263,30 @@ impl Disk {
         Ok(self.file_of(handle)?.1.size())
     }
 
-    /// Copies from the page cache, once a [`Request::Read`] has waited for it.
+    /// Copies what a [`Request::Read`] that has ended found.
     ///
     /// # Errors
     /// When the process is dead, or may not read.
-    pub fn read(&mut self, handle: HandleId, buffer: &mut [u8], offset: u64) -> Result<usize, DiskError> {
+    pub fn read(
+        &mut self,
+        operation: OperationId,
+        handle: HandleId,
+        buffer: &mut [u8],
+        offset: u64,
+    ) -> Result<usize, DiskError> {
+        let answer = if self.answers.is_empty() { None } else { self.answers.remove(&operation) };
         let (opened, file) = self.file_of(handle)?;
         if !opened.read {
             return Err(DiskError::NotPermitted { right: "read" });
         }
-        let len = file.read(offset, buffer);
+        let len = match answer {
+            Some(answer) => {
+                let len = answer.len().min(buffer.len());
+                buffer[..len].copy_from_slice(&answer[..len]);
+                len
+            }
+            None => file.read(offset, buffer),
+        };
         self.stats.read_bytes += len as u64;
         Ok(len)
     }
@@ -298,7 +318,7 @@ impl Disk {
         if to < file.size() {
             self.syncs.cut(id, to);
             self.overlays.cut(id, pages_for(to));
-            file.flush_on_close = self.spec.personality.flushes_cut_files(to);
+            file.flush_on_close |= self.spec.personality.flushes_cut_files(to);
         }
         file.resize(to, sequence);
         file.touched = sequence;

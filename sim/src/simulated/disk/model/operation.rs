@@ -6,7 +6,7 @@
 //!
 //! A call that needs the drive does not end while the drive is stalled.
 
-use super::{Disk, DiskError, HandleId, InodeId, Personality, inode::pages_for, page::PAGE_BYTES};
+use super::{Disk, DiskError, HandleId, InodeId, inode::pages_for, page::PAGE_BYTES};
 use crate::simulated::{
     core::{Core, Event, HostId, ProcessId},
     key::Key,
@@ -24,6 +24,12 @@ pub struct DiskEvent(OperationId);
 /// A call in flight. Numbers are never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct OperationId(u64);
+
+impl OperationId {
+    pub(super) fn number(self) -> u64 {
+        self.0
+    }
+}
 
 /// A call that takes time.
 #[derive(Clone, Debug)]
@@ -255,6 +261,7 @@ impl Disk {
             let operation = &mut self.operations[position].1;
             if matches!(operation.work, Work::Ended(_)) {
                 self.operations.remove(position);
+                self.answers.remove(&id);
             } else {
                 operation.abandoned = true;
                 operation.waker = None;
@@ -286,7 +293,7 @@ impl Disk {
         let result = match work {
             Work::Read { file, offset, len } => {
                 core.trace(host, "disk.read", id.0, 0);
-                self.end_read(id.0, file, offset, len)
+                self.end_read(id, file, offset, len)
             }
             Work::Write { file, offset, bytes, wall_ms } => {
                 core.trace(host, "disk.write", trace::digest(&bytes), offset ^ file.0.rotate_left(40));
@@ -308,6 +315,7 @@ impl Disk {
             }
             Work::Ended(result) => result,
         };
+        self.shrink_cache();
         self.finish(core, id, result);
     }
 
@@ -317,6 +325,7 @@ impl Disk {
             let operation = &mut self.operations[position].1;
             if operation.abandoned {
                 self.operations.remove(position);
+                self.answers.remove(&id);
             } else {
                 operation.work = Work::Ended(result);
                 core.wake_slot(&mut operation.waker);
@@ -324,35 +333,11 @@ impl Disk {
         }
     }
 
-    fn set_len(&mut self, id: InodeId, len: u64, wall_ms: i64, now_ns: u64) {
-        let lagging = self.files.get(&id).filter(|file| len > file.logged_size() && file.size() > file.logged_size());
-        if self.spec.personality == Personality::Xfs && lagging.is_some() {
-            // `xfs_setattr_size`: what was written beyond the size on disk goes there before the size covers it.
-            self.write_back_file(id, now_ns);
-        }
-        self.resize(id, len, wall_ms, now_ns);
-    }
-
-    fn preallocate(&mut self, id: InodeId, len: u64, wall_ms: i64, now_ns: u64) -> Result<(), DiskError> {
-        let free_pages = self.free_pages();
-        let Some(file) = self.files.get(&id).filter(|file| file.counted) else { return Ok(()) };
-        let needed_pages = file.pages_to_reserve(len);
-        if needed_pages > free_pages {
-            return Err(self.refuse_room(needed_pages * PAGE_BYTES as u64));
-        }
-        let size = file.size().max(len);
-        self.resize(id, size, wall_ms, now_ns);
-        if let Some(file) = self.files.get_mut(&id) {
-            file.reserve(len);
-            self.used_pages += needed_pages;
-        }
-        Ok(())
-    }
-
     /// What a dying process leaves of its calls: of a running write a keyed number of leading pages, of one that still
     /// waits nothing; syncs go on. Returns how many writes were cut.
     pub(super) fn cut_operations(&mut self, core: &mut Core, key: Key) -> u64 {
         let now_ns = core.now_ns();
+        self.answers.clear();
         let mut cut = 0;
         let mut going_on = Vec::new();
         for (id, mut operation) in std::mem::take(&mut self.operations) {

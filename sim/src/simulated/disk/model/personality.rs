@@ -34,8 +34,8 @@
 /// A file system's promises; see the module's table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Personality {
-    /// Nothing but what POSIX promises. What holds here holds on each of the others, but for the durability of overwritten
-    /// bytes that no sync covered, which none promises. The default: a store must not rely on more.
+    /// Nothing but what POSIX promises. The default: a store must not rely on more. It is not the cruellest in every point: what the
+    /// flusher has written back without a sync stays, which the others may take back until a commit.
     #[default]
     StrictPosix,
     /// ext4 with `data=ordered`, delayed allocation and `auto_da_alloc`, its defaults.

@@ -10,6 +10,7 @@
 use super::{
     Disk, DiskError, InodeId,
     faults::{commands, zeros},
+    operation::OperationId,
     page::{PAGE_BYTES, PageBytes},
 };
 
@@ -26,7 +27,14 @@ enum Source {
 
 impl Disk {
     /// The drive has answered a read: as many bytes of it as can be read are in the page cache, and returned.
-    pub(super) fn end_read(&mut self, number: u64, id: InodeId, offset: u64, len: u64) -> Result<u64, DiskError> {
+    pub(super) fn end_read(
+        &mut self,
+        operation: OperationId,
+        id: InodeId,
+        offset: u64,
+        len: u64,
+    ) -> Result<u64, DiskError> {
+        let number = operation.number();
         let Some(file) = self.files.get(&id) else { return Ok(len) };
         let absent = file.absent(offset, len);
         let is_cold = !absent.is_empty();
@@ -50,12 +58,25 @@ impl Disk {
             self.stats.short_reads_injected += 1;
             limit = (offset / PAGE + stream.range(1, boundaries)) * PAGE - offset;
         }
+        if is_cold
+            && self.may_answer_wrongly()
+            && let Some(file) = self.files.get(&id)
+        {
+            let available = limit.min(file.size().saturating_sub(offset));
+            let mut bytes = vec![0; usize::try_from(available).expect("it was read into memory")];
+            file.read(offset, &mut bytes);
+            self.answers.insert(operation, bytes);
+        }
         Ok(limit)
+    }
+
+    fn may_answer_wrongly(&self) -> bool {
+        self.injector.touches_reads() || !self.overlays.is_empty()
     }
 
     /// Brings pages of a file into memory, in order, for call `number`; the first that the drive does not give is the error.
     pub(super) fn load(&mut self, number: u64, id: InodeId, pages: &[u64]) -> Result<(), u64> {
-        if !self.injector.touches_reads() && self.overlays.is_empty() {
+        if !self.may_answer_wrongly() {
             if let Some(file) = self.files.get_mut(&id) {
                 pages.iter().for_each(|&page| file.load(page, None));
             }

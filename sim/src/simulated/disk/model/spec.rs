@@ -110,5 +110,9 @@ impl DiskSpec {
 }
 
 pub(super) fn duration_ns(bytes: u64, bytes_per_s: u64) -> u64 {
+    // Dividing 128 bits is slow, and 18 GB at once are rare.
+    if let Some(scaled) = bytes.checked_mul(1_000_000_000) {
+        return scaled / bytes_per_s.max(1);
+    }
     u64::try_from(u128::from(bytes) * 1_000_000_000 / u128::from(bytes_per_s.max(1))).unwrap_or(u64::MAX)
 }

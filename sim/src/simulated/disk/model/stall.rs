@@ -59,6 +59,9 @@ impl Disk {
                 file.busy_until_ns = until_ns;
             }
         }
+        for file in std::mem::take(&mut self.held_write_back) {
+            self.write_back_file(file, now_ns);
+        }
         self.advance(now_ns);
     }
 }

@@ -95,9 +95,35 @@ impl Disk {
         self.used_pages += free_pages_before - free_pages;
         self.stats.written_bytes += written as u64;
         self.changed_metadata(now_ns);
-        self.shrink_cache();
         if written < bytes.len() {
             return Err(self.refuse_room((bytes.len() - written) as u64));
+        }
+        Ok(())
+    }
+
+    /// Cuts or extends a file.
+    pub(super) fn set_len(&mut self, id: InodeId, len: u64, wall_ms: i64, now_ns: u64) {
+        let lagging = self.files.get(&id).filter(|file| len > file.logged_size() && file.size() > file.logged_size());
+        if self.spec.personality == Personality::Xfs && lagging.is_some() {
+            // `xfs_setattr_size`: what was written beyond the size on disk goes there before the size covers it.
+            self.write_back_file(id, now_ns);
+        }
+        self.resize(id, len, wall_ms, now_ns);
+    }
+
+    /// Reserves room, and extends the file to that.
+    pub(super) fn preallocate(&mut self, id: InodeId, len: u64, wall_ms: i64, now_ns: u64) -> Result<(), DiskError> {
+        let free_pages = self.free_pages();
+        let Some(file) = self.files.get(&id).filter(|file| file.counted) else { return Ok(()) };
+        let needed_pages = file.pages_to_reserve(len);
+        if needed_pages > free_pages {
+            return Err(self.refuse_room(needed_pages * PAGE_BYTES as u64));
+        }
+        let size = file.size().max(len);
+        self.resize(id, size, wall_ms, now_ns);
+        if let Some(file) = self.files.get_mut(&id) {
+            file.reserve(len);
+            self.used_pages += needed_pages;
         }
         Ok(())
     }
@@ -146,8 +172,12 @@ impl Disk {
         }
     }
 
-    /// Hands everything that is dirty of a file to the drive.
+    /// Hands everything that is dirty of a file to the drive, as soon as it answers.
     pub(super) fn write_back_file(&mut self, id: InodeId, at_ns: u64) {
+        if self.is_stalled() {
+            self.held_write_back.push(id);
+            return;
+        }
         let pages = self.files.get(&id).map_or(Vec::new(), |file| file.dirty_pages().map(|page| (id, page)).collect());
         self.write_back(&pages, at_ns);
     }

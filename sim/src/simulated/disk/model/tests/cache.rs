@@ -62,3 +62,16 @@ fn a_writer_with_too_much_dirty_waits_for_the_drive() {
     stand.pass(SECOND_NS);
     assert_eq!(stand.outcome(stuck), Poll::Ready(Ok(1)));
 }
+
+#[test]
+fn a_read_larger_than_the_limit_gets_what_the_drive_said() {
+    let mut stand = Stand::without_timers(4);
+    let file = stand.durable_file(16 * 4096);
+    stand.disk.set_cache_limit(stand.core.now_ns(), Some(2 * 4096));
+    let damage = MediaDamage { kind: MediaDamageKind::BitRot, path_prefix: None, sectors: 10 };
+    stand.disk.damage_media(stand.core.now_ns(), &damage);
+    stand.go_cold();
+    let rotten = stand.read(file, 0, 16 * 4096).expect("it can be read");
+    assert_eq!(rotten.chunks(512).filter(|sector| **sector != [1; 512]).count(), 10);
+    assert!(stand.disk.answers.is_empty());
+}

@@ -126,7 +126,7 @@ impl Stand {
             self.run_until(next_ns);
         };
         let mut bytes = vec![0; readable.min(len) as usize];
-        let read = self.disk.read(handle, &mut bytes, offset)?;
+        let read = self.disk.read(operation, handle, &mut bytes, offset)?;
         bytes.truncate(read);
         Ok(bytes)
     }

@@ -233,6 +233,14 @@ fn a_file_that_was_cut_is_written_back_when_it_is_closed() {
         stand.write(file, keeps, &[2; 4096]);
         stand.disk.close(&mut stand.core, file);
         assert_eq!(stand.disk.stats().written_back_pages != 0, is_flushed, "{personality:?} {keeps}");
+
+        // The kernel closes the files of a process that is killed.
+        let mut stand = Stand::with_spec(2, spec(personality));
+        let file = stand.durable_file(4096);
+        stand.set_len(file, keeps);
+        stand.write(file, keeps, &[2; 4096]);
+        stand.crash(Crash::Process);
+        assert_eq!(stand.disk.stats().written_back_pages != 0, is_flushed, "{personality:?} {keeps}");
     }
 }
 

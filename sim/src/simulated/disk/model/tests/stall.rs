@@ -110,3 +110,19 @@ fn a_process_that_is_killed_leaves_its_sync_to_the_drive() {
     stand.crash(Crash::Power);
     assert_eq!(stand.content("/f"), Some(vec![2; 4096]));
 }
+
+#[test]
+fn what_a_rename_or_a_close_would_write_back_waits_for_the_drive() {
+    let mut stand = Stand::with_spec(6, DiskSpec::ext4());
+    stand.durable_file(4096);
+    let new = stand.open("/new");
+    stand.write(new, 0, &[2; 4096]);
+    stand.set_faults(stalled());
+    stand.rename("/new", "/f");
+    assert_eq!(stand.disk.stats().written_back_pages, 0);
+    stand.set_faults(DiskFaults::default());
+    assert_eq!(stand.disk.stats().written_back_pages, 1);
+    stand.pass(6 * SECOND_NS);
+    stand.crash(Crash::Power);
+    assert_eq!(stand.content("/f"), Some(vec![2; 4096]));
+}
