@@ -3,6 +3,7 @@
 mod clock;
 mod core;
 pub mod disk;
+mod executor;
 mod host;
 mod kernel;
 pub mod key;
