@@ -14,6 +14,8 @@
 //! the thread of the simulation only; there is no other.
 
 mod join;
+#[cfg(test)]
+mod tests;
 
 pub use join::{JoinError, JoinHandle};
 
