@@ -3,6 +3,7 @@
 use super::{
     clock::Clock,
     core::{HostId, ProcessId},
+    executor::NodeId,
     memory::Memory,
     stall::{Stalls, Starving},
     strobe::Strobing,
