@@ -51,7 +51,7 @@ impl<'de> serde::Deserialize<'de> for MessageId {
 
 /// The body of a message, of one of the given sizes; a function of the workload's key and the identity.
 pub fn body(key: Key, id: MessageId, sizes: &[u32]) -> Vec<u8> {
-    let mut stream = key.index(u64::from(id.producer)).index(u64::from(id.sequence)).stream();
+    let mut stream = key.index(u64::from(id.producer) << 32 | u64::from(id.sequence)).stream();
     let size = sizes[stream.below(sizes.len() as u64) as usize] as usize;
     let mut body = format!("{id} ").into_bytes();
     let header = body.len();

@@ -5,7 +5,7 @@
 //! | [`net`] | our TCP model | `tokio::net` |
 //! | [`disk`] | our disk model, three tiers deep | the file system |
 //! | [`time`] | virtual; per host an offset and a drift | the system's |
-//! | [`task`] | madsim's executor | tokio, multi-threaded |
+//! | [`task`] | our executor, on one thread | tokio, multi-threaded |
 //! | [`rng`] | a function of (seed, host, purpose, counter) | the system's |
 //! | [`process`], [`signal`] | the simulated process | the real process |
 //! | [`fault_point!`] | rare branches made common, if the run asks for it | `false` |

@@ -12,6 +12,7 @@ use std::fmt;
 /// One pair: `text[key..value]` is the name and `text[value..end]` its value.
 #[derive(Clone, Copy)]
 struct Span {
+    tag: u64,
     key: u32,
     value: u32,
     end: u32,
@@ -29,6 +30,15 @@ struct Span {
 pub struct ExtFields {
     text: String,
     spans: Vec<Span>,
+}
+
+/// The names that a tag holds whole.
+const TAGGED_BYTES: usize = 7;
+
+/// Length and first bytes of a name in one word: it tells most names apart, and short ones entirely.
+fn tag(name: &[u8]) -> u64 {
+    let len = name.len().min(255) as u64;
+    name.iter().take(TAGGED_BYTES).fold(0, |tag, &byte| tag << 8 | u64::from(byte)) | len << 56
 }
 
 impl ExtFields {
@@ -131,19 +141,24 @@ impl ExtFields {
 
     /// Makes a pair of the text from `start` on, whose value begins at `middle`.
     fn commit(&mut self, start: usize, middle: usize) {
-        let span = Span { key: position(start), value: position(middle), end: position(self.text.len()) };
-        match self.find(&self.text.as_bytes()[start..middle]) {
+        let name = &self.text.as_bytes()[start..middle];
+        let end = position(self.text.len());
+        let span = Span { tag: tag(name), key: position(start), value: position(middle), end };
+        match self.find_tagged(span.tag, name) {
             Some(index) => self.spans[index] = span,
             None => self.spans.push(span),
         }
     }
 
-    /// The index of the pair of this name. Length and first byte tell most names apart, before whole names are compared.
+    /// The index of the pair of this name.
     fn find(&self, name: &[u8]) -> Option<usize> {
+        self.find_tagged(tag(name), name)
+    }
+
+    fn find_tagged(&self, tag: u64, name: &[u8]) -> Option<usize> {
         let text = self.text.as_bytes();
         self.spans.iter().position(|span| {
-            let known = &text[span.key as usize..span.value as usize];
-            known.len() == name.len() && known.first() == name.first() && known == name
+            span.tag == tag && (name.len() <= TAGGED_BYTES || text[span.key as usize..span.value as usize] == *name)
         })
     }
 

@@ -7,12 +7,20 @@
 /// ```
 #[must_use]
 pub fn java_hash_code(text: &str) -> i32 {
+    java_hash_code_of([text])
+}
+
+/// Java's hash of these parts, one behind another.
+#[must_use]
+pub fn java_hash_code_of<const N: usize>(parts: [&str; N]) -> i32 {
     let step = |hash: i32, unit: i32| hash.wrapping_mul(31).wrapping_add(unit);
-    if text.is_ascii() {
-        text.bytes().fold(0, |hash, byte| step(hash, i32::from(byte)))
-    } else {
-        text.encode_utf16().fold(0, |hash, unit| step(hash, i32::from(unit)))
-    }
+    parts.into_iter().fold(0, |hash, text| {
+        if text.is_ascii() {
+            text.bytes().fold(hash, |hash, byte| step(hash, i32::from(byte)))
+        } else {
+            text.encode_utf16().fold(hash, |hash, unit| step(hash, i32::from(unit)))
+        }
+    })
 }
 
 /// The `tagsCode` of a ConsumeQueue unit (`MessageExtBrokerInner.tagsString2tagsCode`): the hash sign-extended, 0 without

@@ -78,25 +78,13 @@ pub struct Core {
     key: Key,
     agenda: BinaryHeap<Reverse<Due>>,
     sequence: u64,
-    /// The time for which the driver task is armed; `u64::MAX` when it waits for nothing.
-    armed_ns: u64,
-    driver: Option<Waker>,
     wakers: Vec<Waker>,
     pub trace: Trace,
 }
 
 impl Core {
     pub fn new(seed: u64, trace: Trace) -> Core {
-        Core {
-            now_ns: 0,
-            key: Key::root(seed),
-            agenda: BinaryHeap::new(),
-            sequence: 0,
-            armed_ns: u64::MAX,
-            driver: None,
-            wakers: Vec::new(),
-            trace,
-        }
+        Core { now_ns: 0, key: Key::root(seed), agenda: BinaryHeap::new(), sequence: 0, wakers: Vec::new(), trace }
     }
 
     /// True simulated time in nanoseconds since the simulation began; no host's clock.
@@ -120,12 +108,6 @@ impl Core {
     pub fn schedule(&mut self, at_ns: u64, event: Event) {
         self.sequence += 1;
         self.agenda.push(Reverse(Due { at_ns, sequence: self.sequence, event }));
-        if at_ns < self.armed_ns
-            && let Some(driver) = self.driver.take()
-        {
-            self.armed_ns = at_ns;
-            self.wakers.push(driver);
-        }
     }
 
     /// Takes the next event that is due by now.
@@ -136,16 +118,9 @@ impl Core {
         self.agenda.pop().map(|Reverse(due)| due.event)
     }
 
-    /// Arms the driver for the next event and returns its time.
-    pub fn arm(&mut self, driver: &Waker) -> Option<u64> {
-        self.armed_ns = self.agenda.peek().map_or(u64::MAX, |Reverse(due)| due.at_ns);
-        self.driver = Some(driver.clone());
-        (self.armed_ns != u64::MAX).then_some(self.armed_ns)
-    }
-
-    /// The waker of the driver, if it waits. Called by the kernel alone.
-    pub fn take_driver(&mut self) -> Option<Waker> {
-        self.driver.take()
+    /// The time of the next event, which may have passed; `None` when the agenda is empty.
+    pub fn next_due_ns(&self) -> Option<u64> {
+        self.agenda.peek().map(|Reverse(due)| due.at_ns)
     }
 
     /// Hands over a waker to be called once the kernel is no longer borrowed.
@@ -160,9 +135,16 @@ impl Core {
         }
     }
 
-    /// The wakers handed over since the last call. Called by the kernel alone.
-    pub fn take_wakers(&mut self) -> Vec<Waker> {
-        std::mem::take(&mut self.wakers)
+    /// The wakers handed over since the last call, if there are any. Called by the kernel alone, which gives the vector back.
+    pub fn take_wakers(&mut self) -> Option<Vec<Waker>> {
+        (!self.wakers.is_empty()).then(|| std::mem::take(&mut self.wakers))
+    }
+
+    /// Takes a vector of [`Core::take_wakers`] back, emptied, so that it is allocated once.
+    pub fn give_wakers_back(&mut self, wakers: Vec<Waker>) {
+        if self.wakers.capacity() == 0 {
+            self.wakers = wakers;
+        }
     }
 
     /// Leaves a step in the trace at the present time.

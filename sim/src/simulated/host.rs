@@ -3,11 +3,11 @@
 use super::{
     clock::Clock,
     core::{HostId, ProcessId},
+    executor::NodeId,
     memory::Memory,
     stall::{Stalls, Starving},
     strobe::Strobing,
 };
-use madsim::task::NodeId;
 use std::{net::Ipv4Addr, task::Waker};
 
 /// Whether a host runs.
@@ -84,7 +84,7 @@ pub(super) struct Host {
     pub incarnation: u32,
     /// Counts the boots of the machine itself.
     pub machine_boots: u32,
-    /// madsim's node of the present process.
+    /// The executor's node of the present process.
     pub node: Option<NodeId>,
     pub memory: Memory,
     pub stalls: Stalls,

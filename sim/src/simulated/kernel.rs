@@ -1,16 +1,14 @@
 //! The kernel: all models of one simulation in one place, on one OS thread, and the driver that moves them.
 //!
 //! One simulation owns one OS thread; its kernel lives in a thread-local and is reached by [`with`], so that sockets,
-//! files and timers are plain identifiers (and so `Send`). madsim runs the tasks and owns the clock; the [`Driver`] is a
-//! task that sleeps until the next event of the agenda, hands the due events to their models, and sleeps again.
-//!
-//! madsim's own randomness only orders the tasks that are ready at the same instant and adds 50–100 ns per poll. Everything
-//! else that is random is keyed, see `key`.
+//! files and timers are plain identifiers (and so `Send`). The executor runs the tasks, and between them asks the kernel to
+//! move the time on and to hand the events that are due to their models: [`advance_by`], [`advance_to_next`].
 
 use super::{
     clock::Clock,
     core::{Core, Event, HostId, ProcessId},
     disk::Disk,
+    executor,
     fault_point::FaultPoints,
     host::{Host, HostState},
     key::Stream,
@@ -18,14 +16,8 @@ use super::{
     net::Net,
     timer::Timers,
 };
-use madsim::{task::NodeId, time::TimeHandle};
-use std::{
-    cell::RefCell,
-    collections::BTreeMap,
-    pin::Pin,
-    task::{Context, Poll, Waker},
-    time::Duration,
-};
+use madsim::time::TimeHandle;
+use std::{cell::RefCell, collections::BTreeMap, time::Duration};
 
 thread_local! {
     static KERNEL: RefCell<Option<Kernel>> = const { RefCell::new(None) };
@@ -38,16 +30,20 @@ pub struct Kernel {
     pub timers: Timers,
     pub hosts: Vec<Host>,
     pub disks: Vec<Disk>,
-    /// madsim's node of each process that ever ran.
-    pub processes: BTreeMap<NodeId, ProcessId>,
     pub streams: BTreeMap<(ProcessId, &'static str), Stream>,
     pub fault_points: FaultPoints,
-    pub time: TimeHandle,
+    /// madsim's clock, which is what libc shows.
+    pub libc_clock: TimeHandle,
+    pub libc_clock_ns: u64,
     /// How many machines are suspended.
     pub suspended: u32,
     /// Who is short of memory.
     pub shortage: Shortage,
 }
+
+/// How far the clock that libc shows may lag behind. Nobody should look at it but the allocator, which gives memory back by it:
+/// at every step of the simulated time that would be far too often.
+const LIBC_CLOCK_LAG_NS: u64 = 1_000_000_000;
 
 impl Kernel {
     /// The network and the core, borrowed apart.
@@ -73,7 +69,7 @@ impl Kernel {
 
     /// The process of the task that is being polled; `None` in the harness.
     pub fn current(&self) -> Option<ProcessId> {
-        self.processes.get(&madsim::plugin::node()).copied()
+        executor::current_process()
     }
 
     /// The host of the polled task and its clock; `None` in the harness, which sees true time.
@@ -96,6 +92,20 @@ impl Kernel {
                     disk.on_event(core, host, event);
                 }
             }
+        }
+    }
+
+    /// Moves the time on to `until_ns`, through all events that are due by then.
+    fn advance(&mut self, until_ns: u64) {
+        while let Some(due_ns) = self.core.next_due_ns().filter(|&due_ns| due_ns <= until_ns) {
+            self.core.set_now_ns(due_ns.max(self.core.now_ns()));
+            self.run_due();
+        }
+        self.core.set_now_ns(until_ns);
+        let lag_ns = until_ns - self.libc_clock_ns;
+        if lag_ns >= LIBC_CLOCK_LAG_NS {
+            self.libc_clock.advance(Duration::from_nanos(lag_ns));
+            self.libc_clock_ns = until_ns;
         }
     }
 }
@@ -128,15 +138,31 @@ pub fn try_with<R>(work: impl FnOnce(&mut Kernel) -> R) -> Option<R> {
     let (result, wakers) = KERNEL.with(|cell| {
         let mut kernel = cell.borrow_mut();
         let kernel = kernel.as_mut()?;
-        let now_ns = u64::try_from(kernel.time.elapsed().as_nanos()).expect("a simulation is shorter than 584 years");
-        kernel.core.set_now_ns(now_ns);
         let result = work(kernel);
         Some((result, kernel.core.take_wakers()))
     })?;
-    for waker in wakers {
-        waker.wake();
+    if let Some(mut wakers) = wakers {
+        wakers.drain(..).for_each(std::task::Waker::wake);
+        KERNEL.with(|cell| cell.borrow_mut().as_mut().map(|kernel| kernel.core.give_wakers_back(wakers)));
     }
     Some(result)
+}
+
+/// Moves the time on by this much. Nothing happens when the simulation is over.
+pub fn advance_by(ns: u64) {
+    try_with(|kernel| {
+        let until_ns = kernel.core.now_ns() + ns;
+        kernel.advance(until_ns);
+    });
+}
+
+/// Moves the time on to the next event of the agenda; returns it, or `None` when nothing will ever happen by itself.
+pub fn advance_to_next() -> Option<u64> {
+    with(|kernel| {
+        let until_ns = kernel.core.next_due_ns()?.max(kernel.core.now_ns());
+        kernel.advance(until_ns);
+        Some(until_ns)
+    })
 }
 
 /// The process of the task that is being polled.
@@ -152,53 +178,4 @@ pub async fn operation() {
     if !with(Kernel::operate_current) {
         std::future::pending::<()>().await;
     }
-}
-
-/// The task that moves the kernel; see the module's text.
-#[derive(Default)]
-pub struct Driver {
-    sleep: Option<Pin<Box<madsim::time::Sleep>>>,
-}
-
-impl Future for Driver {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        loop {
-            let (next, time) = match step(context.waker()) {
-                Step::Next(next, time) => (next, time),
-                Step::Nothing => {
-                    self.sleep = None;
-                    return Poll::Pending;
-                }
-                Step::Over => return Poll::Ready(()),
-            };
-            let deadline = time.now_instant() - time.elapsed() + Duration::from_nanos(next);
-            // `reset` has no floor, while `sleep_until` has one of a millisecond.
-            let sleep = self.sleep.get_or_insert_with(|| Box::pin(time.sleep(Duration::ZERO)));
-            sleep.as_mut().reset(deadline);
-            if sleep.as_mut().poll(context).is_pending() {
-                return Poll::Pending;
-            }
-        }
-    }
-}
-
-/// What the driver does next.
-enum Step {
-    /// Sleep until this time.
-    Next(u64, TimeHandle),
-    /// Wait until there is something to do.
-    Nothing,
-    /// There is no kernel any more.
-    Over,
-}
-
-/// Runs what is due and arms the driver.
-fn step(waker: &Waker) -> Step {
-    try_with(|kernel| {
-        kernel.run_due();
-        kernel.core.arm(waker).map_or(Step::Nothing, |next| Step::Next(next, kernel.time.clone()))
-    })
-    .unwrap_or(Step::Over)
 }

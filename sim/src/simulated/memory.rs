@@ -16,10 +16,10 @@
 
 use super::{
     core::{Crash, HostId, ProcessId},
+    executor,
     host::HostState,
     kernel::Kernel,
 };
-use madsim::runtime::Handle;
 
 /// The memory of a host.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -93,7 +93,7 @@ impl Kernel {
         let (disk, core) = self.disk(host);
         disk.crash(core, host, Crash::Process);
         if let Some(node) = self.release_process(host) {
-            Handle::current().kill(node);
+            executor::kill(node);
         }
     }
 

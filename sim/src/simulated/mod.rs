@@ -3,6 +3,7 @@
 mod clock;
 mod core;
 pub mod disk;
+mod executor;
 pub mod fault_point;
 mod host;
 mod kernel;

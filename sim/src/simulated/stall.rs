@@ -16,12 +16,12 @@
 
 use super::{
     core::{Event, HostId},
+    executor::{self, NodeId},
     host::HostState,
     kernel::Kernel,
     key::Key,
     net::NetEvent,
 };
-use madsim::{runtime::Handle, task::NodeId};
 
 /// How a host is starved of CPU time.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -93,8 +93,7 @@ impl Kernel {
         let Some(node) = entry.node.filter(|_| before != after) else {
             return;
         };
-        let executor = Handle::current();
-        if after { executor.pause(node) } else { executor.resume(node) }
+        if after { executor::pause(node) } else { executor::resume(node) }
     }
 
     /// A new process has begun on a host that may be throttled.
@@ -102,23 +101,16 @@ impl Kernel {
         let entry = self.host(host);
         entry.node = Some(node);
         if entry.stalls.any() {
-            Handle::current().pause(node);
+            executor::pause(node);
         }
     }
 
-    /// The process of a host has ended: what stalled it alone is over. Returns madsim's node of it, which can be killed now.
-    ///
-    /// Tasks that madsim has set aside would be dropped within its lock, which what they drop may ask for again: so they
-    /// go back into its queue first.
+    /// The process of a host has ended: what stalled it alone is over. Returns the executor's node of it, which can be killed
+    /// now.
     pub fn release_process(&mut self, host: HostId) -> Option<NodeId> {
         self.resume_process(host);
         self.resume_machine(host);
-        let entry = self.host(host);
-        let node = entry.node.take()?;
-        if entry.stalls.any() {
-            Handle::current().resume(node);
-        }
-        Some(node)
+        self.host(host).node.take()
     }
 
     /// The process stands still; false when none runs, or it was paused already.

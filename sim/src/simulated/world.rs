@@ -32,11 +32,11 @@ mod tests;
 use super::{
     clock::Clock,
     disk::Disk,
+    executor,
     host::Host,
     kernel,
     timer::{Due, TimerId},
 };
-use madsim::runtime::Handle;
 use std::{
     net::Ipv4Addr,
     pin::Pin,
@@ -102,7 +102,6 @@ impl HostSpec {
 /// The control panel. Clones control the same world.
 #[derive(Clone)]
 pub struct World {
-    handle: Handle,
     programs: Arc<Mutex<Vec<Program>>>,
 }
 
@@ -169,32 +168,30 @@ impl World {
     /// # Panics
     /// When a process is running there.
     pub fn boot(&self, host: HostId) -> ProcessId {
-        let name = kernel::with(|kernel| {
+        kernel::with(|kernel| {
             assert!(kernel.host(host).state != HostState::Running, "{host:?} runs already");
             if kernel.host(host).state == HostState::Off {
                 kernel.host(host).machine_boots += 1;
                 let (net, core) = kernel.net_core();
                 net.on_host_up(core, host);
             }
-            kernel.host(host).name.clone()
         });
-        let node = self.handle.create_node().name(name).build();
-        let process = kernel::with(|kernel| {
+        let (process, node) = kernel::with(|kernel| {
             let entry = kernel.host(host);
             entry.incarnation += 1;
             entry.state = HostState::Running;
             entry.terminate = false;
             let process = entry.process(host);
-            kernel.processes.insert(node.id(), process);
-            kernel.stall_new_process(host, node.id());
+            let node = executor::create_node(process);
+            kernel.stall_new_process(host, node);
             kernel.forget_killed(host);
             kernel.core.trace(host, "boot", u64::from(process.incarnation), 0);
-            process
+            (process, node)
         });
         let program = Arc::clone(&self.programs.lock().unwrap_or_else(PoisonError::into_inner)[host.0 as usize]);
-        let main = node.spawn(async move { program().await });
+        let main = executor::spawn_on(node, async move { program().await });
         let world = self.clone();
-        madsim::task::spawn(async move {
+        executor::spawn(async move {
             // An error means that the process was killed, which whoever killed it has dealt with.
             if main.await.is_ok() {
                 world.end_process(process, "exit");
@@ -307,7 +304,7 @@ impl World {
     /// Ends the tasks of the process of a host, and what stalls them.
     fn kill_tasks(&self, host: HostId) {
         if let Some(node) = kernel::with(|kernel| kernel.release_process(host)) {
-            self.handle.kill(node);
+            executor::kill(node);
         }
     }
 }

@@ -4,13 +4,13 @@ use protocol::{
     message::RecordView,
     properties::{KEY_SEPARATOR, property},
     sysflag::message::{TRANSACTION_ROLLBACK, transaction_value},
-    tags::java_hash_code,
+    tags::java_hash_code_of,
 };
 
 /// The hash of a key under a topic: Java's hash of `topic#key` without its sign.
 pub(crate) fn key_hash(topic: &str, key: &str) -> i32 {
     // Of Integer.MIN_VALUE Java's `Math.abs` gives itself, and Apache takes 0 for it.
-    java_hash_code(&format!("{topic}#{key}")).checked_abs().unwrap_or(0)
+    java_hash_code_of([topic, "#", key]).checked_abs().unwrap_or(0)
 }
 
 /// The keys under which a message is found: its UNIQ_KEY, then its KEYS, in order. Half messages have theirs under

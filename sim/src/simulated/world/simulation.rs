@@ -4,9 +4,10 @@
 use super::{Program, World, misuse};
 use crate::simulated::{
     core::{Core, HostId},
+    executor,
     fault_point::FaultPoints,
     host::HostState,
-    kernel::{self, Driver, Kernel},
+    kernel::{self, Kernel},
     memory::Shortage,
     net::Net,
     timer::Timers,
@@ -18,7 +19,6 @@ use std::{
     collections::BTreeMap,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     sync::{Arc, PoisonError},
-    task::Waker,
     time::Duration,
 };
 
@@ -94,45 +94,45 @@ where
     Fut: Future<Output = T> + 'static,
     T: Send + 'static,
 {
-    let mut runtime = Runtime::with_seed_and_config(spec.seed, madsim::Config::default());
-    runtime.set_time_limit(spec.time_limit);
-    let core = Core::new(spec.seed, Trace::new(spec.keep_trace));
-    kernel::install(Kernel {
-        net: Net::new(core.key()),
-        core,
-        timers: Timers::default(),
-        hosts: Vec::new(),
-        disks: Vec::new(),
-        processes: BTreeMap::new(),
-        streams: BTreeMap::new(),
-        fault_points: FaultPoints::default(),
-        time: runtime.block_on(async { madsim::time::TimeHandle::current() }),
-        suspended: 0,
-        shortage: Shortage::default(),
-    });
+    let runtime = Runtime::with_seed_and_config(spec.seed, madsim::Config::default());
     let tokio = misuse::seeded_tokio(spec.seed);
     tokio.handle().block_on(tokio::task::unconstrained(async move {
-        let world = World { handle: runtime.handle().clone(), programs: Arc::default() };
-        let ended = catch_unwind(AssertUnwindSafe(|| runtime.block_on(drive(world.clone(), harness))));
-        ended.unwrap_or_else(|panic| {
-            clear_up(runtime, &world);
-            resume_unwind(panic)
+        // All within one poll, see `executor`.
+        runtime.block_on(async move {
+            let world = World { programs: Arc::default() };
+            catch_unwind(AssertUnwindSafe(|| drive(&spec, &world, harness))).unwrap_or_else(|panic| {
+                clear_up(&world);
+                resume_unwind(panic)
+            })
         })
     }))
 }
 
 /// Runs the harness to its end, then everything else to nothing.
-async fn drive<T, F, Fut>(world: World, harness: F) -> Finished<T>
+fn drive<T, F, Fut>(spec: &SimulationSpec, world: &World, harness: F) -> Finished<T>
 where
     F: FnOnce(World) -> Fut,
-    Fut: Future<Output = T>,
+    Fut: Future<Output = T> + 'static,
+    T: 'static,
 {
-    let driver = madsim::task::spawn(Driver::default());
-    let value = harness(world.clone()).await;
-    // Tasks that are alive when the runtime is dropped are never freed: end them, and let the executor drop them.
+    let core = Core::new(spec.seed, Trace::new(spec.keep_trace));
+    let key = core.key();
+    kernel::install(Kernel {
+        net: Net::new(key),
+        core,
+        timers: Timers::default(),
+        hosts: Vec::new(),
+        disks: Vec::new(),
+        streams: BTreeMap::new(),
+        fault_points: FaultPoints::default(),
+        libc_clock: madsim::time::TimeHandle::current(),
+        libc_clock_ns: 0,
+        suspended: 0,
+        shortage: Shortage::default(),
+    });
+    let value = executor::run(key, spec.time_limit, harness(world.clone()));
     world.stop_all();
-    driver.abort();
-    madsim::time::sleep(Duration::from_millis(1)).await;
+    executor::drop_all();
     drop(world.take_programs());
     let mut kernel = kernel::uninstall().expect("installed before");
     Finished {
@@ -144,24 +144,18 @@ where
     }
 }
 
-/// After a panic: ends all tasks and has the executor drop them, or they would never be freed. What they drop may panic
-/// again, because of locks that are poisoned: each time one task less is left.
-fn clear_up(mut runtime: Runtime, world: &World) {
+/// After a panic: ends and drops all tasks. What they drop may panic again, because of locks that are poisoned: each time one
+/// task less is left.
+fn clear_up(world: &World) {
     const PANICS_MAX: u32 = 1_000;
-    runtime.set_time_limit(Duration::MAX);
     for _ in 0..PANICS_MAX {
         let cleared = catch_unwind(AssertUnwindSafe(|| {
-            runtime.block_on(async {
-                if kernel::is_installed() {
-                    world.stop_all();
-                }
-                drop(world.take_programs());
-                madsim::time::sleep(Duration::from_millis(1)).await;
-                // Without a kernel the driver ends.
-                let driver = kernel::uninstall().and_then(|mut kernel| kernel.core.take_driver());
-                driver.into_iter().for_each(Waker::wake);
-                madsim::time::sleep(Duration::from_millis(1)).await;
-            });
+            if kernel::is_installed() {
+                world.stop_all();
+            }
+            executor::drop_all();
+            drop(world.take_programs());
+            drop(kernel::uninstall());
         }));
         if cleared.is_ok() {
             return;

@@ -183,7 +183,7 @@ fn a_waiting_accept_is_woken() {
     assert!(bench.accept(PB, listener).is_none());
     bench.connect(PA, address(B, 80));
     let mut woken = 0;
-    while bench.core.arm(Waker::noop()).filter(|&at_ns| at_ns < S / 2).is_some_and(|at_ns| {
+    while bench.core.next_due_ns().filter(|&at_ns| at_ns < S / 2).is_some_and(|at_ns| {
         bench.core.set_now_ns(at_ns);
         true
     }) {

@@ -68,7 +68,7 @@ impl Stand {
 
     /// Lets time pass, and what is due happen.
     fn run_until(&mut self, at_ns: u64) {
-        while let Some(next_ns) = self.core.arm(Waker::noop()).filter(|&next_ns| next_ns <= at_ns) {
+        while let Some(next_ns) = self.core.next_due_ns().filter(|&next_ns| next_ns <= at_ns) {
             self.core.set_now_ns(next_ns.max(self.core.now_ns()));
             while let Some(Event::Disk(host, event)) = self.core.next_due() {
                 self.disk.on_event(&mut self.core, host, event);
@@ -106,7 +106,7 @@ impl Stand {
             if let Poll::Ready(result) = self.outcome(operation) {
                 return result.map(|_| ());
             }
-            let next_ns = self.core.arm(Waker::noop()).expect("a call in flight has an event to come");
+            let next_ns = self.core.next_due_ns().expect("a call in flight has an event to come");
             self.run_until(next_ns);
         }
     }
@@ -122,7 +122,7 @@ impl Stand {
             if let Poll::Ready(result) = self.outcome(operation) {
                 break result?;
             }
-            let next_ns = self.core.arm(Waker::noop()).expect("a call in flight has an event to come");
+            let next_ns = self.core.next_due_ns().expect("a call in flight has an event to come");
             self.run_until(next_ns);
         };
         let mut bytes = vec![0; readable.min(len) as usize];

@@ -1,0 +1,4 @@
+//! Benchmarks of the simulated seam beside madsim's own network and turmoil: `benches/seam/`.
+//!
+//! A package of its own, so that nothing but a benchmark or a check of all targets compiles what is compared. The library is
+//! empty.
