@@ -4,7 +4,8 @@
 //!
 //! * **Names.** A set of the operations on names that were not yet durable survived. POSIX only demands that what touches the same
 //!   name or the same file keeps its order and that a rename is atomic; a journal keeps the order of all (`in_order`).
-//! * **Sizes.** Each file has a size that it had since its last sync.
+//! * **Sizes.** Each file has a size that it had since its last sync; where growth follows the write-back of content
+//!   (`sizes_follow_content`), also the end of a page on the way from one to another.
 //! * **Content.** Each sector (after an OS crash: each page) is as it was at some time since the last sync of the file; room
 //!   that was gained and not written reads as zeros. Up to three sectors per power loss may be torn: the beginning of one
 //!   version and the end of another. Where a cut was not yet durable, single bytes may be of different times.
@@ -13,7 +14,7 @@
 //! A killed process loses nothing that a call has returned from.
 
 use super::program::{Image, NAMES, Step, bytes, dir_of};
-use sim::world::Crash;
+use sim::world::{Crash, Personality};
 use std::collections::{BTreeMap, BTreeSet};
 
 pub const PAGE_BYTES: usize = 4096;
@@ -28,6 +29,16 @@ pub struct Promises {
     pub in_order: bool,
     /// An fsync of a file whose name is new makes durable that name and everything before it.
     pub fsync_keeps_new_names: bool,
+    /// A file's size grows when its content is written back, page by page.
+    pub sizes_follow_content: bool,
+}
+
+impl Promises {
+    /// What each kind of file system promises; the sources are in the model's `personality`.
+    pub fn of(personality: Personality) -> Promises {
+        let has_journal = personality != Personality::StrictPosix;
+        Promises { in_order: has_journal, fsync_keeps_new_names: has_journal, sizes_follow_content: has_journal }
+    }
 }
 
 /// Changes of names that are one operation.
@@ -263,7 +274,9 @@ impl Contract {
         let mut torn = 0;
         for (&name, &file) in names {
             let found = &image[NAMES[name]];
-            torn += self.files[file].check(found, crash).map_err(|reason| format!("{}: {reason}", NAMES[name]))?;
+            torn += self.files[file]
+                .check(found, crash, self.promises.sizes_follow_content)
+                .map_err(|reason| format!("{}: {reason}", NAMES[name]))?;
         }
         if torn > TORN_SECTORS_MAX { Err(format!("{torn} sectors are torn")) } else { Ok(()) }
     }
@@ -291,8 +304,13 @@ impl FileHistory {
     }
 
     /// How many sectors are torn, if this content is possible.
-    fn check(&self, found: &[u8], crash: Crash) -> Result<usize, String> {
-        if !self.versions.iter().any(|version| version.len() == found.len()) {
+    fn check(&self, found: &[u8], crash: Crash, sizes_follow_content: bool) -> Result<usize, String> {
+        let had_size = |wanted: &dyn Fn(usize) -> bool| self.versions.iter().any(|version| wanted(version.len()));
+        let is_on_the_way = sizes_follow_content
+            && found.len() % PAGE_BYTES == 0
+            && had_size(&|len| len <= found.len())
+            && had_size(&|len| len >= found.len());
+        if !is_on_the_way && !had_size(&|len| len == found.len()) {
             return Err(format!("{} bytes: a size that it never had", found.len()));
         }
         let unit = if crash == Crash::Os { PAGE_BYTES } else { SECTOR_BYTES };

@@ -9,7 +9,7 @@ use super::{
     contract::{Contract, PAGE_BYTES, Promises, SECTOR_BYTES},
     program::{Image, NAMES, Step, crash_images, is_possible, without_timers},
 };
-use sim::world::Crash;
+use sim::world::{Crash, Personality};
 use std::collections::BTreeSet;
 
 /// Crashes per batch, and batches until a set must be complete.
@@ -68,17 +68,24 @@ fn images(contract: &Contract, crash: Crash) -> BTreeSet<Image> {
 
 /// Crashes the program until every possible image was left; panics at the first impossible one.
 fn prove(steps: &[Step], crash: Crash) -> usize {
-    let contract = Contract::after(Promises::default(), steps);
+    prove_on(Personality::StrictPosix, steps, crash)
+}
+
+/// As [`prove`], on another file system. The set is right for overwrites in place and for empty files.
+fn prove_on(personality: Personality, steps: &[Step], crash: Crash) -> usize {
+    let contract = Contract::after(Promises::of(personality), steps);
     let possible = images(&contract, crash);
     let mut missing = possible.clone();
     for batch in 0..BATCHES_MAX {
-        for left in crash_images(batch, without_timers(), steps, crash, super::program::When::AtTheEnd, ROUNDS) {
+        for left in
+            crash_images(batch, without_timers(personality), steps, crash, super::program::When::AtTheEnd, ROUNDS)
+        {
             missing.remove(&left.image);
             if !possible.contains(&left.image) {
                 let verdict = contract.check(&left.image, crash);
                 assert!(
                     crash == Crash::Power && verdict.is_ok(),
-                    "{crash:?} after {steps:?} left what cannot be: {:?} {verdict:?}",
+                    "{personality:?}, {crash:?} after {steps:?} left what cannot be: {:?} {verdict:?}",
                     summary(&left.image)
                 );
             }
@@ -88,7 +95,10 @@ fn prove(steps: &[Step], crash: Crash) -> usize {
         }
     }
     let kinder: Vec<_> = missing.iter().map(summary).collect();
-    panic!("{crash:?} after {steps:?}: of {} possible images these were never left: {kinder:?}", possible.len());
+    panic!(
+        "{personality:?}, {crash:?} after {steps:?}: of {} possible images these were never left: {kinder:?}",
+        possible.len()
+    );
 }
 
 /// An image, short: path, length, and each sector's first byte.
@@ -206,6 +216,34 @@ fn overwrites_of_two_files_survive_independently() {
     let steps = [durable(0), durable(1), vec![write(0, 0, 512), write(1, 0, 512)]].concat();
     assert_eq!(prove(&steps, Crash::Os), 4);
     assert_eq!(prove(&steps, Crash::Power), 4);
+}
+
+#[test]
+fn under_a_journal_names_survive_in_their_order() {
+    for personality in [Personality::Ext4Ordered, Personality::Xfs] {
+        for crash in [Crash::Os, Crash::Power] {
+            let creations = [Step::Create(0), Step::Create(2), Step::Create(1)];
+            assert_eq!(prove_on(personality, &creations, crash), 4, "none, one, two, three");
+            // The last image looks like the second.
+            let moves = [Step::Create(0), Step::Rename(0, 2), Step::Create(0), Step::Remove(2)];
+            assert_eq!(prove_on(personality, &moves, crash), 4);
+            let synced = [Step::Create(0), Step::Create(2), Step::Fsync(2), Step::Create(1)];
+            assert_eq!(prove_on(personality, &synced, crash), 2, "the fsync of one keeps the other too");
+            let dir_synced = [Step::Create(0), Step::Create(2), Step::SyncDir(1), Step::Remove(0)];
+            assert_eq!(prove_on(personality, &dir_synced, crash), 2);
+        }
+    }
+}
+
+#[test]
+fn under_a_journal_overwrites_in_place_are_as_free_as_elsewhere() {
+    for personality in [Personality::Ext4Ordered, Personality::Xfs] {
+        let one = [durable(0), vec![write(0, 0, 1536)]].concat();
+        assert_eq!(prove_on(personality, &one, Crash::Os), 2);
+        assert_eq!(prove_on(personality, &one, Crash::Power), 8);
+        let two = [durable(0), durable(1), vec![write(0, 0, 512), write(1, 0, 512), Step::Create(2)]].concat();
+        assert_eq!(prove_on(personality, &two, Crash::Power), 8, "and independent of later names");
+    }
 }
 
 /// As CrashMonkey's ACE does it: every sequence of up to three operations from a small alphabet.

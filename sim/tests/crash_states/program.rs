@@ -5,7 +5,7 @@
 
 use sim::{
     disk::{self, File, OpenOptions},
-    world::{Crash, DiskSpec, HostSpec, HostState, SimulationSpec, simulate},
+    world::{Crash, DiskSpec, HostSpec, HostState, Personality, SimulationSpec, simulate},
 };
 use std::{
     collections::BTreeMap,
@@ -125,14 +125,18 @@ pub struct Left {
     pub completed: usize,
 }
 
+/// Every kind of file system.
+pub const FILE_SYSTEMS: [Personality; 3] = [Personality::StrictPosix, Personality::Ext4Ordered, Personality::Xfs];
+
 /// A disk on which nothing becomes durable by itself.
-pub fn without_timers() -> DiskSpec {
+pub fn without_timers(personality: Personality) -> DiskSpec {
     const NEVER_NS: u64 = u64::MAX / 4;
     DiskSpec {
         journal_commit_ns: NEVER_NS,
         dirty_expire_ns: NEVER_NS,
         drain_ns_min: NEVER_NS,
         drain_ns_max: NEVER_NS,
+        personality,
         ..DiskSpec::default()
     }
 }

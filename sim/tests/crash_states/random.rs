@@ -2,10 +2,10 @@
 
 use super::{
     contract::{Contract, Promises},
-    program::{NAMES, Step, When, crash_images, is_possible, without_timers},
+    program::{FILE_SYSTEMS, NAMES, Step, When, crash_images, is_possible, without_timers},
 };
 use proptest::{prelude::*, test_runner::TestCaseError};
-use sim::world::{Crash, DiskSpec};
+use sim::world::{Crash, DiskSpec, Personality};
 
 fn step() -> impl Strategy<Value = Step> {
     let name = 0..NAMES.len();
@@ -44,6 +44,19 @@ fn program(wait: bool) -> impl Strategy<Value = Vec<Step>> {
     })
 }
 
+fn file_systems() -> impl Strategy<Value = Personality> {
+    proptest::sample::select(FILE_SYSTEMS.to_vec())
+}
+
+/// The disk as it comes, with the kernel's timers.
+fn with_timers(personality: Personality) -> DiskSpec {
+    match personality {
+        Personality::StrictPosix => DiskSpec::default(),
+        Personality::Ext4Ordered => DiskSpec::ext4(),
+        Personality::Xfs => DiskSpec::xfs(),
+    }
+}
+
 fn crashes() -> impl Strategy<Value = Crash> {
     prop_oneof![1 => Just(Crash::Process), 2 => Just(Crash::Os), 4 => Just(Crash::Power)]
 }
@@ -56,8 +69,9 @@ fn check(
     when: When,
     rounds: u64,
 ) -> Result<(), TestCaseError> {
+    let promises = Promises::of(spec.personality);
     for (round, left) in crash_images(seed, spec, steps, crash, when, rounds).into_iter().enumerate() {
-        let mut contract = Contract::after(Promises::default(), &steps[..left.completed]);
+        let mut contract = Contract::after(promises, &steps[..left.completed]);
         if let Some(step) = steps.get(left.completed) {
             contract.begin(step);
         }
@@ -73,20 +87,20 @@ fn check(
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(150) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(250) })]
 
     #[test]
-    fn a_crash_after_a_program(seed: u64, steps in program(false), crash in crashes()) {
-        check(without_timers(), seed, &steps, crash, When::AtTheEnd, 40)?;
+    fn a_crash_after_a_program(seed: u64, on in file_systems(), steps in program(false), crash in crashes()) {
+        check(without_timers(on), seed, &steps, crash, When::AtTheEnd, 40)?;
     }
 
     #[test]
-    fn a_crash_in_a_program(seed: u64, steps in program(false), crash in crashes(), ns in 100..400_000_u64) {
-        check(DiskSpec::default(), seed, &steps, crash, When::InSteps(ns), 40)?;
+    fn a_crash_in_a_program(seed: u64, on in file_systems(), steps in program(false), crash in crashes(), ns in 100..400_000_u64) {
+        check(with_timers(on), seed, &steps, crash, When::InSteps(ns), 40)?;
     }
 
     #[test]
-    fn a_crash_after_the_timers_have_run(seed: u64, steps in program(true), crash in crashes()) {
-        check(DiskSpec::default(), seed, &steps, crash, When::AtTheEnd, 20)?;
+    fn a_crash_after_the_timers_have_run(seed: u64, on in file_systems(), steps in program(true), crash in crashes()) {
+        check(with_timers(on), seed, &steps, crash, When::AtTheEnd, 20)?;
     }
 }
