@@ -144,7 +144,7 @@ conformance! {
     async fn names_have_at_most_255_bytes(env: Env) {
         let longest = "x".repeat(255);
         create(env.path(&longest), b"x").await;
-        assert_eq!(names(env.dir()).await, [longest.clone()]);
+        assert_eq!(names(env.dir()).await, [longest.as_str()]);
         let too_long = format!("{longest}x");
         let mut options = OpenOptions::new();
         options.write(true).create(true);

@@ -288,7 +288,8 @@ impl Reference {
             Call::SetLen { len, .. } => content.resize(len as usize, 0),
             Call::Preallocate { len, .. } => content.resize(content.len().max(len as usize), 0),
             Call::Lock(_) => {
-                if *self.locks.entry(file).or_insert(slot) != slot {
+                let holder = *self.locks.entry(file).or_insert(slot);
+                if holder != slot {
                     return fail(ErrorKind::WouldBlock);
                 }
             }

@@ -169,7 +169,8 @@ impl Contract {
                 let from = file.versions.len() - 1;
                 let whole = bytes(number, at, len);
                 let before = file.now().clone();
-                let mut ends: Vec<usize> = (1..=len).filter(|end| (at as usize + end) % PAGE_BYTES == 0).collect();
+                let mut ends: Vec<usize> =
+                    (1..=len).filter(|end| (at as usize + end).is_multiple_of(PAGE_BYTES)).collect();
                 ends.push(len);
                 for end in ends {
                     file.versions.push(before.clone());
@@ -307,7 +308,7 @@ impl FileHistory {
     fn check(&self, found: &[u8], crash: Crash, sizes_follow_content: bool) -> Result<usize, String> {
         let had_size = |wanted: &dyn Fn(usize) -> bool| self.versions.iter().any(|version| wanted(version.len()));
         let is_on_the_way = sizes_follow_content
-            && found.len() % PAGE_BYTES == 0
+            && found.len().is_multiple_of(PAGE_BYTES)
             && had_size(&|len| len <= found.len())
             && had_size(&|len| len >= found.len());
         if !is_on_the_way && !had_size(&|len| len == found.len()) {

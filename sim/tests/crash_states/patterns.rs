@@ -56,7 +56,7 @@ fn write(name: usize, at: u64, len: usize) -> Step {
     Step::Write { name, at, len }
 }
 
-fn content<'a>(image: &'a Image, name: usize) -> Option<&'a Vec<u8>> {
+fn content(image: &Image, name: usize) -> Option<&Vec<u8>> {
     image.get(super::program::NAMES[name])
 }
 
