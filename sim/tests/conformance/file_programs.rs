@@ -9,7 +9,10 @@ use proptest::{
     test_runner::{RngAlgorithm, TestRng, TestRunner},
 };
 use sim::disk::{self, File, OpenOptions};
-use std::io::{self, ErrorKind};
+use std::{
+    io::{self, ErrorKind},
+    sync::Arc,
+};
 
 /// Names of which each may be a file, a directory or nothing.
 const PATHS: [&str; 6] = ["a", "b", "d", "d/a", "d/e", "d/e/a"];
@@ -177,7 +180,7 @@ fn every_answer_of_a_random_program_is_that_of_the_reference() {
     let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
     let programs = proptest::collection::vec(call(), 1..60);
     let result = runner.run(&programs, |calls| {
-        run_alone(move |env| compare(env, calls.clone()));
+        run_alone(Arc::new(move |env| Box::pin(compare(env, calls.clone()))));
         Ok(())
     });
     if let Err(failure) = result {

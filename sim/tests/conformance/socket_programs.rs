@@ -11,7 +11,7 @@ use proptest::{
     test_runner::{RngAlgorithm, TestRng, TestRunner},
 };
 use sim::{net::TcpStream, time};
-use std::{io, io::ErrorKind, time::Duration};
+use std::{io, io::ErrorKind, sync::Arc, time::Duration};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 #[derive(Clone, Copy, Debug)]
@@ -202,7 +202,7 @@ fn every_answer_of_a_random_program_is_that_of_the_reference() {
     let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
     let programs = proptest::collection::vec(call(), 1..25);
     let result = runner.run(&programs, |calls| {
-        run_alone(move |env| compare(env, calls.clone()));
+        run_alone(Arc::new(move |env| Box::pin(compare(env, calls.clone()))));
         Ok(())
     });
     if let Err(failure) = result {

@@ -6,6 +6,7 @@ use std::{
     net::{IpAddr, SocketAddr},
     path::PathBuf,
     pin::Pin,
+    sync::Arc,
     time::Duration,
 };
 use tokio::sync::{mpsc, oneshot};
@@ -17,13 +18,17 @@ macro_rules! conformance {
             $(#[$attribute])*
             #[test]
             fn $name() {
-                crate::stand::run(|$env: crate::stand::Env| async move $body);
+                let body = |$env: crate::stand::Env| -> crate::stand::Running { Box::pin(async move $body) };
+                crate::stand::run(std::sync::Arc::new(body));
             }
         )*
     };
 }
 
-type Job = Pin<Box<dyn Future<Output = ()> + Send>>;
+/// A body that runs.
+pub type Running = Pin<Box<dyn Future<Output = ()> + Send>>;
+/// A body. Its type is erased, or every test would bring a compilation of the whole simulation with it.
+pub type Body = Arc<dyn Fn(Env) -> Running + Send + Sync>;
 
 /// Two hosts, of which the body runs on one ("here"), and a directory here. On the real machine both are this machine.
 #[derive(Clone)]
@@ -31,7 +36,7 @@ pub struct Env {
     dir: PathBuf,
     here: IpAddr,
     there: IpAddr,
-    jobs: mpsc::UnboundedSender<Job>,
+    jobs: mpsc::UnboundedSender<Running>,
 }
 
 impl Env {
@@ -58,7 +63,7 @@ impl Env {
     /// Runs a job on the other host. What it opens belongs to that host, wherever it is used.
     pub async fn on_the_other_host<T: Send + 'static>(&self, job: impl Future<Output = T> + Send + 'static) -> T {
         let (sender, receiver) = oneshot::channel();
-        let job = Box::pin(async move {
+        let job: Running = Box::pin(async move {
             let _ = sender.send(job.await);
         });
         self.jobs.send(job).unwrap_or_else(|_| panic!("the other host has ended"));
@@ -86,7 +91,7 @@ impl Env {
 }
 
 /// Hands over the jobs of the other host until nobody can send any more.
-async fn serve(mut jobs: mpsc::UnboundedReceiver<Job>) {
+async fn serve(mut jobs: mpsc::UnboundedReceiver<Running>) {
     while let Some(job) = jobs.recv().await {
         sim::task::spawn(job);
     }
@@ -104,11 +109,7 @@ mod machine {
     const STUCK_AFTER: Duration = Duration::from_secs(300);
 
     /// Runs a body on this machine.
-    pub fn run<F, Fut>(body: F)
-    where
-        F: Fn(Env) -> Fut + Clone + Send + Sync + 'static,
-        Fut: Future<Output = ()> + Send + 'static,
-    {
+    pub fn run(body: Body) {
         let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a temporary directory");
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
         runtime.expect("a runtime").block_on(async {
@@ -121,11 +122,7 @@ mod machine {
     }
 
     /// Runs a body once.
-    pub fn run_alone<F, Fut>(body: F)
-    where
-        F: Fn(Env) -> Fut + Clone + Send + Sync + 'static,
-        Fut: Future<Output = ()> + Send + 'static,
-    {
+    pub fn run_alone(body: Body) {
         run(body);
     }
 
@@ -139,35 +136,23 @@ mod machine {
 mod machine {
     use super::*;
     use sim::world::{HostSpec, SimulationSpec, simulate};
-    use std::{net::Ipv4Addr, path::Path, sync::Arc, sync::Mutex};
+    use std::{net::Ipv4Addr, path::Path, sync::Mutex};
 
     /// Runs a body on simulated hosts.
-    pub fn run<F, Fut>(body: F)
-    where
-        F: Fn(Env) -> Fut + Clone + Send + Sync + 'static,
-        Fut: Future<Output = ()> + Send + 'static,
-    {
+    pub fn run(body: Body) {
         for seed in 1..=2 {
             for two_hosts in [false, true] {
-                run_once(seed, two_hosts, body.clone());
+                run_once(seed, two_hosts, Arc::clone(&body));
             }
         }
     }
 
     /// Runs a body once: on one simulated host.
-    pub fn run_alone<F, Fut>(body: F)
-    where
-        F: Fn(Env) -> Fut + Clone + Send + Sync + 'static,
-        Fut: Future<Output = ()> + Send + 'static,
-    {
+    pub fn run_alone(body: Body) {
         run_once(1, false, body);
     }
 
-    fn run_once<F, Fut>(seed: u64, two_hosts: bool, body: F)
-    where
-        F: Fn(Env) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = ()> + Send + 'static,
-    {
+    fn run_once(seed: u64, two_hosts: bool, body: Body) {
         let spec = SimulationSpec { seed, ..SimulationSpec::default() };
         let finished = simulate(spec, move |world| async move {
             let (jobs, receiver) = mpsc::unbounded_channel();
