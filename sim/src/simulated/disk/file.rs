@@ -87,6 +87,9 @@ impl File {
     /// `StorageFull` or `QuotaExceeded`, with a part written; when the file was not opened for writing; when the drive could not
     /// read a page that is to be written in part.
     pub async fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
         let handle = self.0.handle;
         let mut written = 0;
         loop {

@@ -12,7 +12,7 @@ use std::{io, path::Path};
 /// Creates a directory and its missing parents.
 ///
 /// # Errors
-/// `NotADirectory` when a file is in the way.
+/// `AlreadyExists` and `NotADirectory` when a file is in the way.
 pub async fn create_dir_all(path: impl AsRef<Path>) -> io::Result<()> {
     let process = kernel::current_process();
     make(process, |disk, core, wall_ms| disk.create_dir_all(core, process.host, path.as_ref(), wall_ms)).await
@@ -76,9 +76,13 @@ pub async fn exists(path: impl AsRef<Path>) -> io::Result<bool> {
 /// Makes the entries of a directory durable: what was created, renamed and removed in it.
 ///
 /// # Errors
-/// `NotFound`, `NotADirectory`.
+/// `NotFound`; `NotADirectory` when a file is in the way.
 pub async fn sync_dir(path: impl AsRef<Path>) -> io::Result<()> {
     let path = path.as_ref().to_path_buf();
+    if !metadata(&path).await?.is_dir {
+        // open(2) and fsync(2) do not ask what it is.
+        return OpenOptions::new().read(true).open(path).await?.sync_all().await;
+    }
     call(kernel::current_process(), |_| Request::SyncDir { path }).await.map(|_| ())
 }
 

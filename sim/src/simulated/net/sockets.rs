@@ -204,10 +204,14 @@ impl Net {
             }
             return Poll::Ready(Ok(()));
         }
+        // A FIN that has come outlasts what comes after it: `tcp_recvmsg` asks SOCK_DONE before the error.
+        if endpoint.receive.is_finished() {
+            return Poll::Ready(Ok(()));
+        }
         if let Some(error) = endpoint.error.take() {
             return Poll::Ready(Err(error));
         }
-        if endpoint.receive.is_finished() || endpoint.phase == Phase::Dead {
+        if endpoint.phase == Phase::Dead {
             return Poll::Ready(Ok(()));
         }
         store(&mut endpoint.reader, waker);
@@ -262,6 +266,15 @@ impl Net {
             endpoint.push(wire, core);
             core.wake_slot(&mut endpoint.writer);
         }
+    }
+
+    /// Whether the connection is over in both directions: `getpeername` does not know its peer any more.
+    pub fn is_over(&mut self, process: ProcessId, id: EndpointId) -> bool {
+        self.owned(process, id).is_ok_and(|endpoint| match endpoint.phase {
+            Phase::Open => endpoint.send.fin_acknowledged() && endpoint.receive.is_finished(),
+            Phase::TimeWait | Phase::Dead => true,
+            Phase::SynSent | Phase::SynReceived => false,
+        })
     }
 
     /// Whether small segments are sent at once (TCP_NODELAY).

@@ -56,6 +56,13 @@ impl Socket {
         self.poll(|net, core, process, id| net.write(core, process, id, slices, waker)).map_err(io::Error::from)
     }
 
+    fn peer_addr(&self) -> io::Result<SocketAddr> {
+        if self.call(|net, _, process, id| net.is_over(process, id)) {
+            return Err(io::ErrorKind::NotConnected.into());
+        }
+        Ok(self.addresses.peer.into())
+    }
+
     fn shutdown(&self) {
         self.call(Net::shutdown);
     }
@@ -107,9 +114,9 @@ impl TcpStream {
     /// The address of the other end.
     ///
     /// # Errors
-    /// None in the simulation.
+    /// `NotConnected` when the connection is over.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        Ok(self.0.addresses.peer.into())
+        self.0.peer_addr()
     }
 
     /// The address of this end.
@@ -169,9 +176,9 @@ impl OwnedReadHalf {
     /// The address of the other end.
     ///
     /// # Errors
-    /// None in the simulation.
+    /// `NotConnected` when the connection is over.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        Ok(self.0.addresses.peer.into())
+        self.0.peer_addr()
     }
 
     /// The address of this end.
@@ -187,9 +194,9 @@ impl OwnedWriteHalf {
     /// The address of the other end.
     ///
     /// # Errors
-    /// None in the simulation.
+    /// `NotConnected` when the connection is over.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        Ok(self.0.addresses.peer.into())
+        self.0.peer_addr()
     }
 
     /// The address of this end.

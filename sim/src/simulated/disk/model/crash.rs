@@ -59,7 +59,6 @@ impl Disk {
                 if let Some(active) = self.syncs.clear() {
                     self.stop_transfer(active, now_ns, key.derive("transfer").stream());
                 }
-                self.write_back_early(key, now_ns);
                 let is_journal_cut = match crash {
                     Crash::Power => self.lose_unflushed(key.derive("unflushed").stream()),
                     // The drive lives on and drains what it was told to flush.
@@ -68,7 +67,12 @@ impl Disk {
                         false
                     }
                 };
-                let survives_until = self.survives_until(key, is_journal_cut);
+                // The last commit came before the last write-back or after it: in the first case the drive may have drained a
+                // part of what it was given since.
+                let commits_first = key.derive("commits-first").stream().chance(0.5);
+                let committed = if commits_first { self.survives_until(key, is_journal_cut) } else { None };
+                self.write_back_early(key, now_ns);
+                let survives_until = committed.or_else(|| self.survives_until(key, is_journal_cut));
                 self.lose_caches(crash, key, survives_until, &mut report);
                 report.lost_entries = if let Some(up_to) = survives_until {
                     self.namespace.crash_after(up_to)

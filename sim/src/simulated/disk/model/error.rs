@@ -14,6 +14,8 @@ pub enum DiskError {
     NotADirectory { path: String },
     #[error("{path}: is a directory")]
     IsADirectory { path: String },
+    #[error("{path}: a name longer than 255 bytes, or a path longer than 4095")]
+    NameTooLong { path: String },
     #[error("{path}: the directory is not empty")]
     NotEmpty { path: String },
     #[error(
@@ -33,6 +35,10 @@ pub enum DiskError {
     Locked,
     #[error("the file was opened without the right to {right} it; ask for that right in OpenOptions")]
     NotPermitted { right: &'static str },
+    #[error("the file was opened without the right to write, which changing its size needs")]
+    CannotResize,
+    #[error("a reservation of nothing")]
+    NothingToReserve,
     #[error("offset {offset} with length {len} is beyond what a file can hold")]
     TooLarge { offset: u64, len: u64 },
     #[error("the open options ask for neither read nor write access, or to create or truncate without write access")]
@@ -48,6 +54,9 @@ pub enum DiskError {
     Dead,
 }
 
+const EIO: i32 = 5;
+const EBADF: i32 = 9;
+
 impl From<DiskError> for io::Error {
     fn from(error: DiskError) -> io::Error {
         let kind = match &error {
@@ -56,15 +65,19 @@ impl From<DiskError> for io::Error {
             DiskError::NotADirectory { .. } => io::ErrorKind::NotADirectory,
             DiskError::IsADirectory { .. } => io::ErrorKind::IsADirectory,
             DiskError::NotEmpty { .. } => io::ErrorKind::DirectoryNotEmpty,
-            DiskError::BadPath { .. } | DiskError::BadOptions => io::ErrorKind::InvalidInput,
+            DiskError::NameTooLong { .. } => io::ErrorKind::InvalidFilename,
+            DiskError::BadPath { .. }
+            | DiskError::BadOptions
+            | DiskError::CannotResize
+            | DiskError::NothingToReserve
+            | DiskError::TooLarge { .. } => io::ErrorKind::InvalidInput,
             DiskError::Full { .. } => io::ErrorKind::StorageFull,
             DiskError::OverQuota { .. } => io::ErrorKind::QuotaExceeded,
             DiskError::Locked => io::ErrorKind::WouldBlock,
-            // EBADF and EIO have no stable kind: std gives `Uncategorized` for them, which cannot be named.
-            DiskError::NotPermitted { .. } | DiskError::Dead | DiskError::Io | DiskError::Unreadable { .. } => {
-                io::ErrorKind::Other
-            }
-            DiskError::TooLarge { .. } => io::ErrorKind::FileTooLarge,
+            // EBADF and EIO have no kind that could be named: programs tell them by their number.
+            DiskError::NotPermitted { .. } => return io::Error::from_raw_os_error(EBADF),
+            DiskError::Io | DiskError::Unreadable { .. } => return io::Error::from_raw_os_error(EIO),
+            DiskError::Dead => io::ErrorKind::Other,
         };
         io::Error::new(kind, error)
     }

@@ -54,6 +54,7 @@ mod stall;
 mod sync;
 #[cfg(test)]
 mod tests;
+mod walk;
 mod writing;
 
 pub use damage::{DamageReport, MediaDamage, MediaDamageKind};
@@ -91,6 +92,7 @@ pub struct HandleId(u64);
 #[derive(Clone, Copy, Debug)]
 struct Handle {
     file: InodeId,
+    is_dir: bool,
     process: ProcessId,
     read: bool,
     write: bool,
@@ -106,6 +108,8 @@ pub struct Disk {
     namespace: Namespace,
     files: BTreeMap<InodeId, FileNode>,
     handles: BTreeMap<HandleId, Handle>,
+    /// Who took the advisory lock of a directory last; it holds while that handle is open.
+    locked_dirs: BTreeMap<InodeId, HandleId>,
     /// Calls in flight, in the order of their numbers.
     operations: Vec<(OperationId, Operation)>,
     syncs: SyncQueue,
@@ -144,6 +148,7 @@ impl Disk {
             namespace: Namespace::new(InodeId(0)),
             files: BTreeMap::new(),
             handles: BTreeMap::new(),
+            locked_dirs: BTreeMap::new(),
             operations: Vec::new(),
             answers: BTreeMap::new(),
             held_write_back: Vec::new(),
@@ -196,15 +201,20 @@ impl Disk {
             return Err(DiskError::BadOptions);
         }
         let place = match self.namespace.place(path) {
-            Err(DiskError::BadPath { path: shown }) if self.namespace.find_dir(path).is_ok() => {
-                return Err(DiskError::IsADirectory { path: shown });
+            Err(DiskError::BadPath { path: shown }) => {
+                let inode = self.namespace.find_dir(path)?;
+                if write {
+                    return Err(DiskError::IsADirectory { path: shown });
+                }
+                return Ok(self.open_dir(core, process, path, inode));
             }
             place => place?,
         };
         let shown = || path.display().to_string();
         let file = match self.namespace.get(&place) {
             Some(_) if create_new => return Err(DiskError::AlreadyExists { path: shown() }),
-            Some(Entry { is_dir: true, .. }) => return Err(DiskError::IsADirectory { path: shown() }),
+            Some(Entry { is_dir: true, .. }) if write => return Err(DiskError::IsADirectory { path: shown() }),
+            Some(Entry { is_dir: true, inode }) => return Ok(self.open_dir(core, process, path, inode)),
             Some(entry) => entry.inode,
             None if create || create_new => {
                 let inode = InodeId(self.next_number());
@@ -222,9 +232,20 @@ impl Disk {
         }
         let handle = HandleId(self.next_number());
         let seen_errors = self.files.get(&file).map_or(SeenErrors::default(), |file| file.errors.sample());
-        self.handles.insert(handle, Handle { file, process, read, write, seen_errors });
+        self.handles.insert(handle, Handle { file, is_dir: false, process, read, write, seen_errors });
         self.trace_path(core, process.host, "disk.open", path, file.0);
         Ok(handle)
+    }
+
+    /// A directory can be opened for reading, but not read: to sync it.
+    fn open_dir(&mut self, core: &mut Core, process: ProcessId, path: &Path, dir: InodeId) -> HandleId {
+        let handle = HandleId(self.next_number());
+        self.handles.insert(
+            handle,
+            Handle { file: dir, is_dir: true, process, read: true, write: false, seen_errors: SeenErrors::default() },
+        );
+        self.trace_path(core, process.host, "disk.open", path, dir.0);
+        handle
     }
 
     /// Closes a file. Does nothing when the handle's process is dead.
@@ -252,6 +273,9 @@ impl Disk {
 
     fn file_of(&mut self, handle: HandleId) -> Result<(Handle, &mut FileNode), DiskError> {
         let handle = self.handle(handle)?;
+        if handle.is_dir {
+            return Err(DiskError::IsADirectory { path: "an open directory".to_owned() });
+        }
         Ok((handle, self.files.get_mut(&handle.file).expect("an open file is kept")))
     }
 
@@ -260,6 +284,9 @@ impl Disk {
     /// # Errors
     /// When its process is dead.
     pub fn len(&mut self, handle: HandleId) -> Result<u64, DiskError> {
+        if self.handle(handle)?.is_dir {
+            return Ok(page::PAGE_BYTES as u64);
+        }
         Ok(self.file_of(handle)?.1.size())
     }
 
@@ -296,6 +323,15 @@ impl Disk {
     /// # Errors
     /// When another handle holds it.
     pub fn try_lock(&mut self, handle: HandleId) -> Result<(), DiskError> {
+        let opened = self.handle(handle)?;
+        if opened.is_dir {
+            let holder = self.locked_dirs.get(&opened.file).filter(|holder| self.handles.contains_key(holder));
+            if holder.is_some_and(|&holder| holder != handle) {
+                return Err(DiskError::Locked);
+            }
+            self.locked_dirs.insert(opened.file, handle);
+            return Ok(());
+        }
         let (_, file) = self.file_of(handle)?;
         match file.locked_by {
             Some(holder) if holder != handle.0 => Err(DiskError::Locked),

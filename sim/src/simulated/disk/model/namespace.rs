@@ -12,7 +12,7 @@
 use super::error::DiskError;
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::{Component, Path},
+    path::Path,
 };
 
 /// A file or a directory, numbered in the order of creation and never reused.
@@ -92,23 +92,6 @@ fn display(path: &Path) -> String {
     path.display().to_string()
 }
 
-/// The names along a path, from the root; relative paths begin there too.
-fn names(path: &Path) -> Result<Vec<&str>, DiskError> {
-    let mut names = Vec::new();
-    for component in path.components() {
-        match component {
-            Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
-            Component::ParentDir => {
-                names.pop();
-            }
-            Component::Normal(name) => {
-                names.push(name.to_str().ok_or_else(|| DiskError::BadPath { path: display(path) })?);
-            }
-        }
-    }
-    Ok(names)
-}
-
 impl Namespace {
     /// An empty tree with this root.
     pub fn new(root: InodeId) -> Namespace {
@@ -128,38 +111,14 @@ impl Namespace {
         self.dirs.get(&id)
     }
 
-    /// What is at a path.
-    pub fn find(&self, path: &Path) -> Result<Entry, DiskError> {
-        self.walk(&names(path)?, path)
+    /// The directory above all.
+    pub fn root(&self) -> InodeId {
+        self.root
     }
 
-    fn walk(&self, names: &[&str], path: &Path) -> Result<Entry, DiskError> {
-        let mut entry = Entry { inode: self.root, is_dir: true };
-        for name in names {
-            if !entry.is_dir {
-                return Err(DiskError::NotADirectory { path: display(path) });
-            }
-            entry =
-                *self.dir(entry.inode).entries.get(*name).ok_or_else(|| DiskError::NotFound { path: display(path) })?;
-        }
-        Ok(entry)
-    }
-
-    /// The directory at a path.
-    pub fn find_dir(&self, path: &Path) -> Result<InodeId, DiskError> {
-        let entry = self.find(path)?;
-        if entry.is_dir { Ok(entry.inode) } else { Err(DiskError::NotADirectory { path: display(path) }) }
-    }
-
-    /// The directory that has or would have the last name of a path.
-    pub fn place<'a>(&self, path: &'a Path) -> Result<Place<'a>, DiskError> {
-        let mut names = names(path)?;
-        let name = names.pop().ok_or_else(|| DiskError::BadPath { path: display(path) })?;
-        let parent = self.walk(&names, path)?;
-        if !parent.is_dir {
-            return Err(DiskError::NotADirectory { path: display(path) });
-        }
-        Ok(Place { dir: parent.inode, name })
+    /// A new directory, which no name stands for yet.
+    pub fn add_dir(&mut self, inode: InodeId, now_ms: i64) {
+        self.dirs.insert(inode, Directory { modified_ms: now_ms, ..Directory::default() });
     }
 
     /// What a name in a directory stands for.
@@ -170,29 +129,6 @@ impl Namespace {
     /// The entries of a directory by name.
     pub fn list(&self, dir: InodeId) -> impl Iterator<Item = (&str, Entry)> {
         self.dir(dir).entries.iter().map(|(name, entry)| (name.as_str(), *entry))
-    }
-
-    /// Creates the missing directories of a path; `fresh` numbers them and gives each operation its place in the order.
-    pub fn create_dir_all(
-        &mut self,
-        path: &Path,
-        now_ms: i64,
-        mut fresh: impl FnMut() -> (InodeId, u64),
-    ) -> Result<(), DiskError> {
-        let mut dir = self.root;
-        for name in names(path)? {
-            dir = match self.dir(dir).entries.get(name) {
-                Some(entry) if entry.is_dir => entry.inode,
-                Some(_) => return Err(DiskError::NotADirectory { path: display(path) }),
-                None => {
-                    let (inode, sequence) = fresh();
-                    self.dirs.insert(inode, Directory { modified_ms: now_ms, ..Directory::default() });
-                    self.set(&Place { dir, name }, Some(Entry { inode, is_dir: true }), now_ms, sequence);
-                    inode
-                }
-            };
-        }
-        Ok(())
     }
 
     /// Gives a name a new meaning, or removes it.
@@ -225,15 +161,18 @@ impl Namespace {
     /// Renames, replacing a file or an empty directory at the new path. Returns what was replaced and whether anything
     /// changed.
     pub fn rename(&mut self, from: &Path, to: &Path, now_ms: i64, sequence: u64) -> Result<Option<Entry>, DiskError> {
-        let source = self.place(from)?;
+        let (source, target) = (self.place(from)?, self.place(to)?);
         let moved = self.get(&source).ok_or_else(|| DiskError::NotFound { path: display(from) })?;
-        let target = self.place(to)?;
         let replaced = self.get(&target);
         if replaced.is_some_and(|replaced| replaced.inode == moved.inode) {
             return Ok(None);
         }
         if moved.is_dir && self.subtree(moved.inode).contains(&target.dir) {
             return Err(DiskError::BadPath { path: display(to) });
+        }
+        // `do_renameat2` looks for this before it asks what either is.
+        if replaced.is_some_and(|replaced| replaced.is_dir && self.subtree(replaced.inode).contains(&source.dir)) {
+            return Err(DiskError::NotEmpty { path: display(to) });
         }
         match replaced {
             Some(replaced) if replaced.is_dir && !moved.is_dir => {

@@ -130,6 +130,7 @@ impl Disk {
                 if !opened.read {
                     return Err(DiskError::NotPermitted { right: "read" });
                 }
+                check_range(offset, len)?;
                 let absent_pages = file.absent(offset, len).len() as u64;
                 let available = len.min(file.size().saturating_sub(offset));
                 if absent_pages != 0 {
@@ -142,6 +143,7 @@ impl Disk {
             Request::Write { handle, offset, bytes, wall_ms } => {
                 let len = bytes.len() as u64;
                 check_range(offset, len)?;
+                self.check_writable(handle)?;
                 let edges = self.file_of(handle)?.1.absent_edges(offset, len).len() as u64;
                 if edges != 0 {
                     needs_drive = true;
@@ -160,18 +162,30 @@ impl Disk {
             Request::SetLen { handle, len, wall_ms } => {
                 check_range(0, len)?;
                 let takes_ns = self.spec.write_ns(0);
-                let (file, runs_from_ns) = self.lock_inode(handle, now_ns, takes_ns)?;
+                let locked = self.lock_inode(handle, now_ns, takes_ns);
+                // ftruncate(2): EINVAL, where a write says EBADF.
+                let (file, runs_from_ns) = locked.map_err(|error| match error {
+                    DiskError::NotPermitted { .. } => DiskError::CannotResize,
+                    error => error,
+                })?;
                 (Work::SetLen { file, len, wall_ms }, runs_from_ns, takes_ns)
             }
             Request::Preallocate { handle, len, wall_ms } => {
                 check_range(0, len)?;
+                if len == 0 {
+                    return Err(DiskError::NothingToReserve);
+                }
                 let takes_ns = self.spec.write_ns(0);
                 let (file, runs_from_ns) = self.lock_inode(handle, now_ns, takes_ns)?;
                 (Work::Preallocate { file, len, wall_ms }, runs_from_ns, takes_ns)
             }
             Request::Sync { handle, all } => {
-                let file = self.handle(handle)?.file;
-                return Ok(self.enqueue_sync(core, process.host, Work::Sync { file, handle, all }));
+                let opened = self.handle(handle)?;
+                let work = match opened.is_dir {
+                    true => Work::SyncDir { dir: opened.file },
+                    false => Work::Sync { file: opened.file, handle, all },
+                };
+                return Ok(self.enqueue_sync(core, process.host, work));
             }
             Request::SyncDir { path } => {
                 let dir = self.namespace.find_dir(&path)?;
@@ -187,11 +201,16 @@ impl Disk {
         Ok(id)
     }
 
-    fn lock_inode(&mut self, handle: HandleId, now_ns: u64, takes_ns: u64) -> Result<(InodeId, u64), DiskError> {
-        let (opened, file) = self.file_of(handle)?;
-        if !opened.write {
-            return Err(DiskError::NotPermitted { right: "write" });
+    fn check_writable(&self, handle: HandleId) -> Result<(), DiskError> {
+        match self.handle(handle)?.write {
+            true => Ok(()),
+            false => Err(DiskError::NotPermitted { right: "write" }),
         }
+    }
+
+    fn lock_inode(&mut self, handle: HandleId, now_ns: u64, takes_ns: u64) -> Result<(InodeId, u64), DiskError> {
+        self.check_writable(handle)?;
+        let (opened, file) = self.file_of(handle)?;
         let runs_from_ns = file.busy_until_ns.max(now_ns);
         file.busy_until_ns = runs_from_ns + takes_ns;
         Ok((opened.file, runs_from_ns))

@@ -49,7 +49,7 @@ impl Disk {
             }
         };
         // A short read ends at the end of a page, before the last one.
-        let boundaries = (offset + limit).saturating_sub(1) / PAGE - offset / PAGE;
+        let boundaries = ((offset + limit).saturating_sub(1) / PAGE).saturating_sub(offset / PAGE);
         if is_cold
             && boundaries > 0
             && let Some(mut stream) =

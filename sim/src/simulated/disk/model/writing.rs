@@ -75,6 +75,11 @@ impl Disk {
         if bytes.is_empty() {
             return Ok(());
         }
+        // ext4 takes the new size into the inode at once when no block has to be found for it, and orders no data before it
+        // (`ext4_da_should_update_i_disksize`): the end of the file may be zeros after a crash.
+        let end_page = (offset + bytes.len() as u64 - 1) / PAGE;
+        let ends_in_allocated_block = self.spec.personality == Personality::Ext4Ordered
+            && file.page(end_page).is_some_and(|page| page.device().is_some());
         let (background, spec, cache) = (&mut self.background, &self.spec, &mut self.cache);
         let written = file.write(offset, bytes, now_ns, &mut free_pages, |page, came_in| {
             background.became_dirty(spec, id, page, now_ns);
@@ -88,6 +93,9 @@ impl Disk {
             let size = file.size().max(offset + written as u64);
             if spec.personality.is_journaled() {
                 file.grow_in_memory(size);
+                if ends_in_allocated_block && size == offset + written as u64 {
+                    file.log_growth(size, sequence);
+                }
             } else {
                 file.resize(size, sequence);
             }

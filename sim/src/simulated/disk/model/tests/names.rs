@@ -12,8 +12,12 @@ fn errors_are_those_of_a_file_system() {
     read.read(true);
     let path = |path: &str| path.to_owned();
     assert_eq!(stand.open_with(&read, "/d/g"), Err(DiskError::NotFound { path: path("/d/g") }));
-    assert_eq!(stand.open_with(&read, "/d"), Err(DiskError::IsADirectory { path: path("/d") }));
-    assert_eq!(stand.open_with(&read, "/"), Err(DiskError::IsADirectory { path: path("/") }));
+    let mut write = OpenOptions::new();
+    write.write(true).create(true);
+    assert_eq!(stand.open_with(&write, "/d"), Err(DiskError::IsADirectory { path: path("/d") }));
+    assert_eq!(stand.open_with(&write, "/"), Err(DiskError::IsADirectory { path: path("/") }));
+    let dir = stand.open_with(&read, "/").expect("a directory is opened to be synced");
+    assert!(matches!(stand.disk.read(dir, &mut [0], 0), Err(DiskError::IsADirectory { .. })));
     assert_eq!(stand.open_with(&read, "/d/f/x"), Err(DiskError::NotADirectory { path: path("/d/f/x") }));
     assert_eq!(stand.open_with(&OpenOptions::new(), "/d/f"), Err(DiskError::BadOptions));
     let mut create_new = OpenOptions::new();
