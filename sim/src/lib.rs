@@ -8,6 +8,7 @@
 //! | [`task`] | madsim's executor | tokio, multi-threaded |
 //! | [`rng`] | a function of (seed, host, purpose, counter) | the system's |
 //! | [`process`], [`signal`] | the simulated process | the real process |
+//! | [`fault_point!`] | rare branches made common, if the run asks for it | `false` |
 //!
 //! Programs written on these modules do not know in which body they run. Synchronisation, `select!` and codecs are
 //! tokio's own in both bodies: they need no reactor. [`world`] is the control panel of the simulation and exists in the
@@ -23,6 +24,7 @@ compile_error!(
      not run inside the workspace. For the deployable binaries use `--features real`."
 );
 
+mod fault_point;
 mod file_types;
 #[cfg(feature = "real")]
 mod real;
@@ -34,3 +36,7 @@ pub use real::{disk, net, process, rng, signal, task, time};
 mod simulated;
 #[cfg(all(not(feature = "real"), feature = "sim", madsim, tokio_unstable))]
 pub use simulated::{disk, net, process, rng, signal, task, time, world};
+
+#[cfg(all(not(feature = "real"), feature = "sim", madsim, tokio_unstable))]
+#[doc(hidden)]
+pub use simulated::fault_point::fires as fault_point_fires;

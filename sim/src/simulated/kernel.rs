@@ -11,6 +11,7 @@ use super::{
     clock::Clock,
     core::{Core, Event, HostId, ProcessId},
     disk::Disk,
+    fault_point::FaultPoints,
     host::{Host, HostState},
     key::Stream,
     memory::Shortage,
@@ -40,6 +41,7 @@ pub struct Kernel {
     /// madsim's node of each process that ever ran.
     pub processes: BTreeMap<NodeId, ProcessId>,
     pub streams: BTreeMap<(ProcessId, &'static str), Stream>,
+    pub fault_points: FaultPoints,
     pub time: TimeHandle,
     /// How many machines are suspended.
     pub suspended: u32,

@@ -3,6 +3,7 @@
 mod clock;
 mod core;
 pub mod disk;
+pub mod fault_point;
 mod host;
 mod kernel;
 pub mod key;

@@ -20,6 +20,7 @@
 //! ```
 
 mod disk;
+mod fault_points;
 mod hosts;
 mod misuse;
 mod net;
@@ -51,6 +52,7 @@ pub use super::{
         CrashReport, DamageReport, DiskFaults, DiskSlowdown, DiskSpec, DiskStats, MediaDamage, MediaDamageKind,
         Personality, Raid10,
     },
+    fault_point::{ACTIVE_PROBABILITY, ActiveSites, FaultPointCount},
     host::{HostState, HostStats, Place, Zone},
     key::{Key, Stream},
     net::{

@@ -4,6 +4,7 @@
 use super::{Program, World, misuse};
 use crate::simulated::{
     core::{Core, HostId},
+    fault_point::FaultPoints,
     host::HostState,
     kernel::{self, Driver, Kernel},
     memory::Shortage,
@@ -104,6 +105,7 @@ where
         disks: Vec::new(),
         processes: BTreeMap::new(),
         streams: BTreeMap::new(),
+        fault_points: FaultPoints::default(),
         time: runtime.block_on(async { madsim::time::TimeHandle::current() }),
         suspended: 0,
         shortage: Shortage::default(),
