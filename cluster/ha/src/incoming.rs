@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use sim::{net::OwnedReadHalf, time::timeout};
 use tokio::io::AsyncReadExt;
 
@@ -14,6 +14,9 @@ use crate::error::HaError;
 const READ_BYTES: usize = 64 << 10;
 /// The most room made for a read, when much is coming.
 const READ_BYTES_MAX: usize = 512 << 10;
+
+/// The most that a short read gives: less than a frame's header.
+const SHORT_READ_BYTES: usize = 7;
 
 /// What comes from the other side.
 pub(crate) struct Incoming {
@@ -37,7 +40,8 @@ impl Incoming {
         if self.buffer.capacity() - self.buffer.len() < self.room_bytes / 2 {
             self.buffer.reserve(self.room_bytes);
         }
-        match self.half.read_buf(&mut self.buffer).await? {
+        let most = if sim::fault_point!("ha.read.short", 0.05) { SHORT_READ_BYTES } else { usize::MAX };
+        match self.half.read_buf(&mut (&mut self.buffer).limit(most)).await? {
             0 => Err(HaError::Closed),
             // Much is coming: fewer, larger reads.
             bytes if bytes >= self.room_bytes / 2 => {

@@ -26,6 +26,10 @@ use crate::{
 
 /// The largest body for a slave of ours that is behind by more than a batch.
 const CATCH_UP_BYTES: usize = 256 << 10;
+/// The body of a frame that is cut short: less than a record.
+const SHORT_FRAME_BYTES: usize = 61;
+/// How long a frame waits that goes out late.
+const LATE: Duration = Duration::from_millis(50);
 
 /// The sending of a log over one connection.
 pub(crate) struct LogSender<'a> {
@@ -115,6 +119,10 @@ impl<'a> LogSender<'a> {
             Wire::Extended if behind > self.batch_bytes => self.batch_bytes.max(CATCH_UP_BYTES),
             _ => self.batch_bytes,
         };
+        let most = if sim::fault_point!("ha.send.short-frame") { most.min(SHORT_FRAME_BYTES) } else { most };
+        if sim::fault_point!("ha.send.late", 0.02) {
+            sleep(LATE).await;
+        }
         let (epoch, epoch_end) = self.epoch_at(position);
         let until_epoch_end = epoch_end.map_or(usize::MAX, |end| usize::try_from(end - position).unwrap_or(0));
         let body = self.store.read_log(position, most.min(behind).min(until_epoch_end)).await?;
@@ -135,6 +143,10 @@ impl<'a> LogSender<'a> {
     }
 
     async fn heartbeat(&mut self) -> Result<(), HaError> {
+        if sim::fault_point!("ha.send.no-heartbeat") {
+            self.sent_at = Instant::now();
+            return Ok(());
+        }
         let position = self.position();
         let (epoch, _) = self.epoch_at(position);
         self.write(FrameHeader { offset: position, body_bytes: 0, epoch }, bytes::Bytes::new()).await

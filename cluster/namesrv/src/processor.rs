@@ -144,6 +144,9 @@ impl Processor {
 
     /// Takes the brokers off the routes that have been silent for too long, and closes their connections.
     pub fn expire_brokers(&self) {
+        if sim::fault_point!("namesrv.scan.skipped") {
+            return;
+        }
         let departed = lock(&self.0.routes).expire(self.now_ms());
         log_departed(&departed, "it was silent");
         for Departed { channel, .. } in &departed {
@@ -162,7 +165,9 @@ impl Processor {
     fn route_info(&self, request: &RemotingCommand) -> Answer {
         let GetRouteInfoRequestHeader { topic, .. } = request.header()?;
         let settings = *lock(&self.0.settings);
-        let Some(mut route) = lock(&self.0.routes).route(&topic, settings.support_acting_master) else {
+        let route = lock(&self.0.routes).route(&topic, settings.support_acting_master);
+        // As a name server answers that has just been started.
+        let Some(mut route) = route.filter(|_| !sim::fault_point!("namesrv.route.unknown", 0.05)) else {
             let remark = format!("No topic route info in name server for the topic: {topic}");
             return Ok(RemotingCommand::response(response_code::TOPIC_NOT_EXIST).with_remark(remark));
         };

@@ -20,6 +20,9 @@ use crate::error::RemotingError;
 use crate::handler::{NoRequests, RequestHandler};
 use crate::name_servers::NameServers;
 
+/// A time-out that comes too early for most answers.
+const EARLY_TIMEOUT: Duration = Duration::from_millis(1);
+
 /// The limits of a client's connections.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientConfig {
@@ -101,6 +104,14 @@ impl RemotingClient {
         request: RemotingCommand,
         timeout: Duration,
     ) -> Result<RemotingCommand, RemotingError> {
+        let timeout = if sim::fault_point!("remoting.invoke.early-timeout", 0.005) {
+            EARLY_TIMEOUT.min(timeout)
+        } else {
+            timeout
+        };
+        if sim::fault_point!("remoting.client.connection-dropped", 0.002) {
+            self.close_channel(addr);
+        }
         if let Some(channel) = self.inner.open_channel(addr) {
             return channel.invoke(request, timeout).await;
         }
@@ -348,6 +359,9 @@ async fn connect(addr: &str) -> io::Result<(TcpStream, SocketAddr, SocketAddr)> 
             *ipv4.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the name has no address"))?
         }
     };
+    if sim::fault_point!("remoting.connect.fails", 0.1) {
+        return Err(io::Error::new(io::ErrorKind::AddrNotAvailable, "no local port is free"));
+    }
     let stream = TcpStream::connect(remote_addr).await?;
     let local_addr = stream.local_addr()?;
     // A request that waits a little longer is all that an error costs.

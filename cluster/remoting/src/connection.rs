@@ -10,7 +10,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use bytes::BytesMut;
+use bytes::{BufMut, BytesMut};
 use futures_util::stream::{FuturesUnordered, Stream};
 use protocol::{RemotingCommand, SerializeType, command, frame};
 use sim::net::TcpStream;
@@ -27,6 +27,8 @@ use crate::outgoing::Outgoing;
 const READ_BYTES: usize = 16 * 1024;
 /// Less room than this is not worth a read.
 const READ_BYTES_MIN: usize = 2 * 1024;
+/// The most that a short read gives: not even a frame's lengths.
+const SHORT_READ_BYTES: usize = 7;
 
 /// What a response must repeat of its request.
 #[derive(Clone, Copy)]
@@ -160,7 +162,9 @@ impl<H: RequestHandler + ?Sized> Connection<H> {
         if self.incoming.capacity() - self.incoming.len() < READ_BYTES_MIN {
             self.incoming.reserve(READ_BYTES.max(self.incoming.len()));
         }
-        let read = pin!(self.stream.read_buf(&mut self.incoming));
+        let most = if sim::fault_point!("remoting.read.short", 0.05) { SHORT_READ_BYTES } else { usize::MAX };
+        let mut room = (&mut self.incoming).limit(most);
+        let read = pin!(self.stream.read_buf(&mut room));
         let bytes = match read.poll(context) {
             Poll::Pending => return Ok(0),
             Poll::Ready(Ok(0)) => return Err(CloseReason::Peer),

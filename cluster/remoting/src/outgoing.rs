@@ -16,6 +16,8 @@ use tokio::io::AsyncWrite;
 const COPIED_BODY_BYTES_MAX: usize = 8 * 1024;
 /// Slices in one vectored write.
 const SLICES_MAX: usize = 16;
+/// What a short write takes.
+const SHORT_WRITE_BYTES: usize = 11;
 /// A larger buffer is given back once it is written; below, it stays for the next burst.
 const KEPT_BUFFER_BYTES_MAX: usize = 256 * 1024;
 
@@ -81,7 +83,9 @@ impl Outgoing {
     ) -> Poll<io::Result<usize>> {
         let to = Pin::new(to);
         let written = if self.sealed.is_empty() {
-            ready!(to.poll_write(context, &self.open))?
+            let short = !self.open.is_empty() && sim::fault_point!("remoting.write.short", 0.05);
+            let most = if short { SHORT_WRITE_BYTES } else { usize::MAX };
+            ready!(to.poll_write(context, &self.open[..self.open.len().min(most)]))?
         } else {
             let mut slices = [IoSlice::new(&[]); SLICES_MAX];
             let mut used = 0;

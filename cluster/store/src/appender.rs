@@ -8,7 +8,7 @@
 //! A write that fails leaves unknown bytes at the log's end, so the store takes no more writes after it; recovery at the
 //! next start finds out what is there.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use protocol::{
@@ -18,7 +18,7 @@ use protocol::{
 use quirks::Quirk;
 use sim::{
     task::{self, JoinHandle},
-    time::{Instant, wall_clock_ms},
+    time::{Instant, sleep, wall_clock_ms},
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -42,6 +42,8 @@ const GROUP_MAX_BYTES: usize = 1 << 20;
 const BUFFER_BYTES: usize = 64 << 10;
 /// The most puts taken up at once.
 const GROUP_MAX_PUTS: usize = 1024;
+/// How long a dispatch takes that lags.
+const DISPATCH_LAG: Duration = Duration::from_millis(20);
 
 type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 
@@ -112,7 +114,12 @@ impl Appender {
         while self.requests.recv_many(&mut requests, GROUP_MAX_PUTS).await > 0 {
             for request in requests.drain(..) {
                 match request {
-                    Request::Put(request) => self.take(request).await,
+                    Request::Put(request) => {
+                        self.take(request).await;
+                        if sim::fault_point!("store.append.group-of-one") {
+                            self.write_group().await;
+                        }
+                    }
                     other => {
                         self.write_group().await;
                         self.serve(other).await;
@@ -171,7 +178,7 @@ impl Appender {
         if !self.group.buffer.is_empty() && self.group.buffer.len() + request.bytes > GROUP_MAX_BYTES {
             self.write_group().await;
         }
-        if !self.has_room(request.bytes)
+        if (!self.has_room(request.bytes) || self.ends_file_early())
             && let Err(error) = self.roll_over().await
         {
             tracing::error!(%error, "the next CommitLog file cannot be made");
@@ -190,6 +197,15 @@ impl Appender {
     fn has_room(&self, bytes: usize) -> bool {
         let end = self.position().0.cast_unsigned() + (bytes + BLANK_RECORD_BYTES) as u64;
         self.segment.as_ref().is_some_and(|segment| end <= segment.end())
+    }
+
+    /// Whether the rest of a file that has records is left blank, as before a message for which it is too short.
+    fn ends_file_early(&self) -> bool {
+        let position = self.position().0.cast_unsigned();
+        let has_records = |segment: &Arc<Segment>| {
+            segment.start() < position && position + (BLANK_RECORD_BYTES as u64) < segment.end()
+        };
+        self.segment.as_ref().is_some_and(has_records) && sim::fault_point!("store.append.file-ended-early", 0.01)
     }
 
     fn encode(&mut self, request: PutRequest) {
@@ -320,7 +336,15 @@ impl Appender {
     fn release_written(&self) {
         let config = &self.shared.config;
         if config.flush_disk_type == FlushDiskType::AsyncFlush || config.quirks.has(Quirk::UnflushedVisible) {
-            self.shared.dispatcher.release_local(self.written.offset);
+            if sim::fault_point!("store.dispatch.lags", 0.1) {
+                let (shared, written) = (Arc::clone(&self.shared), self.written.offset);
+                task::spawn(async move {
+                    sleep(DISPATCH_LAG).await;
+                    shared.dispatcher.release_local(written);
+                });
+            } else {
+                self.shared.dispatcher.release_local(self.written.offset);
+            }
         }
     }
 
@@ -384,6 +408,9 @@ impl Appender {
     /// Begins to make the next file, unless that is under way (`AllocateMappedFileService`).
     pub(crate) fn make_next_segment(&mut self) {
         let Some(segment) = &self.segment else { return };
+        if sim::fault_point!("store.append.next-file-late", 0.9) {
+            return;
+        }
         let start = segment.end();
         if self.next_segment.as_ref().is_some_and(|next| next.start == start) {
             return;

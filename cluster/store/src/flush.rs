@@ -19,6 +19,9 @@ use crate::{
     store::Shared,
 };
 
+/// How long a SYNC_FLUSH that begins late gathers waiters.
+const GATHERING: Duration = Duration::from_millis(20);
+
 impl Shared {
     /// Stops taking writes, for good, and tells everyone who waits for a flush.
     pub(crate) fn fail(&self, error: &StoreError) {
@@ -85,6 +88,9 @@ impl Shared {
     async fn run_sync_flush(&self) {
         loop {
             self.flush_wanted.notified().await;
+            if sim::fault_point!("store.flush.group-gathers") {
+                sleep(GATHERING).await;
+            }
             // Without a waiter (WAIT=false) the flush is due all the same: what is not flushed is not visible.
             // The error has been told to everyone by `fail`.
             let _ = self.flush_log().await;
@@ -97,12 +103,13 @@ impl Shared {
         let mut last_thorough = Instant::now();
         loop {
             if self.config.flush_commit_log_timed {
-                sleep(interval).await;
+                sleep(if sim::fault_point!("store.flush.early-round") { interval / 16 } else { interval }).await;
             } else {
                 // Elapsed is the ordinary case.
                 let _ = sim::time::timeout(interval, self.flush_wanted.notified()).await;
             }
-            let thorough = last_thorough.elapsed() >= thorough_interval;
+            let thorough =
+                last_thorough.elapsed() >= thorough_interval || sim::fault_point!("store.flush.thorough-round");
             if thorough {
                 last_thorough = Instant::now();
             }
@@ -121,7 +128,8 @@ impl Shared {
         let mut last_thorough = Instant::now();
         loop {
             sleep(interval).await;
-            let thorough = last_thorough.elapsed() >= thorough_interval;
+            let thorough =
+                last_thorough.elapsed() >= thorough_interval || sim::fault_point!("store.queue-flush.thorough-round");
             if self.config.quirks.has(Quirk::CheckpointBeforeQueues) {
                 // Apache's index files write the checkpoint whenever one of them is full; here, as often as can be.
                 let _ = self.store_checkpoint().await;
@@ -133,7 +141,9 @@ impl Shared {
             }
             if thorough {
                 last_thorough = Instant::now();
-                if let Err(error) = self.store_checkpoint().await {
+                if !sim::fault_point!("store.checkpoint.not-written")
+                    && let Err(error) = self.store_checkpoint().await
+                {
                     tracing::error!(%error, "the checkpoint cannot be written; the next recovery will take longer");
                 }
             }

@@ -127,6 +127,7 @@ impl MessageStore {
         }
 
         result.status = GetMessageStatus::NoMatchedMessage;
+        let max_msg_nums = if sim::fault_point!("store.get.one-message") { 1 } else { max_msg_nums };
         let room = Room { max_messages: max_msg_nums, max_bytes };
         let scan_units = (FILTER_SCAN_BYTES.max(max_msg_nums.saturating_mul(UNIT_BYTES))).div_ceil(UNIT_BYTES);
         let log_end = shared.log.written_offset();
@@ -176,8 +177,9 @@ impl MessageStore {
             next = queue.min_offset().max(queue_offset);
         }
         result.next_begin_offset = next;
-        result.suggest_pulling_from_slave =
-            last_pulled.is_some_and(|pulled| log_end - pulled > shared.in_memory_bytes());
+        result.suggest_pulling_from_slave = last_pulled.is_some_and(|pulled| {
+            log_end - pulled > shared.in_memory_bytes() || sim::fault_point!("store.get.reader-far-behind", 0.05)
+        });
         Ok(result)
     }
 }

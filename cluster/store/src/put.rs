@@ -85,6 +85,7 @@ pub(crate) async fn outcome(
     replicated: Replicated,
 ) -> (PutMessageStatus, Option<Arc<str>>) {
     let begun = Instant::now();
+    let sync_flush_timeout = early_if(sim::fault_point!("store.put.flush-timeout", 0.05), sync_flush_timeout);
     let flush_status = match timeout(sync_flush_timeout, flushed).await {
         Ok(Ok(Ok(()))) => PutMessageStatus::PutOk,
         Ok(Ok(Err(why))) => return (PutMessageStatus::UnknownError, Some(why)),
@@ -97,6 +98,7 @@ pub(crate) async fn outcome(
         Replicated::NotAsked => (flush_status, None),
         Replicated::NotAvailable => (PutMessageStatus::SlaveNotAvailable, None),
         Replicated::Wait { reached, slave_timeout } => {
+            let slave_timeout = early_if(sim::fault_point!("store.put.slave-timeout", 0.05), slave_timeout);
             match timeout(slave_timeout.saturating_sub(begun.elapsed()), reached).await {
                 Ok(Ok(Ok(()))) => (flush_status, None),
                 Ok(Ok(Err(why))) => (PutMessageStatus::FlushSlaveTimeout, Some(why)),
@@ -107,6 +109,11 @@ pub(crate) async fn outcome(
             }
         }
     }
+}
+
+/// The time-out, or one that is over almost at once.
+fn early_if(is_early: bool, timeout: Duration) -> Duration {
+    if is_early { timeout.min(Duration::from_micros(200)) } else { timeout }
 }
 
 /// A put on its way to the appender.

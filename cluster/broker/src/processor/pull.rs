@@ -69,6 +69,7 @@ async fn pull(
         } else {
             i64::try_from(config.short_polling_time_ms).unwrap_or(i64::MAX)
         };
+        let suspend_ms = if sim::fault_point!("broker.pull.held-briefly") { suspend_ms.min(5) } else { suspend_ms };
         if suspend_ms > 0 {
             request.ext_fields = protocol::ExtFields::new();
             request.body = Bytes::new();
@@ -214,7 +215,8 @@ async fn read_queue(
         }
     }
     let config = core.config();
-    let max_messages = header.max_msg_nums.clamp(1, config.max_pull_nums.max(1));
+    let max_pull_nums = if sim::fault_point!("broker.pull.few-messages") { 2 } else { config.max_pull_nums };
+    let max_messages = header.max_msg_nums.clamp(1, max_pull_nums.max(1));
     let max_bytes = header.max_msg_bytes.and_then(|bytes| usize::try_from(bytes).ok()).filter(|bytes| *bytes > 0);
     let mut result = core
         .store

@@ -77,8 +77,9 @@ pub(crate) fn accepts_messages(core: &Core) -> Result<(), Refusal> {
 fn enter_queue(core: &Core, config: &BrokerConfig) -> Result<SendTicket, Refusal> {
     let fast_failure =
         |ms: u64| if config.broker_fast_failure_enable { i64::try_from(ms).unwrap_or(i64::MAX) } else { i64::MAX };
+    let is_full = sim::fault_point!("broker.send.queue-full", 0.02);
     let limits = SendLimits {
-        capacity: config.send_thread_pool_queue_capacity,
+        capacity: if is_full { 0 } else { config.send_thread_pool_queue_capacity },
         wait_ms: fast_failure(config.wait_time_in_send_queue_ms),
         page_cache_busy_ms: fast_failure(config.os_page_cache_busy_time_out_ms),
     };

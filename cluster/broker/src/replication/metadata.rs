@@ -30,6 +30,7 @@ pub(crate) async fn run(core: Arc<Core>) {
     loop {
         let master = lock(&core.master_addr).clone();
         if let Some(master) = master
+            && !sim::fault_point!("broker.metadata.round-skipped")
             && let Err(error) = synchronize(&core, &master, &mut delayed).await
         {
             tracing::warn!(master, %error, "the master's tables were not copied: it is tried again");

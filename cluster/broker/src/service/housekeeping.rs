@@ -30,6 +30,9 @@ pub(crate) fn notify_members(core: &Core, groups: &[String]) {
         };
         let header = ConsumerGroupRequestHeader { consumer_group: group.clone() };
         for channel in members {
+            if sim::fault_point!("broker.notice.lost", 0.5) {
+                continue;
+            }
             let notice = RemotingCommand::request(request_code::NOTIFY_CONSUMER_IDS_CHANGED, &header);
             if let Err(error) = channel.invoke_oneway(notice) {
                 // Whoever does not hear it rebalances by its own timer.
@@ -43,6 +46,9 @@ pub(crate) fn notify_members(core: &Core, groups: &[String]) {
 pub(crate) async fn persist_offsets(core: Arc<Core>) {
     loop {
         sleep(Duration::from_millis(core.config().flush_consumer_offset_interval_ms)).await;
+        if sim::fault_point!("broker.offsets.not-written") {
+            continue;
+        }
         if let Err(error) = core.persist_offsets().await {
             tracing::error!(%error, "consumerOffset.json was not written: it is tried again");
         }
@@ -56,6 +62,9 @@ pub(crate) async fn look_after(core: Arc<Core>) {
         let now_ms = core.now_ms();
         lock(&core.stats).sample(now_ms);
         let timeout_ms = i64::try_from(core.config().channel_expired_timeout_ms).unwrap_or(i64::MAX);
+        // As if a client's last heartbeats had been lost.
+        let timeout_ms =
+            if sim::fault_point!("broker.client.expires-early", 0.05) { timeout_ms / 10 } else { timeout_ms };
         let (silent, changed) = lock(&core.clients).expire(now_ms, timeout_ms);
         for channel in silent {
             tracing::warn!(peer = %channel.remote_addr(), "a client sent no heartbeat for too long: its channel is closed");

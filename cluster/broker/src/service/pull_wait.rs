@@ -4,6 +4,7 @@
 //! takes out whom a message wakes, the clock whom time wakes; one task reads for them and answers through their channels.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use protocol::RemotingCommand;
 use protocol::header::PullMessageRequestHeader;
@@ -81,6 +82,9 @@ impl PullWait {
     }
 }
 
+/// How late a wake-up is that comes late.
+const LATE: Duration = Duration::from_millis(50);
+
 /// Answers pulls that were woken, for ever.
 pub(crate) async fn run(core: Arc<Core>) {
     let wait = &core.pull_wait;
@@ -95,6 +99,9 @@ pub(crate) async fn run(core: Arc<Core>) {
                 }
             }
             None => wait.wake.notified().await,
+        }
+        if sim::fault_point!("broker.pull.woken-late", 0.05) {
+            sim::time::sleep(LATE).await;
         }
         let mut woken = std::mem::take(&mut *lock(&wait.woken));
         lock(&wait.hold).expired(core.now_ms(), &mut woken);

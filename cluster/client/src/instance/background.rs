@@ -37,6 +37,9 @@ pub(super) fn spawn(
             pause = heartbeat;
             let Some(instance) = heartbeats.upgrade() else { return };
             instance.clean_offline_brokers();
+            if sim::fault_point!("client.heartbeat.round-lost") {
+                continue;
+            }
             instance.heartbeat_all().await;
         }
     });
@@ -45,6 +48,9 @@ pub(super) fn spawn(
         loop {
             time::sleep(persist).await;
             let Some(instance) = offsets.upgrade() else { return };
+            if sim::fault_point!("client.offsets.not-stored") {
+                continue;
+            }
             instance.persist_all_offsets().await;
         }
     });
@@ -52,7 +58,9 @@ pub(super) fn spawn(
     let rebalance = task::spawn(async move {
         loop {
             // An error means that nobody asked for a rebalance within the interval: then it is time for one.
-            let _ = time::timeout(REBALANCE_INTERVAL, wakeup.notified()).await;
+            let is_early = sim::fault_point!("client.rebalance.early");
+            let interval = if is_early { REBALANCE_INTERVAL / 40 } else { REBALANCE_INTERVAL };
+            let _ = time::timeout(interval, wakeup.notified()).await;
             let Some(instance) = rebalance.upgrade() else { return };
             instance.rebalance_all().await;
         }
@@ -72,6 +80,9 @@ async fn update_routes(instance: Weak<ClientInstance>, poll: Duration) {
         until_all -= pause;
         if until_all.is_zero() {
             until_all = poll;
+            if sim::fault_point!("client.route.round-skipped") {
+                continue;
+            }
             instance.update_topics(instance.used_topics()).await;
         } else {
             instance.update_topics(instance.topics_without_route()).await;

@@ -81,6 +81,9 @@ async fn take_reports(
             last = report;
             newest = Some(report);
         }
+        if sim::fault_point!("ha.master.connection-lost", 0.001) {
+            return Err(HaError::Closed);
+        }
         if let Some(report) = newest {
             membership.acked(report);
         }

@@ -3,11 +3,13 @@
 //! One task reads, cuts, appends and reports: all that has arrived by one append, and one report. Under SYNC_FLUSH a slave
 //! vouches for what is on its drive only; Apache's for what is in its page cache ([`Quirk::PageCacheAcks`]).
 
+use std::time::Duration;
+
 use protocol::PhysicalOffset;
 use quirks::Quirk;
 use sim::{
     net::OwnedWriteHalf,
-    time::{Instant, sleep_until},
+    time::{Instant, sleep, sleep_until},
 };
 use store::{FlushDiskType, MessageStore};
 use tokio::{io::AsyncWriteExt, sync::watch};
@@ -18,6 +20,9 @@ use crate::{
     frame::{Frame, Wire, decode_frame},
     incoming::Incoming,
 };
+
+/// How long a report waits that is late.
+const LATE: Duration = Duration::from_millis(50);
 
 /// Says to the master up to where this slave vouches for its log.
 pub(crate) struct Reporter<'a> {
@@ -106,10 +111,19 @@ pub(crate) async fn take_frames(
         while let Ok(frame) = decode_frame(&mut incoming.buffer, wire)? {
             sink.take(&frame).await?;
             any = true;
+            if sim::fault_point!("ha.slave.each-frame-written") {
+                sink.write().await?;
+            }
         }
         if any {
             sink.write().await?;
             note_received(shared, &shared.store);
+        }
+        if sim::fault_point!("ha.slave.connection-lost", 0.001) {
+            return Err(HaError::Closed);
+        }
+        if sim::fault_point!("ha.slave.late-report", 0.05) {
+            sleep(LATE).await;
         }
         reporter.set_limit(sink.verified());
         reporter.report().await?;

@@ -171,7 +171,9 @@ impl CommitLog {
     ///
     /// `None` when it is not there any more, or is damaged: damage is logged and never given out.
     pub(crate) async fn record(&self, offset: PhysicalOffset, length: usize) -> Result<Option<Bytes>, StoreError> {
-        if let Some(record) = lock(&self.tail).get(offset.0, length) {
+        if !sim::fault_point!("store.log.not-in-memory")
+            && let Some(record) = lock(&self.tail).get(offset.0, length)
+        {
             return Ok(Some(record));
         }
         let Some(segment) = self.segment_at(offset) else { return Ok(None) };

@@ -46,10 +46,13 @@ impl Shared {
         loop {
             // Elapsed is the ordinary case.
             let _ = sim::time::timeout(BUILD_INTERVAL, self.index.wanted.notified()).await;
+            if sim::fault_point!("store.index.round-skipped", 0.5) {
+                continue;
+            }
             if let Err(error) = self.index.catch_up(&self.log, self.dispatcher.confirm_offset()).await {
                 tracing::error!(%error, "the index does not go on; trying again");
                 sleep(BUILD_INTERVAL).await;
-            } else if last_flush.elapsed() >= FLUSH_INTERVAL {
+            } else if last_flush.elapsed() >= FLUSH_INTERVAL || sim::fault_point!("store.index.early-flush", 0.05) {
                 last_flush = Instant::now();
                 if let Err(error) = self.index.flush().await {
                     tracing::error!(%error, "the index cannot be written; trying again");

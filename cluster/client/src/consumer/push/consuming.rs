@@ -27,6 +27,8 @@ use crate::error::ClientError;
 use crate::message::Message;
 use crate::producer::{Mode, Target};
 
+/// What a listener takes longer that is slow.
+const SLOW: Duration = Duration::from_millis(200);
 /// How long handing a message back may take (`consumerSendMessageBack`).
 const SEND_BACK_TIMEOUT: Duration = Duration::from_secs(5);
 /// The wait before a message that could not be handed back is consumed again here (`submitConsumeRequestLater`).
@@ -116,6 +118,9 @@ impl PushCore {
     async fn consume(self: &Arc<Self>, ConsumeRequest { assigned, messages }: ConsumeRequest) {
         if !assigned.start(&messages, self.now_ms()) {
             return;
+        }
+        if sim::fault_point!("client.consume.slow", 0.02) {
+            time::sleep(SLOW).await;
         }
         let context = ConsumeContext { message_queue: Arc::clone(&assigned.queue) };
         let status = (self.listener)(messages.clone(), context).await;

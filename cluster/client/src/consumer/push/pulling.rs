@@ -14,6 +14,8 @@ use crate::consumer::puller::{Answer, PullFailure, PullRequest};
 use crate::error::ClientError;
 use crate::instance::api::PullStatus;
 
+/// The wait of a loop that pulls late (`PULL_TIME_DELAY_MILLS_WHEN_FLOW_CONTROL`).
+const FLOW_CONTROL_DELAY: Duration = Duration::from_millis(50);
 /// The wait after the broker asked for less (`PULL_TIME_DELAY_MILLS_WHEN_BROKER_FLOW_CONTROL`).
 const BROKER_FLOW_CONTROL_DELAY: Duration = Duration::from_millis(20);
 /// How long what is in flight may take to end after an offset was moved. Java waits 10 s and then up to 20 s for the
@@ -46,13 +48,16 @@ async fn pull_all(core: Arc<PushCore>, assigned: Arc<Assigned>, mut next: QueueO
             time::sleep(core.config.pull_delay_when_exception).await;
             continue;
         };
+        if sim::fault_point!("client.pull.late", 0.05) {
+            time::sleep(FLOW_CONTROL_DELAY).await;
+        }
         assigned.pulls_now();
         let request = PullRequest {
             queue: &queue,
             subscription: &subscription,
             with_expression: false,
             offset: next,
-            max_nums: core.config.pull_batch_size,
+            max_nums: if sim::fault_point!("client.pull.one-message") { 1 } else { core.config.pull_batch_size },
             commit_offset: core.offsets.read_memory(&queue).filter(|_| core.config.is_clustering()),
             suspend: Some(core.config.broker_suspend_max),
             timeout: core.config.consumer_timeout_when_suspend,
