@@ -77,6 +77,12 @@ pub struct RunRecord {
     /// The same by broker.
     #[serde(default)]
     pub availability: Availability,
+    /// The settings that were drawn or set for this run, by their names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub knobs: BTreeMap<String, u64>,
+    /// The fault points that were active and that the cluster came by, by their names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub fault_points: BTreeMap<String, FaultPointCount>,
     /// What the mode promises under this fault, in words.
     pub promise: String,
     pub promise_loss: LossPromise,
@@ -106,6 +112,15 @@ pub struct Build {
     pub version: String,
     /// `debug` or `release`.
     pub profile: String,
+}
+
+/// What became of an active fault point in a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct FaultPointCount {
+    /// How often the cluster came by.
+    pub evaluated: u64,
+    /// How often it fired.
+    pub fired: u64,
 }
 
 /// Duplicates by their cause.

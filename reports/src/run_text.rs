@@ -68,6 +68,15 @@ fn write_text(record: &RunRecord, out: &mut String) -> std::fmt::Result {
     if record.findings.len() > SHOWN {
         writeln!(out, "            … and {} more findings, all in run.json", record.findings.len() - SHOWN)?;
     }
+    if !record.fault_points.is_empty() {
+        let fired = record.fault_points.iter().filter(|(_, count)| count.fired > 0);
+        let shown = fired.map(|(name, at)| format!("{name} ({})", count(at.fired))).collect::<Vec<_>>().join(", ");
+        writeln!(out, "\n  fired     {shown}")?;
+    }
+    if !record.knobs.is_empty() {
+        let shown = record.knobs.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ");
+        writeln!(out, "\n  knobs     {shown}")?;
+    }
     writeln!(
         out,
         "\n  trace hash {}  ({} steps, {:.1} simulated s)",

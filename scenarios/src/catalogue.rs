@@ -4,7 +4,11 @@
 mod apache;
 mod operations;
 
-use crate::spec::{BrokerSettings, Disk, Flush, Mode, Placement, ProfileName, Scenario, Schedule, Topology, Workload};
+use crate::{
+    fault_points::FaultPoints,
+    knobs::Knobs,
+    spec::{BrokerSettings, Disk, Flush, Mode, Placement, ProfileName, Scenario, Schedule, Topology, Workload},
+};
 use faults::Fault;
 
 /// All scenarios: the modes, then the others.
@@ -30,6 +34,8 @@ pub fn standard(mode: Mode) -> Scenario {
         quirks: Vec::new(),
         fault: Fault::none(),
         plan: None,
+        fault_points: FaultPoints::Off,
+        knobs: Knobs::default(),
         operations: Vec::new(),
         topology: Topology {
             name_servers: 2,

@@ -54,8 +54,10 @@ pub fn build(world: &World, scenario: &Arc<Scenario>, recorder: &Recorder, opera
         id
     };
     let topology = &scenario.topology;
-    let name_servers =
-        topology.name_server_hosts().map(|name| add(name.clone(), name_server(&name, recorder))).collect::<Vec<_>>();
+    let name_servers = topology
+        .name_server_hosts()
+        .map(|name| add(name.clone(), name_server(&name, scenario, recorder)))
+        .collect::<Vec<_>>();
     let addresses = topology.name_server_hosts().map(|name| format!("{name}:9876")).collect::<Vec<_>>();
     let brokers = topology.brokers().into_iter();
     let brokers = brokers
@@ -109,13 +111,15 @@ fn clock(world: &World, host: &str) -> ClockSpec {
     ClockSpec { offset_ms: around_zero(CLOCK_OFFSET_MS_MAX), drift_ppm: around_zero(CLOCK_DRIFT_PPM_MAX) }
 }
 
-fn name_server(name: &str, recorder: &Recorder) -> HostSpec {
+fn name_server(name: &str, scenario: &Scenario, recorder: &Recorder) -> HostSpec {
     let recorder = recorder.clone();
+    let mut config = NamesrvConfig::default();
+    scenario.knobs.turn_name_server(&mut config);
     let host = name.to_owned();
     HostSpec::new(name, move || {
-        let (recorder, host) = (recorder.clone(), host.clone());
+        let (config, recorder, host) = (config.clone(), recorder.clone(), host.clone());
         async move {
-            match Namesrv::start(NamesrvConfig::default()).await {
+            match Namesrv::start(config).await {
                 Ok(server) => {
                     if let Err(error) = server.run_until_terminated().await {
                         recorder.note(&host, format!("stops: {error}"));
@@ -187,5 +191,6 @@ fn broker_config(scenario: &Scenario, name_servers: Vec<String>, host: &BrokerHo
     store.flush_interval_commit_log_ms = settings.flush_interval_ms;
     store.flush_commit_log_least_pages = u64::from(settings.flush_least_pages);
     store.flush_commit_log_thorough_interval_ms = settings.flush_thorough_interval_ms;
+    scenario.knobs.turn_broker(&mut config);
     config
 }

@@ -30,6 +30,7 @@ pub async fn harness(world: World, scenario: Arc<Scenario>, plan: Plan) -> Vec<E
     let hosts = cluster::build(&world, &scenario, &recorder, &operator);
     let schedule = scenario.schedule.clone();
     recorder.note("built", summary(&scenario));
+    scenario.fault_points.arm(&world);
     boot(&world, &hosts.name_servers);
     world.sleep_until_ns(ms(200)).await;
     boot(&world, &early_brokers(&hosts, &scenario, BrokerHost::is_master));
@@ -55,6 +56,7 @@ pub async fn harness(world: World, scenario: Arc<Scenario>, plan: Plan) -> Vec<E
         // A process that ended by itself (a broker that could not go on) gets its last chance here.
         world.boot(host);
     }
+    world.disarm_fault_points();
     recorder.push(|at_ns| Event::Healed { at_ns });
     world.sleep_until_ns(ms(schedule.load_to_ms)).await;
     recorder.push(|at_ns| Event::Unload { at_ns });

@@ -10,8 +10,10 @@
 pub mod catalogue;
 pub mod cli;
 mod cluster;
+pub mod fault_points;
 mod harness;
 pub mod history;
+pub mod knobs;
 mod log_image;
 pub mod message;
 mod operator;

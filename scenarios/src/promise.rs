@@ -313,7 +313,9 @@ pub fn flush_window_ms(scenario: &Scenario) -> u64 {
     let per_second = u64::from(workload.messages_per_second) / u64::from(scenario.topology.masters).max(1);
     let bytes_per_interval = mean * per_second * broker.flush_interval_ms / 1000;
     let pages_needed = u64::from(broker.flush_least_pages);
-    let wait_ms = if bytes_per_interval >= 2 * pages_needed * 4096 {
+    // With fault points, or clients of any settings, there is no load to rely on.
+    let is_steady = scenario.fault_points.is_off() && scenario.knobs.is_off() || pages_needed == 0;
+    let wait_ms = if is_steady && bytes_per_interval >= 2 * pages_needed * 4096 {
         broker.flush_interval_ms
     } else {
         broker.flush_thorough_interval_ms + broker.flush_interval_ms

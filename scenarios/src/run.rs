@@ -15,11 +15,15 @@
 //!
 //! What happens in between is in `harness`; here is what comes out of it.
 
-use crate::{harness::harness, history::Event, oracle::loss::LostMessage, promise, settings, spec::Scenario, verdict};
+use crate::{
+    fault_points, harness::harness, history::Event, knobs, oracle::loss::LostMessage, promise, settings,
+    spec::Scenario, verdict,
+};
 use faults::{FaultError, Plan};
 use reports::{Build, RunRecord};
 use sim::world::{SimulationSpec, TraceStep, simulate};
 use std::{
+    collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -79,11 +83,15 @@ pub fn run(scenario: &Scenario, options: &RunOptions) -> Result<RunOutcome, Pani
         time_limit: Duration::from_millis(scenario.schedule.load_to_ms + scenario.schedule.drain_ms_max) + LIMIT_BEYOND,
         keep_trace: options.keep_trace,
     };
-    let shared = Arc::new(scenario.clone());
-    let harness_plan = plan.clone();
-    let finished = simulate(spec, move |world| harness(world, shared, harness_plan))?;
-    let history = finished.value;
-    let mut record = record(scenario, &plan, &history);
+    let turned = Arc::new(knobs::turned(scenario, options.seed));
+    let (shared, harness_plan) = (Arc::clone(&turned), plan.clone());
+    let finished = simulate(spec, move |world| async move {
+        let history = harness(world.clone(), shared, harness_plan).await;
+        (history, fault_points::counts(&world))
+    })?;
+    let (history, fault_points) = finished.value;
+    let mut record = record(scenario, &turned, &plan, &history);
+    record.fault_points = fault_points;
     record.seed = options.seed;
     record.trace_hash = format!("{:016x}", finished.trace_hash);
     record.trace_steps = finished.trace_steps;
@@ -92,9 +100,9 @@ pub fn run(scenario: &Scenario, options: &RunOptions) -> Result<RunOutcome, Pani
     Ok(RunOutcome { record, history, trace: finished.trace })
 }
 
-/// The record of a history, but for what only the simulation knows.
-fn record(scenario: &Scenario, plan: &Plan, history: &[Event]) -> RunRecord {
-    let promise = promise::of_scenario(scenario);
+/// The record of a history, but for what only the simulation knows. `turned` is the scenario with its knobs as they were.
+fn record(scenario: &Scenario, turned: &Scenario, plan: &Plan, history: &[Event]) -> RunRecord {
+    let promise = promise::of_scenario(turned);
     let judged = verdict::judge_against(history, &promise);
     let judgement = &judged.judgement;
     let counts = judgement.ledger.counts;
@@ -137,6 +145,8 @@ fn record(scenario: &Scenario, plan: &Plan, history: &[Event]) -> RunRecord {
         oldest_lost_ms: judged.oldest_lost_ms,
         unavailable_ms: judged.unavailable_ms,
         availability: judged.availability.clone(),
+        knobs: turned.knobs.values().iter().map(|(name, value)| ((*name).to_owned(), *value)).collect(),
+        fault_points: BTreeMap::new(),
         promise: promise.to_string(),
         promise_loss: promise.loss,
         promise_source: promise.source.to_owned(),

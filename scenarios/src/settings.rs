@@ -1,7 +1,7 @@
 //! Scenario files and single settings: `--set key=value` with the names of the scenario's TOML form.
 
 use crate::{
-    catalogue,
+    catalogue, knobs,
     spec::{Scenario, ScenarioError},
 };
 use std::{fs, io, path::Path};
@@ -55,10 +55,21 @@ pub fn set(scenario: &Scenario, setting: &str) -> Result<Scenario, SettingsError
         return Err(SettingsError::NotAnAssignment { setting: setting() });
     };
     let mut root = toml::Value::try_from(scenario).expect("a scenario is plain data");
+    // A word for all knobs says whether they are drawn; those that are set stay so.
+    let path = if path.trim() == "knobs" { "knobs.draw" } else { path.trim() };
+    if let Some(knob) = path.strip_prefix("knobs.").and_then(knobs::find)
+        && let Some(table) = root.get_mut("knobs").and_then(toml::Value::as_table_mut)
+    {
+        // Only those are there that are set.
+        table.entry(knob.name).or_insert(toml::Value::Integer(0));
+    }
     let mut place = &mut root;
-    for key in path.trim().split('.') {
-        let known =
-            place.as_table().map(|table| table.keys().cloned().collect::<Vec<_>>().join(", ")).unwrap_or_default();
+    for key in path.split('.') {
+        let mut known = place.as_table().map(|table| table.keys().cloned().collect::<Vec<_>>()).unwrap_or_default();
+        if path.starts_with("knobs.") {
+            known = std::iter::once("draw").chain(knobs::names()).map(str::to_owned).collect();
+        }
+        let known = known.join(", ");
         place = match place.as_table_mut().and_then(|table| table.get_mut(key)) {
             Some(place) => place,
             None => return Err(SettingsError::UnknownKey { setting: setting(), key: key.to_owned(), known }),

@@ -13,6 +13,7 @@ pub use operation::{Operation, PlannedOperation, starts_late};
 pub use profile::{ProfileName, QuirkChange, QuirkChangeError, quirk_set};
 pub use topology::{BrokerHost, Disk, Placement, Topology};
 
+use crate::{fault_points::FaultPoints, knobs::Knobs};
 use faults::{Cast, Fault, Plan, Window};
 use quirks::QuirkSet;
 use schemars::JsonSchema;
@@ -39,6 +40,12 @@ pub struct Scenario {
     /// A plan of one's own instead of `fault`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<Plan>,
+    /// Which rare branches of the cluster's code are made common, from the start until everything is healed.
+    #[serde(default)]
+    pub fault_points: FaultPoints,
+    /// Settings that each run draws by its seed.
+    #[serde(default)]
+    pub knobs: Knobs,
     /// What operators do beside it.
     #[serde(default)]
     pub operations: Vec<PlannedOperation>,
@@ -149,6 +156,10 @@ pub enum ScenarioError {
         "operation {index} is over at {at_ms} ms, after everything is healed at {heal_ms} ms; give an earlier at_ms"
     )]
     OperationLate { index: usize, at_ms: u64, heal_ms: u64 },
+    #[error("there is no fault point `{0}`; `staticfire list` shows them")]
+    UnknownFaultPoint(String),
+    #[error("knobs.{name} = {value} makes no sense: {low} to {high}")]
+    Knob { name: &'static str, value: u64, low: u64, high: u64 },
     #[error(transparent)]
     Plan(#[from] faults::PlanError),
     #[error(transparent)]
@@ -228,6 +239,10 @@ impl Scenario {
         field("broker.slave_metadata_interval_ms", &interval, (100..=600_000).contains(&interval), "100 to 600000")?;
         let timeout = broker.tail_recovery_timeout_ms;
         field("broker.tail_recovery_timeout_ms", &timeout, (1..=600_000).contains(&timeout), "1 to 600000")?;
+        if let Some(name) = self.fault_points.unknown() {
+            return Err(ScenarioError::UnknownFaultPoint(name.to_owned()));
+        }
+        self.knobs.check()?;
         self.check_operations()?;
         if let Some(plan) = &self.plan {
             let hosts = topology.host_names();

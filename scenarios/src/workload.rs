@@ -34,7 +34,9 @@ pub struct Client {
 
 impl Client {
     pub fn config(&self) -> ClientConfig {
-        ClientConfig::new(self.name_servers.clone())
+        let mut config = ClientConfig::new(self.name_servers.clone());
+        self.scenario.knobs.turn_client(&mut config);
+        config
     }
 
     pub fn failed(&self, what: &str, error: &dyn std::fmt::Display) {
@@ -45,8 +47,9 @@ impl Client {
 /// Sends one message after the other at the producer's share of the rate, from the beginning to the end of the load.
 pub async fn producer(client: Client, key: Key) {
     let group = format!("staticfire-producers-{}", client.number);
-    let started =
-        Producer::builder(group).client_config(client.config()).config(ProducerConfig::default()).start().await;
+    let mut config = ProducerConfig::default();
+    client.scenario.knobs.turn_producer(&mut config);
+    let started = Producer::builder(group).client_config(client.config()).config(config).start().await;
     let producer = match started {
         Ok(producer) => producer,
         Err(error) => return client.failed("the producer does not start", &error),
@@ -132,7 +135,8 @@ fn end(client: &Client, id: MessageId, sent: Result<SendResult, ClientError>) ->
 
 /// Consumes the topic in the group, until it is told to go.
 pub async fn consumer(client: Client) {
-    let config = PushConfig { consume_from_where: ConsumeFromWhere::FirstOffset, ..PushConfig::default() };
+    let mut config = PushConfig { consume_from_where: ConsumeFromWhere::FirstOffset, ..PushConfig::default() };
+    client.scenario.knobs.turn_consumer(&mut config);
     let (recorder, number) = (client.recorder.clone(), client.number);
     let started = PushConsumer::builder(GROUP)
         .client_config(client.config())

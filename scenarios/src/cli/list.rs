@@ -3,6 +3,8 @@
 use super::{CliError, Exit, args::ListArguments, output};
 use crate::{
     catalogue,
+    fault_points::SITES,
+    knobs::{self, Knob},
     spec::{Flush, Mode},
 };
 use faults::FaultKind;
@@ -38,6 +40,10 @@ pub fn list(arguments: &ListArguments) -> Result<Exit, CliError> {
             "quirks": Quirk::ALL.map(|quirk| json!({
                 "name": quirk.name(), "about": quirk.describe(), "reference": quirk.reference(),
             })),
+            "fault_points": SITES.iter().map(|s| json!({ "name": s.name, "about": s.about })).collect::<Vec<_>>(),
+            "knobs": knobs::ALL.iter().map(|k| json!({
+                "name": k.name, "about": k.about, "low": k.low, "high": k.high,
+            })).collect::<Vec<_>>(),
             "oracles": ORACLES.map(|(name, about)| json!({ "name": name, "about": about })),
         }))?;
         return Ok(Exit::Held);
@@ -73,6 +79,12 @@ pub fn list(arguments: &ListArguments) -> Result<Exit, CliError> {
             .map(|quirk| (quirk.name().to_owned(), format!("{} ({})", quirk.describe(), quirk.reference())))
             .into(),
     );
+    section(
+        "fault points (--set fault_points=on, or =[\"NAME\"])",
+        SITES.iter().map(|site| named(site.name, site.about)).collect(),
+    );
+    let knob = |knob: &Knob| (knob.name.to_owned(), format!("{} to {}: {}", knob.low, knob.high, knob.about));
+    section("knobs (--set knobs=random, or knobs.NAME=VALUE)", knobs::ALL.iter().map(knob).collect());
     section("oracles", ORACLES.map(|(name, about)| named(name, about)).into());
     output::print(text.trim_end_matches('\n'))?;
     output::print("\n")?;

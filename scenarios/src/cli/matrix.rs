@@ -1,7 +1,7 @@
 //! Many trials, added up into a matrix: what `sweep` and `demo` share. Every record goes to `records.jsonl` as it comes, in
 //! the order of the trials.
 
-use super::{CliError, Exit, output, progress::Progress};
+use super::{CliError, Exit, coverage::Coverage, output, progress::Progress};
 use crate::{
     run,
     spec::Scenario,
@@ -27,6 +27,8 @@ pub struct Matrix {
     pub trials: usize,
     /// The commands that run the trials again in which the cluster's own code panicked.
     pub panicked: Vec<String>,
+    /// What the fault points did, if a scenario has them on.
+    pub coverage: Option<Coverage>,
     pub jobs: usize,
     pub wall_ms: u64,
     /// The file with the records.
@@ -43,11 +45,16 @@ pub fn carry_out(trials: &[Trial], jobs: Option<u16>, out: &Path) -> Result<Matr
     let started = Instant::now();
     let mut cells = Cells::default();
     let mut panicked = Vec::new();
+    let has_fault_points = trials.iter().any(|trial| !trial.scenario.fault_points.is_off());
+    let mut coverage = has_fault_points.then(Coverage::default);
     let mut written: io::Result<()> = Ok(());
     sweep::run_all(trials, jobs, |trial, result| {
         match result {
             Ok(mut record) => {
                 cells.add(&record);
+                if let Some(coverage) = &mut coverage {
+                    coverage.add(&record);
+                }
                 record.lost_ids.truncate(LOST_IDS_MAX);
                 if written.is_ok() {
                     written = reports::write_record(&record, &mut records);
@@ -67,7 +74,7 @@ pub fn carry_out(trials: &[Trial], jobs: Option<u16>, out: &Path) -> Result<Matr
         .and_then(|()| records.flush())
         .map_err(|source| output::OutputError::Write { path: path.display().to_string(), source })?;
     let wall_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-    Ok(Matrix { cells, trials: trials.len(), panicked, jobs, wall_ms, records: path })
+    Ok(Matrix { cells, trials: trials.len(), panicked, coverage, jobs, wall_ms, records: path })
 }
 
 /// The cell of a scenario's trials.
@@ -83,7 +90,7 @@ fn cell(scenario: &Scenario) -> CellKey {
 impl Matrix {
     /// The whole of it as one JSON object; `seeds` are the first one and the one after the last.
     pub fn json(&self, seeds: [u64; 2]) -> Value {
-        json!({
+        let mut matrix = json!({
             "trials": self.trials,
             "seeds": seeds,
             "jobs": self.jobs,
@@ -91,7 +98,11 @@ impl Matrix {
             "verdict": self.cells.verdict(),
             "panicked": self.panicked,
             "cells": self.cells.summaries(),
-        })
+        });
+        if let Some(coverage) = &self.coverage {
+            matrix["fault_points"] = coverage.json();
+        }
+        matrix
     }
 
     /// The table and what to say below it, for standard output.
@@ -107,8 +118,9 @@ impl Matrix {
     fn last_line(&self) -> String {
         let cells = self.cells.len();
         let outcome = self.cells.outcome();
+        let coverage = self.coverage.as_ref().map(Coverage::line).unwrap_or_default();
         format!(
-            "{outcome}: {} trials in {cells} cells, {} on {} threads; records in {}",
+            "{coverage}{outcome}: {} trials in {cells} cells, {} on {} threads; records in {}",
             reports::count(self.trials as u64),
             reports::duration_ms(self.wall_ms),
             self.jobs,

@@ -6,6 +6,7 @@
 mod args;
 mod check;
 mod combinations;
+mod coverage;
 mod demo;
 mod list;
 mod matrix;
