@@ -104,12 +104,12 @@ impl RemotingClient {
         request: RemotingCommand,
         timeout: Duration,
     ) -> Result<RemotingCommand, RemotingError> {
-        let timeout = if sim::fault_point!("remoting.invoke.early-timeout", 0.005) {
+        let timeout = if sim::fault_point!("remoting.invoke.early-timeout", 0.001) {
             EARLY_TIMEOUT.min(timeout)
         } else {
             timeout
         };
-        if sim::fault_point!("remoting.client.connection-dropped", 0.002) {
+        if sim::fault_point!("remoting.client.connection-dropped", 0.001) {
             self.close_channel(addr);
         }
         if let Some(channel) = self.inner.open_channel(addr) {
