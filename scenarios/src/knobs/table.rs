@@ -87,7 +87,7 @@ pub const ALL: &[Knob] = &[
     knob(
         "broker.commit_log_file_bytes",
         "mappedFileSizeCommitLog",
-        16 * KIB,
+        32 * KIB,
         4 * MIB,
         Place::Scenario {
             get: |scenario| scenario.broker.commit_log_file_bytes,
@@ -207,7 +207,9 @@ pub const ALL: &[Knob] = &[
     broker("store_index_slots", "maxHashSlotNum", 2, 2_000, |config, value| {
         config.store.max_hash_slot_num = small(value);
     }),
-    broker("store_index_entries", "maxIndexNum", 2, 10_000, |config, value| config.store.max_index_num = small(value)),
+    broker("store_index_entries", "maxIndexNum", 200, 10_000, |config, value| {
+        config.store.max_index_num = small(value)
+    }),
     broker("store_check_crc_on_recover", "checkCRCOnRecover", 0, 1, |config, value| {
         config.store.check_crc_on_recover = value != 0;
     }),
