@@ -88,6 +88,7 @@ fn every_site_fires() {
         let settings = [
             "broker.slave_read_enable=true",
             "knobs.client_heartbeat_interval_ms=2000",
+            "knobs.ha_heartbeat_interval_ms=50",
             "knobs.client_poll_name_server_interval_ms=1000",
         ];
         let mut scenario = scenario(Mode::TwoMastersTwoSlavesSync, flush, fault, &settings);
