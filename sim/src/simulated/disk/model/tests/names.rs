@@ -17,7 +17,7 @@ fn errors_are_those_of_a_file_system() {
     assert_eq!(stand.open_with(&write, "/d"), Err(DiskError::IsADirectory { path: path("/d") }));
     assert_eq!(stand.open_with(&write, "/"), Err(DiskError::IsADirectory { path: path("/") }));
     let dir = stand.open_with(&read, "/").expect("a directory is opened to be synced");
-    assert!(matches!(stand.disk.read(dir, &mut [0], 0), Err(DiskError::IsADirectory { .. })));
+    assert!(matches!(stand.read(dir, 0, 1), Err(DiskError::IsADirectory { .. })));
     assert_eq!(stand.open_with(&read, "/d/f/x"), Err(DiskError::NotADirectory { path: path("/d/f/x") }));
     assert_eq!(stand.open_with(&OpenOptions::new(), "/d/f"), Err(DiskError::BadOptions));
     let mut create_new = OpenOptions::new();
