@@ -173,7 +173,8 @@ fn a_disk_moves_to_another_machine_with_what_is_on_it() {
     .expect("nothing panics");
     let found = found.lock().expect("one thread");
     let found: Vec<_> = found.iter().map(|(host, owner)| (*host, &owner[..owner.len().min(1)])).collect();
-    assert_eq!(found[..2], [("a", ""), ("b", "")]);
+    // Both boot at one instant: who runs first is a draw.
+    assert!(found[..2].contains(&("a", "")) && found[..2].contains(&("b", "")), "{found:?}");
     assert!(found[2..].contains(&("a", "b")) && found[2..].contains(&("b", "a")), "{found:?}");
 }
 
