@@ -1,14 +1,21 @@
 //! The actions that plans are made of: what is done to which machine, drive or link, and when it ends.
 //!
 //! Every action has its end within itself (`boot_after_ms`, `heal_after_ms`, …), so that a plan cannot heal what was never
-//! broken. Without it the action lasts until everything is healed at the end.
+//! broken. Without it the action lasts until everything is healed at the end. What lasts is measured from the moment of the
+//! event.
+
+mod parts;
+mod reach;
+mod words;
+
+pub use parts::{CrashKind, Damage, Direction, DiskFaultRates, Down, LinkFaultRates, NameFault, Swizzled};
+pub(crate) use words::{rate, step};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::fmt;
 
 /// Something that is done to one host, or to several at one instant.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Action {
     /// The host stops in one of the ways of [`CrashKind`].
@@ -108,267 +115,224 @@ pub enum Action {
         /// The host's name.
         host: String,
     },
+    /// The host's drive goes wrong in one or several ways, for a while. A page that is in the page cache hides what the medium
+    /// has; what is read or written while the fault lasts, and reaches the drive, may be hit. What was written wrongly stays so
+    /// after the end.
+    DiskFaults {
+        /// The host's name.
+        host: String,
+        /// In which ways, and how often.
+        faults: DiskFaultRates,
+        /// When it is healthy again, in milliseconds. Absent: only when everything is healed at the end.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        clear_after_ms: Option<u64>,
+    },
+    /// Sectors of the host's disk that hold something go bad. What is written to a sector cures it.
+    DamageMedia {
+        /// The host's name.
+        host: String,
+        damage: Damage,
+        /// How many sectors at most.
+        sectors: u32,
+        /// Only sectors of files whose path begins so. Absent: of any file.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        path_prefix: Option<String>,
+        /// When what was there can be read again, in milliseconds. Absent: never; a medium does not heal.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        repair_after_ms: Option<u64>,
+    },
+    /// The host's disk is full but for some bytes.
+    FillDisk {
+        /// The host's name.
+        host: String,
+        /// What is left.
+        free_bytes: u64,
+        /// When there is room again, in milliseconds. Absent: only when everything is healed at the end.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        relieve_after_ms: Option<u64>,
+    },
+    /// The clean pages of the host's page cache are dropped, as by `/proc/sys/vm/drop_caches`.
+    DropCaches {
+        /// The host's name.
+        host: String,
+    },
+    /// The disk of a host that is down, and stays so, is put into another that has none of its own, which boots with it.
+    MoveDisk {
+        /// The host that it is taken from.
+        host: String,
+        /// The one that it is put into: a spare.
+        to: String,
+        /// When that one boots, in milliseconds. Absent: only when everything is healed at the end.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        boot_after_ms: Option<u64>,
+    },
+    /// The host's packets are held; when it ends, all of them arrive.
+    Jam {
+        /// The host's name.
+        host: String,
+        /// Those at the other end. Absent: all others.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        peers: Vec<String>,
+        direction: Direction,
+        /// When they are released, in milliseconds. Absent: only when everything is healed at the end.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        release_after_ms: Option<u64>,
+    },
+    /// Several hosts are jammed one after the other, each from and to all others, and released one after the other.
+    Swizzle {
+        /// Each with its own times.
+        hosts: Vec<Swizzled>,
+    },
+    /// Two sets of hosts do not reach each other; one host between them reaches both.
+    Bridge {
+        /// The host between them.
+        host: String,
+        one_side: Vec<String>,
+        other_side: Vec<String>,
+        /// When they are reconnected, in milliseconds. Absent: only when everything is healed at the end.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        heal_after_ms: Option<u64>,
+    },
+    /// Each of the hosts reaches its next neighbours in a ring, a majority in all, and no two reach the same ones.
+    Ring {
+        /// In the order in which they stand.
+        hosts: Vec<String>,
+        /// When they are reconnected, in milliseconds. Absent: only when everything is healed at the end.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        heal_after_ms: Option<u64>,
+    },
+    /// The host's connections are reset at both ends, again and again.
+    ResetStorm {
+        /// The host's name.
+        host: String,
+        /// Those at the other end. Absent: all others.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        peers: Vec<String>,
+        /// How often.
+        times: u32,
+        /// From one time to the next, in milliseconds.
+        every_ms: u64,
+    },
+    /// The host's links go wrong in one or several ways, in both directions.
+    BadLink {
+        /// The host's name.
+        host: String,
+        /// Those at the other end. Absent: all others.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        peers: Vec<String>,
+        /// In which ways, and how often.
+        faults: LinkFaultRates,
+        /// When they are as before, in milliseconds. Absent: only when everything is healed at the end.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        restore_after_ms: Option<u64>,
+    },
+    /// The name service of some hosts goes wrong: who has no connection yet finds nobody, or late.
+    BadNames {
+        /// Those that ask.
+        hosts: Vec<String>,
+        fault: NameFault,
+        /// When names are resolved as before, in milliseconds. Absent: only when everything is healed at the end.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        restore_after_ms: Option<u64>,
+    },
+    /// The host has little memory: its page cache shrinks, and a process whose sockets hold more is killed.
+    LimitMemory {
+        /// The host's name.
+        host: String,
+        /// What page cache and sockets may hold each.
+        bytes: u64,
+        /// When it has enough again, and a killed process starts again, in milliseconds. Absent: only when everything is healed
+        /// at the end.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        restore_after_ms: Option<u64>,
+    },
+    /// The host's process gets only a part of a processor, in slices.
+    StarveCpu {
+        /// The host's name.
+        host: String,
+        /// What it gets, from 0 to 1, both not included.
+        share: f64,
+        /// How long it runs at a time, in milliseconds.
+        slice_ms: u64,
+        /// When it has a whole one again, in milliseconds. Absent: only when everything is healed at the end.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        restore_after_ms: Option<u64>,
+    },
+    /// The host stops in one of the ways of [`CrashKind`] and boots again, several times.
+    CrashLoop {
+        /// The host's name.
+        host: String,
+        crash: CrashKind,
+        /// How often.
+        times: u32,
+        /// How long it is down each time, in milliseconds.
+        down_ms: u64,
+        /// How long it is up between two times, in milliseconds.
+        up_ms: u64,
+    },
+    /// The kernel kills the host's process for want of memory, in the midst of an operation rather than at a moment; a
+    /// supervisor starts it again.
+    OutOfMemory {
+        /// The host's name.
+        host: String,
+        /// At which of its operations from then on, counted from 1: calls on files and sockets, and starts of timers.
+        operations: u64,
+        /// When it starts again, in milliseconds after this action began. Absent: only when everything is healed at the end.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        boot_after_ms: Option<u64>,
+    },
+    /// The host's whole machine stands still, its monotonic clock too, as a virtual machine that is suspended.
+    Suspend {
+        /// The host's name.
+        host: String,
+        /// When it goes on, in milliseconds. Absent: only when everything is healed at the end.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        resume_after_ms: Option<u64>,
+    },
+    /// The host's wall clock stands still; when it ends, it is right again.
+    FreezeClock {
+        /// The host's name.
+        host: String,
+        /// When it goes on, in milliseconds. Absent: only when everything is healed at the end.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        thaw_after_ms: Option<u64>,
+    },
+    /// The host's wall clock runs fast or slow.
+    DriftClock {
+        /// The host's name.
+        host: String,
+        /// By how much, in parts per million; negative: slow.
+        ppm: i64,
+        /// When it runs as before, and is set right, in milliseconds. Absent: only when everything is healed at the end.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        restore_after_ms: Option<u64>,
+    },
+    /// The host's wall clock steps to and fro.
+    StrobeClock {
+        /// The host's name.
+        host: String,
+        /// How far, in milliseconds; negative: backward.
+        step_ms: i64,
+        /// From one step to the next, in milliseconds.
+        every_ms: u64,
+        /// When it stops, and the clock is right again, in milliseconds. Absent: only when everything is healed at the end.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        stop_after_ms: Option<u64>,
+    },
+    /// All hosts of a zone stop at one instant, in the same way.
+    CrashZone {
+        /// The zone: a data centre, a room of it, or a rack of that, for example `dc-1/room-2`.
+        zone: String,
+        crash: CrashKind,
+        /// When the first one boots again, in milliseconds. Absent: only when everything is healed at the end.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        boot_after_ms: Option<u64>,
+        /// How much later each next one boots, in the order of the scenario's hosts, in milliseconds.
+        #[serde(default, skip_serializing_if = "is_none_ms")]
+        boot_gap_ms: u64,
+    },
 }
 
-/// One of the hosts of an [`Action::CrashTogether`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Down {
-    /// The host's name.
-    pub host: String,
-    /// When it boots again, in milliseconds after the crash. Absent: only when everything is healed at the end.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub boot_after_ms: Option<u64>,
-}
-
-/// How a host stops, and so what it loses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum CrashKind {
-    /// `kill -9`: process memory.
-    ProcessKill,
-    /// Kernel panic: process memory and page cache.
-    OsCrash,
-    /// Power loss: process memory, page cache and the drive's cache.
-    PowerLoss,
-    /// The drive with everything on it.
-    DiskLoss,
-}
-
-/// Which way a cut works, as seen from the host.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Direction {
-    Both,
-    /// What is sent to the host is lost.
-    In,
-    /// What the host sends is lost.
-    Out,
-}
-
-impl Action {
-    /// The host that it is done to; of several, the first.
-    pub fn host(&self) -> &str {
-        match self {
-            Action::Crash { host, .. }
-            | Action::Isolate { host, .. }
-            | Action::Cut { host, .. }
-            | Action::SlowDisk { host, .. }
-            | Action::SlowLink { host, .. }
-            | Action::StepClock { host, .. }
-            | Action::Pause { host, .. }
-            | Action::LoseMember { host, .. }
-            | Action::FailSync { host } => host,
-            Action::CrashTogether { hosts, .. } => hosts.first().map_or("", |down| &down.host),
-        }
-    }
-
-    /// All hosts that it names: those it is done to, and their peers.
-    pub fn hosts(&self) -> Vec<&str> {
-        match self {
-            Action::CrashTogether { hosts, .. } => hosts.iter().map(|down| down.host.as_str()).collect(),
-            _ => std::iter::once(self.host()).chain(self.peers().iter().map(String::as_str)).collect(),
-        }
-    }
-
-    /// The other ends, of an action that is done to links.
-    pub fn peers(&self) -> &[String] {
-        match self {
-            Action::Cut { peers, .. } | Action::SlowLink { peers, .. } => peers,
-            _ => &[],
-        }
-    }
-
-    /// When it ends by itself, in milliseconds after it began; of several hosts, when the last one is back. `None`: when
-    /// everything is healed.
-    pub fn lasts_ms(&self) -> Option<u64> {
-        match self {
-            Action::Crash { boot_after_ms: lasts_ms, .. }
-            | Action::Isolate { heal_after_ms: lasts_ms, .. }
-            | Action::Cut { heal_after_ms: lasts_ms, .. }
-            | Action::SlowDisk { restore_after_ms: lasts_ms, .. }
-            | Action::SlowLink { restore_after_ms: lasts_ms, .. }
-            | Action::StepClock { correct_after_ms: lasts_ms, .. }
-            | Action::Pause { resume_after_ms: lasts_ms, .. }
-            | Action::LoseMember { replace_after_ms: lasts_ms, .. } => *lasts_ms,
-            Action::FailSync { .. } => None,
-            // One that is never back makes the whole last for ever.
-            Action::CrashTogether { hosts, .. } => {
-                hosts.iter().map(|down| down.boot_after_ms).try_fold(0, |last, ms| ms.map(|ms| last.max(ms)))
-            }
-        }
-    }
-}
-
-impl CrashKind {
-    /// What happened, for people.
-    pub fn describe(self) -> &'static str {
-        match self {
-            CrashKind::ProcessKill => "process killed",
-            CrashKind::OsCrash => "kernel crashed",
-            CrashKind::PowerLoss => "power cut",
-            CrashKind::DiskLoss => "disk lost",
-        }
-    }
-}
-
-impl Direction {
-    /// What a host that is cut off in this way meets, for people.
-    pub fn describe(self) -> &'static str {
-        match self {
-            Direction::Both => "cut off both ways",
-            Direction::In => "hears nothing",
-            Direction::Out => "is not heard",
-        }
-    }
-}
-
-impl fmt::Display for Action {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Action::Crash { host, crash, boot_after_ms } => {
-                write!(formatter, "{host}: {}, {}", crash.describe(), back(*boot_after_ms))
-            }
-            Action::CrashTogether { crash, hosts } => {
-                let told = hosts.iter().map(|down| format!("{} {}", down.host, back(down.boot_after_ms)));
-                let told = told.collect::<Vec<_>>().join("; ");
-                write!(formatter, "{} on {} machines at once: {told}", crash.describe(), hosts.len())
-            }
-            Action::Isolate { host, direction, heal_after_ms } => {
-                write!(formatter, "{host}: {}, {}", direction.describe(), lasting(*heal_after_ms))
-            }
-            Action::Cut { host, peers, direction, heal_after_ms } => {
-                let (peers, lasting) = (peers.join(", "), lasting(*heal_after_ms));
-                match direction {
-                    Direction::Both => write!(formatter, "{host}: cut off from {peers}, {lasting}"),
-                    Direction::In => write!(formatter, "{host}: does not hear {peers}, {lasting}"),
-                    Direction::Out => write!(formatter, "{host}: is not heard by {peers}, {lasting}"),
-                }
-            }
-            Action::SlowDisk { host, latency_ms, bytes_per_s, restore_after_ms } => {
-                let (rate, lasting) = (rate(*bytes_per_s), lasting(*restore_after_ms));
-                write!(formatter, "{host}: slow disk (+{latency_ms} ms, {rate}), {lasting}")
-            }
-            Action::SlowLink { host, peers, latency_ms, bytes_per_s, restore_after_ms } => {
-                let (peers, rate, lasting) = (peers.join(", "), rate(*bytes_per_s), lasting(*restore_after_ms));
-                write!(formatter, "{host}: slow way to and from {peers} (+{latency_ms} ms, {rate}), {lasting}")
-            }
-            Action::StepClock { host, step_ms, correct_after_ms } => {
-                let lasting = lasting(*correct_after_ms);
-                write!(formatter, "{host}: wall clock steps {}, {lasting}", step(*step_ms))
-            }
-            Action::Pause { host, resume_after_ms } => {
-                write!(formatter, "{host}: process stands still, {}", lasting(*resume_after_ms))
-            }
-            Action::LoseMember { host, member, replace_after_ms } => {
-                write!(formatter, "{host}: drive {member} of its RAID lost, ")?;
-                match replace_after_ms {
-                    Some(ms) => write!(formatter, "replaced after {}", seconds(*ms)),
-                    None => formatter.write_str("not replaced before the end"),
-                }
-            }
-            Action::FailSync { host } => write!(formatter, "{host}: its next sync of a file fails"),
-        }
-    }
-}
-
-fn back(boot_after_ms: Option<u64>) -> String {
-    match boot_after_ms {
-        Some(ms) => format!("back after {}", seconds(ms)),
-        None => "not back before the end".to_owned(),
-    }
-}
-
-fn lasting(lasts_ms: Option<u64>) -> String {
-    match lasts_ms {
-        Some(ms) => format!("for {}", seconds(ms)),
-        None => "until the end".to_owned(),
-    }
-}
-
-fn seconds(ms: u64) -> String {
-    format!("{}.{} s", ms / 1000, ms % 1000 / 100)
-}
-
-/// A step of a clock, for people: `12.5 s backward`.
-pub(crate) fn step(step_ms: i64) -> String {
-    format!("{} {}", seconds(step_ms.unsigned_abs()), if step_ms < 0 { "backward" } else { "forward" })
-}
-
-/// A rate, for people.
-pub(crate) fn rate(bytes_per_s: u64) -> String {
-    match bytes_per_s {
-        0..10_000 => format!("{bytes_per_s} B/s"),
-        10_000..10_000_000 => format!("{} kB/s", bytes_per_s / 1_000),
-        _ => format!("{} MB/s", bytes_per_s / 1_000_000),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn told(toml: &str) -> String {
-        #[derive(Deserialize)]
-        struct One {
-            action: Action,
-        }
-        let action = toml::from_str::<One>(&format!("action = {toml}")).expect("an action").action;
-        let json = serde_json::to_string(&action).expect("plain data");
-        assert_eq!(serde_json::from_str::<Action>(&json).expect("what was just written"), action);
-        action.to_string()
-    }
-
-    #[test]
-    fn every_action_has_its_form_and_its_words() {
-        let cases = [
-            (
-                r#"{ kind = "crash-together", crash = "power-loss", hosts = [{ host = "a", boot_after_ms = 4000 }, { host = "b" }] }"#,
-                "power cut on 2 machines at once: a back after 4.0 s; b not back before the end",
-            ),
-            (
-                r#"{ kind = "cut", host = "a", peers = ["a-s"], direction = "both", heal_after_ms = 2500 }"#,
-                "a: cut off from a-s, for 2.5 s",
-            ),
-            (r#"{ kind = "cut", host = "a", peers = ["n"], direction = "in" }"#, "a: does not hear n, until the end"),
-            (
-                r#"{ kind = "slow-disk", host = "a", latency_ms = 30, bytes_per_s = 250000, restore_after_ms = 1000 }"#,
-                "a: slow disk (+30 ms, 250 kB/s), for 1.0 s",
-            ),
-            (
-                r#"{ kind = "slow-link", host = "a", peers = ["b", "c"], latency_ms = 5, bytes_per_s = 20000000 }"#,
-                "a: slow way to and from b, c (+5 ms, 20 MB/s), until the end",
-            ),
-            (
-                r#"{ kind = "step-clock", host = "a", step_ms = -61500, correct_after_ms = 7000 }"#,
-                "a: wall clock steps 61.5 s backward, for 7.0 s",
-            ),
-            (r#"{ kind = "pause", host = "a", resume_after_ms = 3000 }"#, "a: process stands still, for 3.0 s"),
-            (
-                r#"{ kind = "lose-member", host = "a", member = 3, replace_after_ms = 5000 }"#,
-                "a: drive 3 of its RAID lost, replaced after 5.0 s",
-            ),
-            (r#"{ kind = "fail-sync", host = "a" }"#, "a: its next sync of a file fails"),
-        ];
-        for (toml, words) in cases {
-            assert_eq!(told(toml), words);
-        }
-    }
-
-    #[test]
-    fn an_action_knows_its_hosts_and_its_end() {
-        let down = |host: &str, boot_after_ms| Down { host: host.to_owned(), boot_after_ms };
-        let crash = CrashKind::PowerLoss;
-        let together = |hosts| Action::CrashTogether { crash, hosts };
-        assert_eq!(together(vec![down("a", Some(1)), down("b", Some(5))]).lasts_ms(), Some(5));
-        assert_eq!(together(vec![down("a", None), down("b", Some(5))]).lasts_ms(), None);
-        assert_eq!(together(vec![down("a", None), down("b", Some(5))]).hosts(), ["a", "b"]);
-        let cut = Action::Cut {
-            host: "a".to_owned(),
-            peers: vec!["b".to_owned()],
-            direction: Direction::Both,
-            heal_after_ms: Some(3),
-        };
-        assert_eq!((cut.hosts(), cut.lasts_ms()), (vec!["a", "b"], Some(3)));
-    }
+fn is_none_ms(ms: &u64) -> bool {
+    *ms == 0
 }

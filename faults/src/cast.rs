@@ -9,6 +9,9 @@ pub struct Cast {
     pub registries: Vec<String>,
     /// The machines on which producers and consumers run.
     pub clients: Vec<String>,
+    /// The servers by the room in which they stand, and so by what fails together. A server that is in none has one of its
+    /// own.
+    pub rooms: Vec<Vec<String>>,
 }
 
 /// Machines that keep the same data.
@@ -33,6 +36,22 @@ impl Group {
 }
 
 impl Cast {
+    /// All hosts: servers, then clients.
+    pub fn hosts(&self) -> impl Iterator<Item = &str> {
+        self.servers().chain(self.clients.iter().map(String::as_str))
+    }
+
+    /// The servers that stand in one room with this one, itself among them.
+    pub fn room_of<'a>(&'a self, host: &'a str) -> Vec<&'a str> {
+        let room = self.rooms.iter().find(|room| room.iter().any(|name| name == host));
+        room.map_or_else(|| vec![host], |room| room.iter().map(String::as_str).collect())
+    }
+
+    /// The name of the machine that waits to take the place of this one.
+    pub fn spare_of(host: &str) -> String {
+        format!("{host}-spare")
+    }
+
     /// Everything that keeps data or the way to it: all members of all groups, then the registries.
     pub fn servers(&self) -> impl Iterator<Item = &str> {
         self.groups.iter().flat_map(Group::members).chain(self.registries.iter().map(String::as_str))

@@ -1,27 +1,32 @@
-//! Whether a plan can be carried out: hosts that exist, figures that mean something, actions that do not meet.
+//! Whether a plan can be carried out: hosts and zones that exist, figures that mean something, actions that do not meet.
 //!
 //! Actions may overlap as long as each leaves the others something to do. Two of them exclude each other when they would take
-//! the same thing away at the same time: a host that is down cannot crash or stand still, and of two that slow the same disk
-//! or link the first one's end would be the second one's too. A host that is down may lose its disk, and a wall clock may be
-//! stepped twice.
+//! the same thing away at the same time: a host that is down cannot crash or stand still, a clock that stands still cannot be
+//! stepped, and of two that slow the same disk or link the first one's end would be the second one's too. A host that is down
+//! may lose its disk, and a wall clock may be stepped twice.
 
-use crate::{Action, CrashKind, Plan};
-use std::{collections::BTreeSet, fmt};
+mod figures;
+mod holds;
+mod site;
 
-/// What moves so little as one disk sector per second counts as a cut, which has an action of its own.
-const BYTES_PER_S_MIN: u64 = 512;
-/// Longer than a minute no drive and no packet takes: that is a failure, which has actions of its own.
-const LATENCY_MS_MAX: u64 = 60_000;
-/// A wall clock is wrong by a day at most.
-const STEP_MS_MAX: i64 = 24 * 3_600_000;
+pub use holds::Part;
+pub(crate) use holds::{Hold, holds};
+pub use site::{Machine, Site};
 
-/// A plan that cannot be carried out.
+use crate::{Action, Down, Plan, PlannedEvent};
+use std::collections::BTreeSet;
+
+/// A plan that cannot be carried out. Events are counted from 0.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
     #[error(
         "event {index} of the fault plan names the host `{host}`, which the scenario does not have; its hosts are: {known}"
     )]
     UnknownHost { index: usize, host: String, known: String },
+    #[error(
+        "event {index} of the fault plan names the zone `{zone}`, which the scenario does not have; its zones are: {known}"
+    )]
+    UnknownZone { index: usize, zone: String, known: String },
     #[error(
         "event {index} of the fault plan is at {at_ms} ms, after everything is healed at {heal_ms} ms; give an earlier at_ms"
     )]
@@ -38,7 +43,20 @@ pub enum PlanError {
     )]
     EndsAtOnce { index: usize },
     #[error("event {index} of the fault plan has {field} = {value}; it must be {expected}")]
-    Figure { index: usize, field: &'static str, value: i128, expected: String },
+    Figure { index: usize, field: &'static str, value: String, expected: String },
+    #[error(
+        "event {index} of the fault plan does nothing: none of its rates is above 0; give at least one of: {known}"
+    )]
+    DoesNothing { index: usize, known: String },
+    #[error(
+        "event {index} of the fault plan takes the disk of `{host}`, which is not down from then on; let it crash before, \
+         without boot_after_ms"
+    )]
+    NotDown { index: usize, host: String },
+    #[error(
+        "event {index} of the fault plan puts a disk into `{host}`, which is no spare machine; the spares are: {known}"
+    )]
+    NoSpare { index: usize, host: String, known: String },
     #[error(
         "events {first} and {second} of the fault plan exclude each other: {what} of `{on}` would be {done} twice at the same \
          time; let event {first} end before {at_ms} ms"
@@ -46,177 +64,131 @@ pub enum PlanError {
     Excluded { first: usize, second: usize, what: Part, on: String, done: &'static str, at_ms: u64 },
 }
 
-/// What of a host an action takes away for a time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Part {
-    Process,
-    Disk,
-    Link,
-    Member,
-}
-
-impl fmt::Display for Part {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Part::Process => "the process",
-            Part::Disk => "the disk",
-            Part::Link => "the link",
-            Part::Member => "the drive",
-        })
-    }
-}
-
-/// From when to when an action has something.
-pub(crate) struct Hold {
-    index: usize,
-    part: Part,
-    on: String,
-    done: &'static str,
-    from_ms: u64,
-    pub to_ms: u64,
-    /// It can take what is taken already.
-    takes_all_the_same: bool,
-}
-
-impl Hold {
-    /// Whether a hold that begins no earlier would find nothing left to take.
-    pub fn excludes(&self, later: &Hold) -> bool {
-        (self.part, &self.on) == (later.part, &later.on) && later.from_ms < self.to_ms && !later.takes_all_the_same
+impl PlanError {
+    /// The event that is wrong; of two that exclude each other, the second.
+    pub fn index(&self) -> usize {
+        match self {
+            PlanError::UnknownHost { index, .. }
+            | PlanError::UnknownZone { index, .. }
+            | PlanError::TooLate { index, .. }
+            | PlanError::NoHost { index }
+            | PlanError::NoPeers { index, .. }
+            | PlanError::HostTwice { index, .. }
+            | PlanError::EndsAtOnce { index }
+            | PlanError::Figure { index, .. }
+            | PlanError::DoesNothing { index, .. }
+            | PlanError::NotDown { index, .. }
+            | PlanError::NoSpare { index, .. } => *index,
+            PlanError::Excluded { second, .. } => *second,
+        }
     }
 
-    /// Whether it has the process of this host.
-    pub fn is_process_of(&self, host: &str) -> bool {
-        self.part == Part::Process && self.on == host
+    /// The word in the event's text that is wrong, if it is a single one: a field or a name.
+    pub fn word(&self) -> Option<&str> {
+        match self {
+            PlanError::UnknownHost { host, .. } | PlanError::NoSpare { host, .. } | PlanError::NotDown { host, .. } => {
+                Some(host)
+            }
+            PlanError::UnknownZone { zone, .. } => Some(zone),
+            PlanError::TooLate { .. } => Some("at_ms"),
+            PlanError::NoPeers { .. } => Some("peers"),
+            PlanError::Figure { field, .. } => Some(field),
+            _ => None,
+        }
     }
 }
 
 impl Plan {
-    /// Checks that every event names hosts of the scenario, happens before all is healed, has figures that mean something,
-    /// and that no two exclude each other.
+    /// Checks that every event names hosts and zones of the site, happens before all is healed, has figures that mean
+    /// something, and that no two exclude each other.
     ///
     /// # Errors
     /// The first event that does not, by its index.
-    pub fn check(&self, hosts: &[&str], heal_ms: u64) -> Result<(), PlanError> {
+    pub fn check(&self, site: &Site, heal_ms: u64) -> Result<(), PlanError> {
         for (index, event) in self.events.iter().enumerate() {
-            for host in event.action.hosts() {
-                if !hosts.contains(&host) {
-                    return Err(PlanError::UnknownHost { index, host: host.to_owned(), known: hosts.join(", ") });
-                }
-            }
+            check_names(index, &event.action, site)?;
             if event.at_ms >= heal_ms {
                 return Err(PlanError::TooLate { index, at_ms: event.at_ms, heal_ms });
             }
-            check_action(index, &event.action)?;
+            figures::check(index, &event.action)?;
         }
-        self.check_exclusion(heal_ms)
+        self.check_exclusion(site, heal_ms)
     }
 
-    fn check_exclusion(&self, heal_ms: u64) -> Result<(), PlanError> {
+    /// The same plan with the hosts of zones in the place of the zones.
+    pub fn with_hosts_for_zones(&self, site: &Site) -> Plan {
+        let events = self.events.iter().map(|event| match &event.action {
+            Action::CrashZone { zone, crash, boot_after_ms, boot_gap_ms } => {
+                let boot = |number: u64| boot_after_ms.map(|ms| ms.saturating_add(number.saturating_mul(*boot_gap_ms)));
+                let hosts = (0..).zip(site.hosts_in(zone));
+                let hosts = hosts.map(|(number, host)| Down { host: host.to_owned(), boot_after_ms: boot(number) });
+                let action = Action::CrashTogether { crash: *crash, hosts: hosts.collect() };
+                PlannedEvent { at_ms: event.at_ms, action }
+            }
+            _ => event.clone(),
+        });
+        Plan { events: events.collect() }
+    }
+
+    fn check_exclusion(&self, site: &Site, heal_ms: u64) -> Result<(), PlanError> {
         let holds =
-            (0..).zip(&self.events).flat_map(|(index, event)| holds(index, event.at_ms, &event.action, heal_ms));
+            (0..).zip(&self.events).flat_map(|(index, event)| holds(index, event.at_ms, &event.action, heal_ms, site));
         let mut holds = holds.collect::<Vec<_>>();
         holds.sort_by_key(|hold| hold.from_ms);
         for (number, second) in holds.iter().enumerate() {
             if let Some(first) = holds[..number].iter().find(|first| first.excludes(second)) {
-                return Err(PlanError::Excluded {
-                    first: first.index,
-                    second: second.index,
-                    what: second.part,
-                    on: second.on.clone(),
-                    done: second.done,
-                    at_ms: second.from_ms,
-                });
+                return Err(first.exclusion(second));
+            }
+        }
+        let moved = self.events.iter().enumerate().filter_map(|(index, event)| match &event.action {
+            Action::MoveDisk { host, .. } => Some((index, event.at_ms, host)),
+            _ => None,
+        });
+        for (index, at_ms, host) in moved {
+            if !holds.iter().any(|hold| hold.keeps_down(host, at_ms, heal_ms)) {
+                return Err(PlanError::NotDown { index, host: host.clone() });
             }
         }
         Ok(())
     }
 }
 
-fn check_action(index: usize, action: &Action) -> Result<(), PlanError> {
+fn check_names(index: usize, action: &Action, site: &Site) -> Result<(), PlanError> {
+    if let Action::CrashZone { zone, .. } = action
+        && site.hosts_in(zone).is_empty()
+    {
+        return Err(PlanError::UnknownZone { index, zone: zone.clone(), known: site.zones().join(", ") });
+    }
     let names = action.hosts();
-    if names.is_empty() {
+    if let Some(host) = names.iter().find(|host| site.machine(host).is_none()) {
+        return Err(PlanError::UnknownHost { index, host: (*host).to_owned(), known: site.hosts().join(", ") });
+    }
+    if let Action::MoveDisk { to, .. } = action
+        && !site.machine(to).is_some_and(|machine| machine.is_spare)
+    {
+        return Err(PlanError::NoSpare { index, host: to.clone(), known: site.spares().join(", ") });
+    }
+    if names.is_empty() && !matches!(action, Action::CrashZone { .. }) {
         return Err(PlanError::NoHost { index });
     }
     if matches!(action, Action::Cut { .. } | Action::SlowLink { .. }) && action.peers().is_empty() {
         return Err(PlanError::NoPeers { index, host: action.host().to_owned() });
     }
     let mut seen = BTreeSet::new();
-    if let Some(host) = names.iter().find(|host| !seen.insert(**host)) {
-        return Err(PlanError::HostTwice { index, host: (*host).to_owned() });
-    }
-    let ends_at_once = match action {
-        Action::CrashTogether { hosts, .. } => hosts.iter().any(|down| down.boot_after_ms == Some(0)),
-        // Up again at once is what a supervisor does.
-        Action::Crash { .. } => false,
-        _ => action.lasts_ms() == Some(0),
-    };
-    if ends_at_once {
-        return Err(PlanError::EndsAtOnce { index });
-    }
-    let figure = |field, value: i128, good: bool, expected: String| {
-        if good { Ok(()) } else { Err(PlanError::Figure { index, field, value, expected }) }
-    };
-    match *action {
-        Action::SlowDisk { latency_ms, bytes_per_s, .. } | Action::SlowLink { latency_ms, bytes_per_s, .. } => {
-            let (latency, bytes) = (i128::from(latency_ms), i128::from(bytes_per_s));
-            figure("latency_ms", latency, latency_ms <= LATENCY_MS_MAX, format!("at most {LATENCY_MS_MAX}"))?;
-            figure("bytes_per_s", bytes, bytes_per_s >= BYTES_PER_S_MIN, format!("at least {BYTES_PER_S_MIN}"))
-        }
-        Action::StepClock { step_ms, .. } => {
-            let good = step_ms != 0 && (-STEP_MS_MAX..=STEP_MS_MAX).contains(&step_ms);
-            figure("step_ms", step_ms.into(), good, format!("not 0, and at most {STEP_MS_MAX} either way"))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// What an action takes, and how long.
-pub(crate) fn holds(index: usize, at_ms: u64, action: &Action, heal_ms: u64) -> Vec<Hold> {
-    let hold = |part, on: String, done, lasts_ms: Option<u64>| {
-        let to_ms = lasts_ms.map_or(heal_ms, |lasts_ms| at_ms.saturating_add(lasts_ms).min(heal_ms));
-        Hold { index, part, on, done, from_ms: at_ms, to_ms, takes_all_the_same: false }
-    };
-    match action {
-        Action::Crash { host, crash, boot_after_ms } => {
-            let takes_all_the_same = *crash == CrashKind::DiskLoss;
-            vec![Hold { takes_all_the_same, ..hold(Part::Process, host.clone(), "stopped", *boot_after_ms) }]
-        }
-        Action::CrashTogether { crash, hosts } => {
-            let takes_all_the_same = *crash == CrashKind::DiskLoss;
-            let stopped = |down: &crate::Down| Hold {
-                takes_all_the_same,
-                ..hold(Part::Process, down.host.clone(), "stopped", down.boot_after_ms)
-            };
-            hosts.iter().map(stopped).collect()
-        }
-        Action::Pause { host, resume_after_ms } => {
-            vec![hold(Part::Process, host.clone(), "stopped", *resume_after_ms)]
-        }
-        Action::SlowDisk { host, restore_after_ms, .. } => {
-            vec![hold(Part::Disk, host.clone(), "slowed", *restore_after_ms)]
-        }
-        Action::SlowLink { host, peers, restore_after_ms, .. } => {
-            let link = |peer: &String| {
-                let (one, other) = if host < peer { (host, peer) } else { (peer, host) };
-                hold(Part::Link, format!("{one} – {other}"), "slowed", *restore_after_ms)
-            };
-            peers.iter().map(link).collect()
-        }
-        Action::LoseMember { host, member, replace_after_ms } => {
-            vec![hold(Part::Member, format!("{host} number {member}"), "lost", *replace_after_ms)]
-        }
-        Action::Isolate { .. } | Action::Cut { .. } | Action::StepClock { .. } | Action::FailSync { .. } => Vec::new(),
+    match names.iter().find(|host| !seen.insert(**host)) {
+        Some(host) => Err(PlanError::HostTwice { index, host: (*host).to_owned() }),
+        None => Ok(()),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Direction, Down, PlannedEvent};
+    use crate::{CrashKind, Direction};
 
     fn checked(events: Vec<(u64, Action)>) -> Result<(), PlanError> {
         let events = events.into_iter().map(|(at_ms, action)| PlannedEvent { at_ms, action }).collect();
-        Plan { events }.check(&["a", "b"], 10_000)
+        Plan { events }.check(&Site::of(["a", "b"]), 10_000)
     }
 
     fn crash(host: &str, crash: CrashKind, boot_after_ms: Option<u64>) -> Action {
@@ -257,6 +229,114 @@ mod tests {
         assert!(checked(vec![(100, pause), (599, power(None))]).is_err());
         assert!(checked(vec![(100, slow_link(&["b"], 1_000)), (200, slow_link(&["b"], 2_000))]).is_err());
         assert_eq!(checked(vec![(100, slow_link(&["b"], 1_000)), (1_100, slow_link(&["b"], 2_000))]), Ok(()));
+    }
+
+    /// Reads an action in the form of plans.
+    fn action(toml: &str) -> Action {
+        #[derive(serde::Deserialize)]
+        struct One {
+            action: Action,
+        }
+        toml::from_str::<One>(&format!("action = {{ {toml} }}"))
+            .unwrap_or_else(|error| panic!("{toml}: {error}"))
+            .action
+    }
+
+    fn refused(events: &[(u64, &str)]) -> String {
+        let events = events.iter().map(|(at_ms, toml)| (*at_ms, action(toml))).collect();
+        checked(events).expect_err("refused").to_string()
+    }
+
+    #[test]
+    fn rates_are_from_0_to_1_and_something_must_be_asked_for() {
+        for (toml, words) in [
+            (
+                r#"kind = "disk-faults", host = "a", faults = { stale_read = 1.01 }"#,
+                "stale_read = 1.01; it must be from 0 to 1",
+            ),
+            (r#"kind = "disk-faults", host = "a", faults = { write_error = -0.5 }"#, "write_error = -0.5"),
+            (r#"kind = "disk-faults", host = "a", faults = { write_error = nan }"#, "write_error = NaN"),
+            (r#"kind = "disk-faults", host = "a", faults = {}"#, "give at least one of: read_error, write_error"),
+            (r#"kind = "bad-link", host = "a", faults = { duplicate = 2 }"#, "duplicate = 2; it must be from 0 to 1"),
+            (r#"kind = "bad-link", host = "a", faults = { loss = 0.0 }"#, "give at least one of: loss"),
+            (r#"kind = "bad-names", hosts = ["a"], fault = { slow = { delay_ms = 60001 } }"#, "delay_ms = 60001"),
+            (r#"kind = "limit-memory", host = "a", bytes = 1"#, "bytes = 1; it must be at least 4096"),
+            (r#"kind = "starve-cpu", host = "a", share = 0.0, slice_ms = 1"#, "a process that gets nothing is paused"),
+            (
+                r#"kind = "starve-cpu", host = "a", share = 1.0, slice_ms = 1"#,
+                "share = 1; it must be above 0 and below 1",
+            ),
+            (r#"kind = "starve-cpu", host = "a", share = 0.5, slice_ms = 0"#, "slice_ms = 0; it must be at least 1"),
+            (r#"kind = "damage-media", host = "a", damage = "bit-rot", sectors = 0"#, "sectors = 0"),
+            (r#"kind = "drift-clock", host = "a", ppm = 600000"#, "at most 500000 either way"),
+            (r#"kind = "strobe-clock", host = "a", step_ms = 0, every_ms = 1"#, "step_ms = 0"),
+            (r#"kind = "reset-storm", host = "a", times = 0, every_ms = 1"#, "times = 0"),
+            (r#"kind = "crash-loop", host = "a", crash = "os-crash", times = 2, down_ms = 1, up_ms = 0"#, "up_ms = 0"),
+            (r#"kind = "out-of-memory", host = "a", operations = 0"#, "operations = 0"),
+            (r#"kind = "ring", hosts = ["a", "b"]"#, "at least 3 of them"),
+            (r#"kind = "bridge", host = "a", one_side = ["b"], other_side = []"#, "other_side"),
+            (
+                r#"kind = "swizzle", hosts = [{ host = "a", jam_after_ms = 5, release_after_ms = 5 }]"#,
+                "ends after 0 ms",
+            ),
+            (r#"kind = "jam", host = "a", direction = "both", release_after_ms = 0"#, "ends after 0 ms"),
+            (r#"kind = "jam", host = "a", peers = ["a"], direction = "both""#, "names `a` twice"),
+            (r#"kind = "crash-zone", zone = "dc-7", crash = "power-loss""#, "the zone `dc-7`"),
+            (r#"kind = "move-disk", host = "a", to = "b""#, "`b`, which is no spare machine"),
+        ] {
+            let told = refused(&[(1, toml)]);
+            assert!(told.contains(words), "{toml}: {told}");
+        }
+    }
+
+    #[test]
+    fn what_bends_one_clock_or_drive_twice_is_refused() {
+        let freeze = r#"kind = "freeze-clock", host = "a", thaw_after_ms = 1000"#;
+        let step = r#"kind = "step-clock", host = "a", step_ms = 100, correct_after_ms = 1000"#;
+        let told = refused(&[(1_000, freeze), (1_500, step)]);
+        assert!(told.contains("the wall clock of `a` would be changed twice at the same time"), "{told}");
+        assert!(told.contains("let event 0 end before 1500 ms"), "{told}");
+        refused(&[(1_000, step), (1_500, freeze)]);
+        assert_eq!(checked(vec![(1_000, action(step)), (1_500, action(step))]), Ok(()), "steps add up");
+        assert_eq!(checked(vec![(1_000, action(step)), (2_000, action(freeze))]), Ok(()));
+        let faults = r#"kind = "disk-faults", host = "a", faults = { stalled = true }, clear_after_ms = 1000"#;
+        refused(&[(1_000, faults), (1_999, faults)]);
+        let pause = r#"kind = "pause", host = "a", resume_after_ms = 100"#;
+        let killed =
+            r#"kind = "crash-loop", host = "a", crash = "process-kill", times = 3, down_ms = 100, up_ms = 300"#;
+        // 1000…1100, 1400…1500 and 1800…1900 ms: between them it is up, but not for long enough to be told.
+        refused(&[(1_000, killed), (1_350, pause)]);
+        assert_eq!(checked(vec![(1_000, action(killed)), (1_900, action(pause))]), Ok(()));
+        let zone = r#"kind = "crash-zone", zone = "dc-1", crash = "power-loss", boot_after_ms = 100, boot_gap_ms = 50"#;
+        // a boots after 100 ms, b 50 ms later.
+        assert_eq!(checked(vec![(1_000, action(zone)), (1_100, action(pause))]), Ok(()));
+        let told = refused(&[(1_000, zone), (1_149, &pause.replace("\"a\"", "\"b\""))]);
+        assert!(told.contains("the process of `b`"), "{told}");
+    }
+
+    #[test]
+    fn a_disk_moves_from_a_host_that_stays_down_into_a_spare() {
+        let mut site = Site::of(["a", "b"]);
+        site.machines.push(Machine { host: "spare".to_owned(), zone: "dc-1".to_owned(), is_spare: true });
+        let check = |crash: Option<&str>| {
+            let moved = (500, action(r#"kind = "move-disk", host = "a", to = "spare", boot_after_ms = 10"#));
+            let events = crash.map(|toml| (100, action(toml))).into_iter().chain([moved]);
+            let events = events.map(|(at_ms, action)| PlannedEvent { at_ms, action }).collect();
+            Plan { events }.check(&site, 10_000)
+        };
+        assert_eq!(check(Some(r#"kind = "crash", host = "a", crash = "power-loss""#)), Ok(()));
+        for wrong in [
+            None,
+            Some(r#"kind = "crash", host = "a", crash = "power-loss", boot_after_ms = 5000"#),
+            Some(r#"kind = "crash", host = "b", crash = "power-loss""#),
+            Some(r#"kind = "pause", host = "a""#),
+        ] {
+            let told = check(wrong).expect_err("it runs").to_string();
+            assert!(
+                told.contains("takes the disk of `a`, which is not down") && told.contains("without boot_after_ms"),
+                "{told}"
+            );
+        }
     }
 
     #[test]

@@ -44,6 +44,10 @@ pub enum Effect {
     SyncWillFail { host: String },
     /// No sync came that could have failed, and none will fail any more.
     SyncFailureWithdrawn { host: String },
+    /// Anything else began. `destroys` as [`Effect::destroys`].
+    Begun { host: String, what: String, destroys: bool },
+    /// And ended. What it has let a program believe meanwhile may turn out to be gone: then `destroys`.
+    Ended { host: String, what: String, destroys: bool },
 }
 
 impl Effect {
@@ -66,7 +70,9 @@ impl Effect {
             | Effect::MemberLost { host, .. }
             | Effect::MemberReplaced { host, .. }
             | Effect::SyncWillFail { host }
-            | Effect::SyncFailureWithdrawn { host } => host,
+            | Effect::SyncFailureWithdrawn { host }
+            | Effect::Begun { host, .. }
+            | Effect::Ended { host, .. } => host,
         }
     }
 
@@ -82,6 +88,7 @@ impl Effect {
                 | Effect::Resumed { .. }
                 | Effect::MemberReplaced { .. }
                 | Effect::SyncFailureWithdrawn { .. }
+                | Effect::Ended { destroys: false, .. }
         )
     }
 
@@ -92,6 +99,7 @@ impl Effect {
             Effect::Crashed { crash, .. } => *crash != CrashKind::ProcessKill,
             Effect::MemberLost { loss, .. } => matches!(loss, MemberLoss::Disk(_)),
             Effect::SyncWillFail { .. } => true,
+            Effect::Begun { destroys, .. } | Effect::Ended { destroys, .. } => *destroys,
             _ => false,
         }
     }
@@ -145,6 +153,8 @@ impl fmt::Display for Effect {
             Effect::MemberReplaced { member, .. } => write!(formatter, "drive {member} replaced; it is rebuilt"),
             Effect::SyncWillFail { .. } => formatter.write_str("next sync of a file will fail"),
             Effect::SyncFailureWithdrawn { .. } => formatter.write_str("no sync failed"),
+            Effect::Begun { what, .. } => formatter.write_str(what),
+            Effect::Ended { what, .. } => write!(formatter, "over: {what}"),
         }
     }
 }

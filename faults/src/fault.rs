@@ -63,13 +63,13 @@ impl Fault {
             return Err(FaultError::NoneInSequence { fault: fault.to_string() });
         }
         // A lost machine is down until everything is healed at the end.
-        let lost = fault.0.iter().position(|kind| *kind == FaultKind::MachineLoss);
+        let lost = fault.0.iter().position(|kind| matches!(kind, FaultKind::MachineLoss | FaultKind::DiskMoved));
         let later = lost.map_or(&[][..], |at| &fault.0[at + 1..]);
-        match later.iter().find(|kind| kind.needs_primary_alive()) {
-            Some(&second) => {
-                Err(FaultError::NothingLeft { fault: fault.to_string(), first: FaultKind::MachineLoss, second })
+        match (lost, later.iter().find(|kind| kind.needs_primary_alive())) {
+            (Some(at), Some(&second)) => {
+                Err(FaultError::NothingLeft { fault: fault.to_string(), first: fault.0[at], second })
             }
-            None => Ok(fault),
+            _ => Ok(fault),
         }
     }
 
@@ -106,40 +106,6 @@ impl Fault {
     /// What it does, for people.
     pub fn describe(&self) -> String {
         self.0.iter().map(|kind| kind.describe()).collect::<Vec<_>>().join("; then ")
-    }
-}
-
-impl FaultKind {
-    /// Whether it does something only if the target's own machine is up. The power of a whole rack also takes its slaves.
-    fn needs_primary_alive(self) -> bool {
-        match self {
-            FaultKind::BrokerCrash
-            | FaultKind::OsCrash
-            | FaultKind::PowerLoss
-            | FaultKind::MachineLoss
-            | FaultKind::DiskLoss
-            | FaultKind::DiskMemberLoss
-            | FaultKind::Partition
-            | FaultKind::PartitionIn
-            | FaultKind::PartitionOut
-            | FaultKind::PartitionPair
-            | FaultKind::SlowDisk
-            | FaultKind::SlowLink
-            | FaultKind::ClockStep
-            | FaultKind::Pause
-            | FaultKind::FsyncError => true,
-            FaultKind::None
-            | FaultKind::PowerLossRack
-            | FaultKind::PowerLossAll
-            | FaultKind::SlaveCrash
-            | FaultKind::SlaveOsCrash
-            | FaultKind::SlavePowerLoss
-            | FaultKind::SlaveDiskLoss
-            | FaultKind::PartitionSlave
-            | FaultKind::NamesrvCrash
-            | FaultKind::PartitionNamesrv
-            | FaultKind::SlowSlave => false,
-        }
     }
 }
 

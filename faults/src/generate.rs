@@ -5,12 +5,18 @@
 //!
 //! In a sequence each later fault strikes after the one before it has taken effect: in one case of three while that is still
 //! in force, else within seconds of its end, when the group still recovers. A fault that would find nothing to take (its host
-//! is down) waits for the end. All moments lie within the window; the faults that are not the last are short enough for that.
+//! is down) waits for the end. Some kinds are several events, such as bits that flip and the crash after which they are read. All moments lie within the window; the faults that are not the last are short enough for that.
+
+mod disk;
+mod draws;
+mod machine;
+mod network;
 
 use crate::{
-    Action, Cast, CrashKind, Direction, Down, Fault, FaultError, FaultKind, Group, Plan, PlannedEvent,
+    Action, Cast, Fault, FaultError, FaultKind, Group, Plan, PlannedEvent, Site,
     check::{Hold, holds},
 };
+use draws::Draws;
 use sim::world::Key;
 
 /// When a fault may strike, in simulated milliseconds since the start of the run.
@@ -20,33 +26,13 @@ pub struct Window {
     pub to_ms: u64,
 }
 
-/// How long a killed process stays away: a supervisor's restart delay, or an operator's.
-const RESTART_MS: (u64, u64) = (500, 6_000);
-/// How long a machine needs from its crash until its broker starts: short for a simulated boot, so that a run stays short.
-const REBOOT_MS: (u64, u64) = (3_000, 9_000);
-/// What machines that lost power together need in addition, each for itself: in any order.
-const REBOOT_SPREAD_MS: (u64, u64) = (0, 8_000);
-/// How long a cut lasts.
-const CUT_MS: (u64, u64) = (2_000, 14_000);
-/// How long a disk, a drive or a link is slow or away.
-const SLOW_MS: (u64, u64) = (4_000, 14_000);
-/// How long a process stands still: from a live migration's last copy to a hypervisor that is out of memory.
-const PAUSE_MS: (u64, u64) = (1_000, 15_000);
 /// How long after the end of one fault the next of a sequence strikes.
 const AFTER_MS: (u64, u64) = (50, 4_000);
 /// How long after its beginning at the earliest, when it lasts.
 const MEANWHILE_MS: (u64, u64) = (200, 6_000);
 
-/// Slow hardware comes in all grades, so its figures are drawn as a power of two times these. Gunawi et al., "Fail-Slow at
-/// Scale" (FAST 2018), report disks down to 100 kB/s, and network cards down to kbit/s.
-const SLOW_DISK_LATENCY_MS: u64 = 5;
-const SLOW_DISK_BYTES_PER_S: u64 = 50_000;
-const SLOW_LINK_LATENCY_MS: u64 = 1;
-const SLOW_LINK_BYTES_PER_S: u64 = 64_000;
-const CLOCK_STEP_MS: u64 = 200;
-
-/// The smallest RAID10 has this many drives; drives with higher numbers are not the targets of generated plans.
-const RAID_MEMBERS: u64 = 4;
+/// What one kind does: actions, each with its time in milliseconds after the first.
+type Strike = Vec<(u64, Action)>;
 
 /// The plan of this fault against a group of `cast` that the key draws, within `window`.
 ///
@@ -57,11 +43,14 @@ pub fn generate(fault: &Fault, key: Key, cast: &Cast, window: Window) -> Result<
         return Ok(Plan::default());
     }
     let target = Target::draw(fault, key, cast)?;
+    let site = Site::of(cast.hosts());
     let gaps = fault.kinds().len() as u64 - 1;
     // The longest way from one fault of a sequence to the next.
     let gap_ms_max = window.to_ms.saturating_sub(window.from_ms).checked_div(gaps).unwrap_or(u64::MAX);
     let mut events: Vec<PlannedEvent> = Vec::new();
     let mut taken: Vec<Hold> = Vec::new();
+    // When the fault before this one began and ended.
+    let mut before: Option<(u64, Option<u64>)> = None;
     for (number, kind) in (0..).zip(fault.kinds()) {
         let key = if number == 0 { key } else { key.derive("then").index(number) };
         let is_last = number == gaps;
@@ -70,82 +59,64 @@ pub fn generate(fault: &Fault, key: Key, cast: &Cast, window: Window) -> Result<
             // Down until everything is healed.
             taken.iter().any(|hold| hold.is_process_of(host) && hold.to_ms == u64::MAX)
         };
-        let action = target.action(*kind, &draws, cast, &lost)?;
-        let at_ms = match events.last() {
+        let strike = target.strike(*kind, &draws, &lost)?;
+        let at_ms = match before {
             None => 0,
-            Some(before) => {
-                let ends_ms = before.action.lasts_ms().map(|lasts_ms| before.at_ms + lasts_ms);
-                draws.next_moment(before.at_ms, ends_ms, gap_ms_max, &action, &taken)
-            }
+            Some((at_ms, ends_ms)) => next_moment(&draws, at_ms, ends_ms, gap_ms_max, &strike, &taken, &site),
         };
-        taken.extend(holds(events.len(), at_ms, &action, u64::MAX));
-        events.push(PlannedEvent { at_ms, action });
+        let ends_ms = strike.iter().map(|(after_ms, action)| Some(at_ms + after_ms + action.lasts_ms()?));
+        before = Some((at_ms, ends_ms.collect::<Option<Vec<_>>>().and_then(|ends_ms| ends_ms.into_iter().max())));
+        for (after_ms, action) in strike {
+            taken.extend(holds(events.len(), at_ms + after_ms, &action, u64::MAX, &site));
+            events.push(PlannedEvent { at_ms: at_ms + after_ms, action });
+        }
     }
-    // So far the first one struck at 0. A sequence that would leave the window as a whole begins earlier.
+    // A fault that strikes while another one is in force may come before that one's last event.
+    events.sort_by_key(|event| event.at_ms);
+    // So far the first one struck at 0. What would leave the window as a whole begins earlier.
     let whole_ms = events.last().map_or(0, |event| event.at_ms);
     let draws = Draws { key, lasts_ms_max: u64::MAX };
     let moment_ms = draws.range("moment", (window.from_ms, window.to_ms));
     let from_ms = moment_ms.min(window.to_ms.saturating_sub(whole_ms)).max(window.from_ms);
     for event in &mut events {
-        event.at_ms += from_ms;
+        event.at_ms = (event.at_ms + from_ms).min(window.to_ms);
     }
     Ok(Plan { events })
 }
 
-/// The random quantities of one fault of a sequence.
-struct Draws {
-    key: Key,
-    /// It lasts no longer than this, for the sake of those that follow.
-    lasts_ms_max: u64,
-}
-
-impl Draws {
-    fn range(&self, purpose: &str, (low, high): (u64, u64)) -> u64 {
-        self.key.derive(purpose).stream().range(low, high)
-    }
-
-    fn below(&self, purpose: &str, bound: u64) -> u64 {
-        self.key.derive(purpose).stream().below(bound)
-    }
-
-    fn lasts_ms(&self, purpose: &str, range: (u64, u64)) -> u64 {
-        self.range(purpose, range).min(self.lasts_ms_max).max(1)
-    }
-
-    /// `unit` times a power of two, of which there are `grades`.
-    fn grade(&self, purpose: &str, unit: u64, grades: u64) -> u64 {
-        unit << self.below(purpose, grades)
-    }
-
-    /// When the next fault of a sequence strikes.
-    fn next_moment(
-        &self,
-        before_ms: u64,
-        ends_ms: Option<u64>,
-        gap_ms_max: u64,
-        action: &Action,
-        taken: &[Hold],
-    ) -> u64 {
-        let (low, high) = AFTER_MS;
-        let after_ms = self.range("after", (low, high)).min(gap_ms_max / 3).max(1);
-        let meanwhile = |ends_ms: u64| before_ms + self.range("meanwhile", (MEANWHILE_MS.0, ends_ms - before_ms));
-        let at_ms = match ends_ms {
-            None => before_ms + self.range("meanwhile", MEANWHILE_MS),
-            Some(ends_ms) if ends_ms - before_ms > MEANWHILE_MS.0 && self.below("overlap", 3) == 0 => {
-                meanwhile(ends_ms)
-            }
-            Some(ends_ms) => ends_ms + after_ms,
-        };
-        let at_ms = at_ms.min(before_ms.saturating_add(gap_ms_max));
-        let wanted = holds(0, at_ms, action, u64::MAX);
-        let free_ms =
-            wanted.iter().flat_map(|hold| taken.iter().filter(|other| other.excludes(hold))).map(|hold| hold.to_ms);
-        free_ms.max().map_or(at_ms, |free_ms| free_ms.saturating_add(after_ms))
-    }
+/// When the next fault of a sequence strikes.
+fn next_moment(
+    draws: &Draws,
+    before_ms: u64,
+    ends_ms: Option<u64>,
+    gap_ms_max: u64,
+    strike: &Strike,
+    taken: &[Hold],
+    site: &Site,
+) -> u64 {
+    let (low, high) = AFTER_MS;
+    let after_ms = draws.range("after", (low, high)).min(gap_ms_max / 3).max(1);
+    let meanwhile = |ends_ms: u64| before_ms + draws.range("meanwhile", (MEANWHILE_MS.0, ends_ms - before_ms));
+    let at_ms = match ends_ms {
+        None => before_ms + draws.range("meanwhile", MEANWHILE_MS),
+        Some(ends_ms) if ends_ms - before_ms > MEANWHILE_MS.0 && draws.below("overlap", 3) == 0 => meanwhile(ends_ms),
+        Some(ends_ms) => ends_ms + after_ms,
+    };
+    let at_ms = at_ms.min(before_ms.saturating_add(gap_ms_max));
+    let wanted = strike.iter().flat_map(|(offset_ms, action)| holds(0, at_ms + offset_ms, action, u64::MAX, site));
+    let meets = |hold: Hold| {
+        // The later of the two would find nothing left to take.
+        let free = taken
+            .iter()
+            .filter(move |other| other.excludes(&hold) || (hold.from_ms <= other.from_ms && hold.excludes(other)));
+        free.map(|other| other.to_ms).max()
+    };
+    wanted.filter_map(meets).max().map_or(at_ms, |free_ms| free_ms.saturating_add(after_ms))
 }
 
 /// Whom the faults of a plan strike: the same in all of a sequence.
 struct Target<'a> {
+    cast: &'a Cast,
     group: &'a Group,
     /// The slave among those of the group, if it has any.
     secondary: Option<&'a str>,
@@ -170,6 +141,7 @@ impl<'a> Target<'a> {
         };
         let pick = |purpose, names: &'a [String]| names.get(one_of(purpose, names.len())).map(String::as_str);
         Ok(Target {
+            cast,
             group,
             secondary: pick("secondary", &group.secondaries),
             registry: pick("registry", &cast.registries),
@@ -177,97 +149,39 @@ impl<'a> Target<'a> {
         })
     }
 
-    fn action(
-        &self,
-        kind: FaultKind,
-        draws: &Draws,
-        cast: &Cast,
-        is_lost: &dyn Fn(&str) -> bool,
-    ) -> Result<Action, FaultError> {
-        let primary = || self.group.primary.clone();
-        let secondary = || {
-            let groups = self.group.primary.clone();
-            self.secondary.map(str::to_owned).ok_or(FaultError::NeedsSecondary { kind, groups })
-        };
-        let registry = || self.registry.map(str::to_owned).ok_or(FaultError::NeedsRegistry { kind });
-        let restart_ms = || Some(draws.lasts_ms("restart", RESTART_MS));
-        let reboot_ms = || Some(draws.lasts_ms("reboot", REBOOT_MS));
-        let cut_ms = || Some(draws.lasts_ms("cut", CUT_MS));
-        let slow_ms = || Some(draws.lasts_ms("slow", SLOW_MS));
-        let crash = |host, crash, boot_after_ms| Action::Crash { host, crash, boot_after_ms };
-        let isolate = |host, direction| Action::Isolate { host, direction, heal_after_ms: cut_ms() };
-        let cut = |host, peers| Action::Cut { host, peers, direction: Direction::Both, heal_after_ms: cut_ms() };
-        let slow_disk = |host| Action::SlowDisk {
-            host,
-            latency_ms: draws.grade("disk-latency", SLOW_DISK_LATENCY_MS, 6),
-            bytes_per_s: draws.grade("disk-rate", SLOW_DISK_BYTES_PER_S, 8),
-            restore_after_ms: slow_ms(),
-        };
-        let power_off = |hosts: Vec<&str>| {
-            let reboot_ms = draws.range("reboot", REBOOT_MS);
-            let down = |(number, host): (u64, &str)| {
-                let mut stream = draws.key.derive("spread").index(number).stream();
-                let spread_ms = stream.range(REBOOT_SPREAD_MS.0, REBOOT_SPREAD_MS.1);
-                let boot_after_ms = (reboot_ms + spread_ms).min(draws.lasts_ms_max).max(1);
-                Down { host: host.to_owned(), boot_after_ms: Some(boot_after_ms) }
-            };
-            let hosts = (0..).zip(hosts).filter(|(_, host)| !is_lost(host)).map(down).collect();
-            Action::CrashTogether { crash: CrashKind::PowerLoss, hosts }
-        };
-        Ok(match kind {
-            FaultKind::None => unreachable!("`none` stands alone, and its plan is empty"),
-            FaultKind::BrokerCrash => crash(primary(), CrashKind::ProcessKill, restart_ms()),
-            FaultKind::OsCrash => crash(primary(), CrashKind::OsCrash, reboot_ms()),
-            FaultKind::PowerLoss => crash(primary(), CrashKind::PowerLoss, reboot_ms()),
-            FaultKind::PowerLossRack => power_off(self.group.members().collect()),
-            FaultKind::PowerLossAll => power_off(cast.servers().collect()),
-            FaultKind::DiskLoss => crash(primary(), CrashKind::DiskLoss, reboot_ms()),
-            FaultKind::MachineLoss => crash(primary(), CrashKind::DiskLoss, None),
-            FaultKind::DiskMemberLoss => {
-                let member = draws.below("member", RAID_MEMBERS) as u16;
-                Action::LoseMember { host: primary(), member, replace_after_ms: slow_ms() }
-            }
-            FaultKind::Partition => isolate(primary(), Direction::Both),
-            FaultKind::PartitionIn => isolate(primary(), Direction::In),
-            FaultKind::PartitionOut => isolate(primary(), Direction::Out),
-            FaultKind::SlaveCrash => crash(secondary()?, CrashKind::ProcessKill, restart_ms()),
-            FaultKind::SlaveOsCrash => crash(secondary()?, CrashKind::OsCrash, reboot_ms()),
-            FaultKind::SlavePowerLoss => crash(secondary()?, CrashKind::PowerLoss, reboot_ms()),
-            FaultKind::SlaveDiskLoss => crash(secondary()?, CrashKind::DiskLoss, reboot_ms()),
-            FaultKind::PartitionSlave => isolate(secondary()?, Direction::Both),
-            FaultKind::PartitionPair => cut(primary(), self.group.secondaries.clone()),
-            FaultKind::NamesrvCrash => crash(registry()?, CrashKind::ProcessKill, restart_ms()),
-            FaultKind::PartitionNamesrv => {
-                let client = self.client.filter(|_| draws.below("side", 2) == 1);
-                cut(client.map_or_else(primary, str::to_owned), vec![registry()?])
-            }
-            FaultKind::SlowDisk => slow_disk(primary()),
-            FaultKind::SlowSlave => slow_disk(secondary()?),
-            FaultKind::SlowLink => Action::SlowLink {
-                host: primary(),
-                peers: self.group.secondaries.clone(),
-                latency_ms: draws.grade("link-latency", SLOW_LINK_LATENCY_MS, 8),
-                bytes_per_s: draws.grade("link-rate", SLOW_LINK_BYTES_PER_S, 7),
-                restore_after_ms: slow_ms(),
-            },
-            FaultKind::ClockStep => {
-                let least_ms = draws.grade("clock-step", CLOCK_STEP_MS, 11);
-                let step_ms = draws.range("clock-step-within", (least_ms, 2 * least_ms)).cast_signed();
-                let backward = draws.below("clock-direction", 2) == 1;
-                let step_ms = if backward { -step_ms } else { step_ms };
-                Action::StepClock { host: primary(), step_ms, correct_after_ms: cut_ms() }
-            }
-            FaultKind::Pause => {
-                Action::Pause { host: primary(), resume_after_ms: Some(draws.lasts_ms("pause", PAUSE_MS)) }
-            }
-            FaultKind::FsyncError => Action::FailSync { host: primary() },
-        })
+    fn primary(&self) -> String {
+        self.group.primary.clone()
     }
+
+    fn secondary(&self, kind: FaultKind) -> Result<String, FaultError> {
+        let groups = self.group.primary.clone();
+        self.secondary.map(str::to_owned).ok_or(FaultError::NeedsSecondary { kind, groups })
+    }
+
+    fn registry(&self, kind: FaultKind) -> Result<String, FaultError> {
+        self.registry.map(str::to_owned).ok_or(FaultError::NeedsRegistry { kind })
+    }
+
+    /// What a kind does to this target.
+    fn strike(&self, kind: FaultKind, draws: &Draws, is_lost: &dyn Fn(&str) -> bool) -> Result<Strike, FaultError> {
+        let strike = [
+            machine::strike(self, kind, draws, is_lost)?,
+            disk::strike(self, kind, draws)?,
+            network::strike(self, kind, draws)?,
+        ];
+        Ok(strike.into_iter().flatten().next().unwrap_or_else(|| unreachable!("`{kind}` is of none of the three")))
+    }
+}
+
+/// A strike of one action.
+fn once(action: Action) -> Result<Option<Strike>, FaultError> {
+    Ok(Some(vec![(0, action)]))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{CrashKind, Direction};
 
     const WINDOW: Window = Window { from_ms: 10_000, to_ms: 30_000 };
     const HEAL_MS: u64 = 50_000;
@@ -282,7 +196,23 @@ mod tests {
             groups: vec![group("broker-a"), group("broker-b")],
             registries: names(&["namesrv-0", "namesrv-1"]),
             clients: names(&["producer-0", "consumer-0"]),
+            rooms: vec![
+                names(&["broker-a", "broker-b", "namesrv-0"]),
+                names(&["broker-a-s", "broker-b-s", "namesrv-1"]),
+            ],
         }
+    }
+
+    /// The machines of a cast, with a spare for each primary.
+    fn site(cast: &Cast) -> Site {
+        let mut site = Site::of(cast.hosts());
+        let spares = cast.groups.iter().map(|group| crate::Machine {
+            host: Cast::spare_of(&group.primary),
+            zone: "dc-1/room-1/rack-1".to_owned(),
+            is_spare: true,
+        });
+        site.machines.extend(spares);
+        site
     }
 
     fn single() -> Cast {
@@ -305,11 +235,16 @@ mod tests {
         for seed in 0..20 {
             let moment =
                 |cast: &Cast, kind: &FaultKind| Some(plan(kind.name(), seed, cast).ok()?.events.first()?.at_ms);
-            let moments = FaultKind::ALL.iter().filter_map(|kind| moment(&pairs(), kind)).collect::<Vec<_>>();
-            assert_eq!(moments.len(), FaultKind::ALL.len() - 1);
-            assert!(moments.iter().all(|at_ms| *at_ms == moments[0]));
-            assert!((WINDOW.from_ms..=WINDOW.to_ms).contains(&moments[0]));
-            assert_eq!(moment(&single(), &FaultKind::PowerLoss), Some(moments[0]), "in any mode");
+            let expected = moment(&pairs(), &FaultKind::PowerLoss).expect("a moment");
+            for kind in FaultKind::ALL.into_iter().filter(|kind| *kind != FaultKind::None) {
+                let plan = plan(kind.name(), seed, &pairs()).expect("everybody is there");
+                let (first, last) = (&plan.events[0], &plan.events[plan.events.len() - 1]);
+                // What would leave the window begins earlier.
+                let early = first.at_ms < expected && last.at_ms == WINDOW.to_ms && plan.events.len() > 1;
+                assert!(first.at_ms == expected || early, "{kind}: {plan:?}");
+            }
+            assert!((WINDOW.from_ms..=WINDOW.to_ms).contains(&expected));
+            assert_eq!(moment(&single(), &FaultKind::PowerLoss), Some(expected), "in any mode");
         }
     }
 
@@ -356,13 +291,13 @@ mod tests {
     #[test]
     fn every_plan_of_one_or_two_can_be_carried_out_and_keeps_to_its_window() {
         let cast = pairs();
-        let hosts = cast.servers().chain(cast.clients.iter().map(String::as_str)).collect::<Vec<_>>();
+        let site = site(&cast);
         for fault in faults() {
             for seed in 0..12 {
                 let plan = generate(&fault, Key::root(seed), &cast, WINDOW).expect("everybody is there");
-                plan.check(&hosts, HEAL_MS).unwrap_or_else(|error| panic!("{fault}, seed {seed}: {error}"));
+                plan.check(&site, HEAL_MS).unwrap_or_else(|error| panic!("{fault}, seed {seed}: {error}\n{plan:#?}"));
                 let count = if fault.is_none() { 0 } else { fault.kinds().len() };
-                assert_eq!(plan.events.len(), count, "{fault}");
+                assert!((count..=2 * count).contains(&plan.events.len()), "{fault}");
                 let moments = plan.events.iter().map(|event| event.at_ms).collect::<Vec<_>>();
                 assert!(moments.is_sorted(), "{fault}, seed {seed}: {moments:?}");
                 assert!(
@@ -380,7 +315,7 @@ mod tests {
         let fault: Fault = "slave-power-loss+power-loss+power-loss-all".parse().expect("a fault");
         for seed in 0..50 {
             let plan = generate(&fault, Key::root(seed), &cast, window).expect("everybody is there");
-            plan.check(&cast.servers().collect::<Vec<_>>(), HEAL_MS).expect("they do not meet");
+            plan.check(&site(&cast), HEAL_MS).expect("they do not meet");
             assert!(plan.events.iter().all(|event| (5_000..=9_000).contains(&event.at_ms)), "{plan:?}");
         }
     }

@@ -4,6 +4,8 @@
 //! *slave* is a secondary of the same group. Which group, which slave and which numbers is drawn from the seed, see
 //! [`crate::generate`].
 
+mod table;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
@@ -64,117 +66,129 @@ pub enum FaultKind {
     Pause,
     /// The target's next sync of a file fails, once, and what it should have written is dropped.
     FsyncError,
+    /// For a while the target's drive fails some of its reads; meanwhile its kernel panics, so that much has to be read.
+    ReadError,
+    /// For a while the target's drive fails some of its writes, which the next sync of the file reports, once.
+    WriteError,
+    /// The target's drive says that its cache is flushed when it is not; then its machine loses power.
+    LyingFsync,
+    /// The target's disk is full for a while.
+    DiskFull,
+    /// The target's drive answers nothing for a while, and then everything.
+    DiskStall,
+    /// For a while some reads and writes of the target move less than they were asked to.
+    ShortIo,
+    /// Some sectors of the target's disk cannot be read any more; then its kernel panics, so that they have to be.
+    LatentError,
+    /// Some bits on the target's disk flip; then its kernel panics, so that they have to be read.
+    BitRot,
+    /// For a while some writes never reach the target's medium, though its drive says so; then its kernel panics.
+    LostWrite,
+    /// For a while some writes reach another place of the target's medium; then its kernel panics.
+    MisdirectedWrite,
+    /// For a while some reads of the target's drive return another place; meanwhile its kernel panics.
+    MisdirectedRead,
+    /// For a while some reads of the target's drive return what stood there before; meanwhile its kernel panics.
+    StaleRead,
+    /// The target's page cache is emptied: what is read next comes from the drive.
+    DropCaches,
+    /// The target's machine breaks, and its disk goes into another one, which takes its place.
+    DiskMoved,
+    /// Some bits on a slave's disk flip; then its kernel panics, so that they have to be read.
+    SlaveBitRot,
+    /// For a while nothing gets through to or from the target's machine; then everything does that was held.
+    Jam,
+    /// Several servers are jammed one after the other, and released in another order.
+    Swizzle,
+    /// All machines fall into two halves, and only one machine reaches both.
+    Bridge,
+    /// Each machine reaches a majority of the others, and no two the same.
+    Ring,
+    /// All connections of the target are reset, again and again.
+    ResetStorm,
+    /// Packets between the target and all others are lost.
+    LossyLink,
+    /// Packets between the target and all others arrive twice.
+    DuplicatingLink,
+    /// Packets between the target and all others overtake one another.
+    ReorderingLink,
+    /// Names are resolved slowly, or not at all, on all clients and brokers; meanwhile a name server loses its connections.
+    SlowNames,
+    /// The target's process gets only a part of a processor for a while.
+    CpuStarvation,
+    /// The target's process is killed again and again, shortly after each start.
+    RestartLoop,
+    /// The target's process needs more memory than it may have: the kernel kills it.
+    OutOfMemory,
+    /// The target's machine has little memory for a while: a small page cache, and a process that is killed when its sockets
+    /// hold more.
+    MemoryLimit,
+    /// The target's machine is suspended for a while, its monotonic clock too, as a virtual machine that is moved.
+    Suspend,
+    /// The target's wall clock stands still for a while.
+    ClockFreeze,
+    /// The target's wall clock runs far too fast or too slow for a while.
+    ClockDrift,
+    /// The target's wall clock jumps to and fro for a while.
+    ClockStrobe,
+    /// All servers of the target's room lose power at one instant, and boot again each in its time.
+    PowerLossRoom,
+    /// All servers lose power at one instant, and boot in the worst order: slaves, masters, and name servers last.
+    RebootOrder,
+}
+
+/// Whom a kind strikes, and so what a cluster must have for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Strikes {
+    Nobody,
+    /// The target's own machine, which must be up.
+    Primary,
+    /// A slave of the target.
+    Secondary,
+    /// What is between the target, which must be up, and its slaves.
+    Pair,
+    /// The target and its slaves, as many as are up.
+    Group,
+    /// A name server.
+    Registry,
+    /// Many, as many as are up.
+    Many,
 }
 
 impl FaultKind {
-    /// All of them, in the order in which they are listed: what hits the target, by severity; its slaves; the rest.
-    pub const ALL: [FaultKind; 26] = [
-        FaultKind::None,
-        FaultKind::BrokerCrash,
-        FaultKind::OsCrash,
-        FaultKind::PowerLoss,
-        FaultKind::PowerLossRack,
-        FaultKind::PowerLossAll,
-        FaultKind::MachineLoss,
-        FaultKind::DiskLoss,
-        FaultKind::DiskMemberLoss,
-        FaultKind::Partition,
-        FaultKind::PartitionIn,
-        FaultKind::PartitionOut,
-        FaultKind::SlaveCrash,
-        FaultKind::SlaveOsCrash,
-        FaultKind::SlavePowerLoss,
-        FaultKind::SlaveDiskLoss,
-        FaultKind::PartitionSlave,
-        FaultKind::PartitionPair,
-        FaultKind::NamesrvCrash,
-        FaultKind::PartitionNamesrv,
-        FaultKind::SlowDisk,
-        FaultKind::SlowSlave,
-        FaultKind::SlowLink,
-        FaultKind::ClockStep,
-        FaultKind::Pause,
-        FaultKind::FsyncError,
-    ];
+    /// All of them, in the order in which they are listed.
+    pub const ALL: [FaultKind; table::TABLE.len()] = {
+        let mut all = [FaultKind::None; table::TABLE.len()];
+        let mut index = 0;
+        while index < all.len() {
+            all[index] = table::TABLE[index].kind;
+            index += 1;
+        }
+        all
+    };
+
+    fn row(self) -> &'static table::Row {
+        &table::TABLE[self as usize]
+    }
 
     /// The name on the command line.
     pub fn name(self) -> &'static str {
-        match self {
-            FaultKind::None => "none",
-            FaultKind::BrokerCrash => "broker-crash",
-            FaultKind::OsCrash => "os-crash",
-            FaultKind::PowerLoss => "power-loss",
-            FaultKind::PowerLossRack => "power-loss-rack",
-            FaultKind::PowerLossAll => "power-loss-all",
-            FaultKind::MachineLoss => "machine-loss",
-            FaultKind::DiskLoss => "disk-loss",
-            FaultKind::DiskMemberLoss => "disk-member-loss",
-            FaultKind::Partition => "partition",
-            FaultKind::PartitionIn => "partition-in",
-            FaultKind::PartitionOut => "partition-out",
-            FaultKind::SlaveCrash => "slave-crash",
-            FaultKind::SlaveOsCrash => "slave-os-crash",
-            FaultKind::SlavePowerLoss => "slave-power-loss",
-            FaultKind::SlaveDiskLoss => "slave-disk-loss",
-            FaultKind::PartitionSlave => "partition-slave",
-            FaultKind::PartitionPair => "partition-pair",
-            FaultKind::NamesrvCrash => "namesrv-crash",
-            FaultKind::PartitionNamesrv => "partition-namesrv",
-            FaultKind::SlowDisk => "slow-disk",
-            FaultKind::SlowSlave => "slow-slave",
-            FaultKind::SlowLink => "slow-link",
-            FaultKind::ClockStep => "clock-step",
-            FaultKind::Pause => "pause",
-            FaultKind::FsyncError => "fsync-error",
-        }
+        self.row().name
     }
 
     /// What it does, in one line for people.
     pub fn describe(self) -> &'static str {
-        match self {
-            FaultKind::None => "nothing breaks",
-            FaultKind::BrokerCrash => "the broker's process is killed and restarted; the page cache lives on",
-            FaultKind::OsCrash => "the kernel panics: the page cache is lost, the drive drains its own cache",
-            FaultKind::PowerLoss => "power is cut: page cache and drive cache are lost, a sector in flight may tear",
-            FaultKind::PowerLossRack => "a master and its slaves lose power at one instant",
-            FaultKind::PowerLossAll => "all brokers and name servers lose power at one instant, and boot in any order",
-            FaultKind::MachineLoss => "the machine never boots again; at the end an empty one replaces it",
-            FaultKind::DiskLoss => "the disk is gone; the machine comes back with an empty one",
-            FaultKind::DiskMemberLoss => "one drive of a RAID10 is lost, and replaced later",
-            FaultKind::Partition => "the broker's machine is cut off, both ways",
-            FaultKind::PartitionIn => "nothing reaches the broker's machine, but it is heard",
-            FaultKind::PartitionOut => "nothing leaves the broker's machine, but it hears",
-            FaultKind::SlaveCrash => "a slave's process is killed and restarted",
-            FaultKind::SlaveOsCrash => "the kernel of a slave panics",
-            FaultKind::SlavePowerLoss => "a slave loses power",
-            FaultKind::SlaveDiskLoss => "a slave's disk is gone; it comes back with an empty one",
-            FaultKind::PartitionSlave => "a slave's machine is cut off, both ways",
-            FaultKind::PartitionPair => "a master and its slaves do not reach each other; all others reach both",
-            FaultKind::NamesrvCrash => "a name server is killed, and restarts knowing nothing",
-            FaultKind::PartitionNamesrv => "one name server is cut off from one broker or one client",
-            FaultKind::SlowDisk => "the broker's disk becomes slow for a while",
-            FaultKind::SlowSlave => "a slave's disk becomes slow for a while: it lags",
-            FaultKind::SlowLink => "the way between master and slaves becomes long and narrow for a while",
-            FaultKind::ClockStep => "the broker's wall clock is wrong for a while, by up to minutes",
-            FaultKind::Pause => "the broker's process stands still for a while, and then goes on",
-            FaultKind::FsyncError => "one sync of the broker fails, and what it should have written is dropped",
-        }
+        self.row().about
     }
 
     /// Whether it makes sense only where a group has more than its primary.
     pub fn needs_secondary(self) -> bool {
-        matches!(
-            self,
-            FaultKind::PowerLossRack
-                | FaultKind::SlaveCrash
-                | FaultKind::SlaveOsCrash
-                | FaultKind::SlavePowerLoss
-                | FaultKind::SlaveDiskLoss
-                | FaultKind::PartitionSlave
-                | FaultKind::PartitionPair
-                | FaultKind::SlowSlave
-                | FaultKind::SlowLink
-        )
+        matches!(self.row().strikes, Strikes::Secondary | Strikes::Pair | Strikes::Group)
+    }
+
+    /// Whether it does something only if the target's own machine is up. The power of a whole rack also takes its slaves.
+    pub(crate) fn needs_primary_alive(self) -> bool {
+        matches!(self.row().strikes, Strikes::Primary | Strikes::Pair)
     }
 
     /// Whether it makes sense only on machines whose disk is a RAID10. On a single drive the loss of one drive is
@@ -220,5 +234,6 @@ mod tests {
     #[test]
     fn all_are_listed_once_and_in_order() {
         assert!(FaultKind::ALL.is_sorted_by(|a, b| a < b));
+        assert!(FaultKind::ALL.iter().all(|kind| kind.row().kind == *kind), "the row of each is its own");
     }
 }

@@ -3,7 +3,7 @@
 
 #![cfg(not(feature = "real"))]
 
-use faults::{Cast, Effect, Fault, Group, Plan, Targets, Window, generate, inject};
+use faults::{Cast, Effect, Fault, Group, Plan, Site, Targets, Window, generate, inject};
 use sim::{
     disk::OpenOptions,
     net::{TcpListener, TcpStream, resolve},
@@ -128,6 +128,7 @@ fn cast() -> Cast {
         groups: vec![group("broker-a"), group("broker-b")],
         registries: vec!["namesrv-0".to_owned(), "namesrv-1".to_owned()],
         clients: vec!["producer-0".to_owned(), "consumer-0".to_owned()],
+        rooms: Vec::new(),
     }
 }
 
@@ -166,7 +167,7 @@ async fn harness(
 fn run(fault: &str, seed: u64) -> Run {
     let fault: Fault = fault.parse().expect("a fault");
     let plan = generate(&fault, Key::root(seed).derive("plan"), &cast(), WINDOW).expect("everybody is there");
-    plan.check(&HOSTS, HEAL_MS).expect("it can be carried out");
+    plan.check(&Site::of(HOSTS), HEAL_MS).expect("it can be carried out");
     let seen = Arc::new(Mutex::new(Seen::default()));
     let (shared, carried_out) = (Arc::clone(&seen), plan.clone());
     let spec = SimulationSpec { seed, ..SimulationSpec::default() };

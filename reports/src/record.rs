@@ -93,6 +93,9 @@ pub struct RunRecord {
     pub findings: Vec<Finding>,
     /// What was done to the cluster, and what it did, in the order of time.
     pub timeline: Vec<TimelineEntry>,
+    /// What each event of the plan did, by the counters of the machines.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub injected: Vec<Injection>,
     /// The scenario in full, with everything that was set on the command line: enough to run it again.
     pub spec: serde_json::Value,
     /// The fault plan that was carried out.
@@ -104,6 +107,18 @@ pub(crate) const HARDENED: &str = "hardened";
 
 fn hardened() -> String {
     HARDENED.to_owned()
+}
+
+/// What one event of the fault plan did to the machines. One without counts did not matter.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Injection {
+    /// The event of the plan, from 0.
+    pub event: usize,
+    /// The action in words.
+    pub action: String,
+    /// What was counted from its beginning until everything was healed, by the names of counters; those that stood still are
+    /// left out.
+    pub counts: BTreeMap<String, u64>,
 }
 
 /// Which program made a record.

@@ -54,6 +54,13 @@ fn write_text(record: &RunRecord, out: &mut String) -> std::fmt::Result {
         "unavailable",
         duration_ms(record.unavailable_ms)
     )?;
+    for injection in &record.injected {
+        let counts =
+            injection.counts.iter().map(|(name, number)| format!("{} {}", count(*number), name.replace('_', " ")));
+        let counts = counts.collect::<Vec<_>>().join(", ");
+        let counts = if counts.is_empty() { "nothing was hit" } else { &counts };
+        writeln!(out, "  {:<14} {counts}   ({})", "injected", injection.action)?;
+    }
     if !record.lost_ids.is_empty() {
         let shown = record.lost_ids.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(" ");
         let rest = record.lost.saturating_sub(SHOWN as u64);

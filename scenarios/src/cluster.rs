@@ -7,6 +7,7 @@ use crate::{
     workload::{self, Client},
 };
 use broker::{Broker, BrokerConfig};
+use faults::{Action, Cast, Plan};
 use ha::Role;
 use namesrv::{Namesrv, NamesrvConfig};
 use protocol::BrokerId;
@@ -39,16 +40,36 @@ pub struct Hosts {
     pub producers: Vec<HostId>,
     pub consumers: Vec<HostId>,
     pub operator: HostId,
-    /// All but the operator's, for the plan of faults.
+    /// All but the operator's, for the plan of faults: spares too, which are switched off.
     pub by_name: BTreeMap<String, HostId>,
+}
+
+impl Hosts {
+    /// Puts each spare machine that has got the disk of another into that one's place.
+    pub fn replace_moved(&mut self, plan: &Plan) {
+        for event in &plan.events {
+            if let Action::MoveDisk { host, to, .. } = &event.action {
+                let (from, to) = (self.by_name[host], self.by_name[to]);
+                self.brokers.iter_mut().filter(|(_, id)| *id == from).for_each(|(_, id)| *id = to);
+            }
+        }
+    }
+
+    /// The machines that are to run when everything is healed: not those whose disk is in another, nor spares without one.
+    pub fn in_use(&self) -> impl Iterator<Item = HostId> {
+        let brokers = self.brokers.iter().map(|(_, id)| *id);
+        self.name_servers.iter().copied().chain(brokers).chain(self.producers.iter().chain(&self.consumers).copied())
+    }
 }
 
 /// Adds all hosts to the world, switched off.
 pub fn build(world: &World, scenario: &Arc<Scenario>, recorder: &Recorder, operator: &Operator) -> Hosts {
     let mut by_name = BTreeMap::new();
+    let places = scenario.topology.places().into_iter().collect::<BTreeMap<_, _>>();
     let mut add = |name: String, program: HostSpec| {
         let mut spec = program;
         spec.clock = clock(world, &name);
+        spec.zone = places.get(&name).copied().unwrap_or_default();
         let id = world.add_host(spec);
         by_name.insert(name, id);
         id
@@ -61,7 +82,7 @@ pub fn build(world: &World, scenario: &Arc<Scenario>, recorder: &Recorder, opera
     let addresses = topology.name_server_hosts().map(|name| format!("{name}:9876")).collect::<Vec<_>>();
     let brokers = topology.brokers().into_iter();
     let brokers = brokers
-        .map(|host| (host.clone(), add(host.host.clone(), broker(scenario, recorder, &addresses, &host))))
+        .map(|host| (host.clone(), add(host.host.clone(), broker(scenario, recorder, &addresses, &host.host, &host))))
         .collect::<Vec<_>>();
     let client = |number: u16, name: &str| Client {
         scenario: Arc::clone(scenario),
@@ -85,6 +106,12 @@ pub fn build(world: &World, scenario: &Arc<Scenario>, recorder: &Recorder, opera
             add(name.clone(), HostSpec::new(name, move || workload::consumer(client.clone())))
         })
         .collect();
+    if scenario.has_spares() {
+        for (host, _) in &brokers {
+            let name = Cast::spare_of(&host.host);
+            add(name.clone(), broker(scenario, recorder, &addresses, &name, host));
+        }
+    }
     let (operator, operated) = (operator.clone(), client(0, "operator"));
     let operator = world.add_host(HostSpec::new("operator", move || operator.clone().program(operated.clone(), key)));
     if topology.placement == Placement::Rack {
@@ -131,9 +158,16 @@ fn name_server(name: &str, scenario: &Scenario, recorder: &Recorder) -> HostSpec
     })
 }
 
-fn broker(scenario: &Arc<Scenario>, recorder: &Recorder, name_servers: &[String], host: &BrokerHost) -> HostSpec {
+/// The machine `name` with this broker on it.
+fn broker(
+    scenario: &Arc<Scenario>,
+    recorder: &Recorder,
+    name_servers: &[String],
+    name: &str,
+    host: &BrokerHost,
+) -> HostSpec {
     let (config, recorder) = (broker_config(scenario, name_servers.to_vec(), host), recorder.clone());
-    let (host, disk) = (host.host.clone(), scenario.topology.disk);
+    let (host, disk) = (name.to_owned(), scenario.topology.disk);
     let mut spec = HostSpec::new(host.clone(), move || {
         let (config, recorder, host) = (config.clone(), recorder.clone(), host.clone());
         async move {

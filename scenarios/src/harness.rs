@@ -9,9 +9,9 @@ use crate::{
     recorder::Recorder,
     spec::{BrokerHost, Disk, Operation, Scenario, Schedule, starts_late},
 };
-use faults::{Action, Effect, Plan};
+use faults::{Action, Effect, Injected, Plan};
 use sim::world::{CrashReport, HostId, HostState, World};
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 /// How long the group may get nothing before the drain is given up while messages are outstanding: longer than a client's
 /// pull time-out (30 s).
@@ -23,11 +23,11 @@ const CATCH_UP_MS_MAX: u64 = 60_000;
 /// How often it is looked whether a sync has failed that is to fail.
 const SYNC_WATCH: Duration = Duration::from_millis(20);
 
-/// Runs a scenario in this world and returns the history.
-pub async fn harness(world: World, scenario: Arc<Scenario>, plan: Plan) -> Vec<Event> {
+/// Runs a scenario in this world and returns the history, and what each event of the plan did to the machines.
+pub async fn harness(world: World, scenario: Arc<Scenario>, plan: Plan) -> (Vec<Event>, Vec<Injected>) {
     let recorder = Recorder::new(world.clone());
     let operator = Operator::default();
-    let hosts = cluster::build(&world, &scenario, &recorder, &operator);
+    let mut hosts = cluster::build(&world, &scenario, &recorder, &operator);
     let schedule = scenario.schedule.clone();
     recorder.note("built", summary(&scenario));
     scenario.fault_points.arm(&world);
@@ -45,14 +45,15 @@ pub async fn harness(world: World, scenario: Arc<Scenario>, plan: Plan) -> Vec<E
     recorder.push(|at_ns| Event::Load { at_ns });
 
     let observe = |_, effect| observe(&recorder, &scenario, &effect);
-    tokio::join!(
+    let (injected, ..) = tokio::join!(
         biased;
         faults::inject(&world, &plan, &hosts.by_name, schedule.heal_ms, observe),
         operate(&world, &recorder, &scenario, &hosts, &operator),
         watch_syncs(&world, &recorder, &scenario, &plan, &hosts),
     );
+    hosts.replace_moved(&plan);
     restart_after_failed_sync(&world, &recorder, &plan, &hosts).await;
-    for host in hosts.by_name.values().copied().filter(|host| world.state(*host) != HostState::Running) {
+    for host in hosts.in_use().filter(|host| world.state(*host) != HostState::Running) {
         // A process that ended by itself (a broker that could not go on) gets its last chance here.
         world.boot(host);
     }
@@ -70,7 +71,7 @@ pub async fn harness(world: World, scenario: Arc<Scenario>, plan: Plan) -> Vec<E
         read_logs(&world, &recorder, &hosts, &operator).await;
     }
     recorder.push(|at_ns| Event::End { at_ns });
-    recorder.take()
+    (recorder.take(), injected)
 }
 
 /// What is built, for people.
@@ -151,17 +152,19 @@ fn start(world: &World, host: HostId) {
     }
 }
 
-/// The hosts of a plan whose next sync is to fail.
-fn failing_syncs<'a>(plan: &'a Plan, hosts: &'a Hosts) -> impl Iterator<Item = (&'a str, HostId)> {
-    plan.events.iter().filter_map(|event| match &event.action {
+/// The hosts of a plan of which syncs may fail.
+fn failing_syncs<'a>(plan: &'a Plan, hosts: &'a Hosts) -> BTreeMap<&'a str, HostId> {
+    let host = |action: &'a Action| match action {
         Action::FailSync { host } => Some((host.as_str(), hosts.by_name[host])),
+        Action::DiskFaults { host, faults, .. } if faults.fails_syncs() => Some((host.as_str(), hosts.by_name[host])),
         _ => None,
-    })
+    };
+    plan.events.iter().filter_map(|event| host(&event.action)).collect()
 }
 
 /// Takes down the moment at which a sync failed, which is later than the one from which on it was to fail.
 async fn watch_syncs(world: &World, recorder: &Recorder, scenario: &Scenario, plan: &Plan, hosts: &Hosts) {
-    let mut watched = failing_syncs(plan, hosts).map(|(name, host)| (name, host, 0)).collect::<Vec<_>>();
+    let mut watched = failing_syncs(plan, hosts).into_iter().map(|(name, host)| (name, host, 0)).collect::<Vec<_>>();
     while !watched.is_empty() && world.now_ns() + 2 * SYNC_WATCH.as_nanos() as u64 <= ms(scenario.schedule.heal_ms) {
         for (name, host, seen) in &mut watched {
             let failed = world.disk_stats(*host).failed_syncs;

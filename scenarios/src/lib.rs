@@ -23,6 +23,7 @@ mod recorder;
 pub mod run;
 pub mod settings;
 pub mod spec;
+pub mod storm;
 pub mod sweep;
 pub mod verdict;
 mod workload;

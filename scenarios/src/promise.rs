@@ -9,8 +9,8 @@
 //! Single faults are a table ([`single`]). Sequences strike one replica group, and their promise follows from what each of
 //! its copies loses ([`sequence`]); it is never stronger than that of any of its parts.
 
-use crate::spec::{Flush, Mode, Scenario};
-use faults::{Action, CrashKind, FaultKind, Plan};
+use crate::spec::{Flush, Mode, Placement, Scenario};
+use faults::{Action, CrashKind, Damage, DiskFaultRates, FaultKind, Plan};
 use reports::LossPromise;
 use std::fmt;
 
@@ -49,9 +49,16 @@ pub struct Bounds {
 /// does.
 pub fn of_scenario(scenario: &Scenario) -> Promise {
     let kinds = match &scenario.plan {
-        Some(plan) => classes(plan, scenario),
+        Some(plan) => classes(&plan.with_hosts_for_zones(&scenario.site()), scenario),
         None => scenario.fault.kinds().to_vec(),
     };
+    // In one rack a master's room has its slaves too.
+    let is_in_one_room = scenario.topology.placement == Placement::Rack;
+    let kinds = kinds.into_iter().map(|kind| match kind {
+        FaultKind::PowerLossRoom if is_in_one_room => FaultKind::PowerLossRack,
+        kind => kind,
+    });
+    let kinds = kinds.collect::<Vec<_>>();
     promise(scenario.mode, scenario.flush, &kinds, &bounds(scenario))
 }
 
@@ -104,6 +111,35 @@ fn classes(plan: &Plan, scenario: &Scenario) -> Vec<FaultKind> {
         Action::LoseMember { host, .. } if is_slave(host) => FaultKind::SlaveDiskLoss,
         Action::LoseMember { .. } => FaultKind::DiskMemberLoss,
         Action::FailSync { .. } => FaultKind::FsyncError,
+        // On clients and name servers there is nothing to lose.
+        Action::DiskFaults { host, .. } | Action::DamageMedia { host, .. } if !is_server(host) => FaultKind::SlowDisk,
+        Action::DiskFaults { faults, .. } => drive(faults),
+        Action::DamageMedia { host, .. } if is_slave(host) => FaultKind::SlaveBitRot,
+        Action::DamageMedia { damage: Damage::LatentError, .. } => FaultKind::LatentError,
+        Action::DamageMedia { damage: Damage::BitRot, .. } => FaultKind::BitRot,
+        Action::FillDisk { .. } => FaultKind::DiskFull,
+        Action::DropCaches { .. } => FaultKind::DropCaches,
+        Action::MoveDisk { .. } => FaultKind::DiskMoved,
+        Action::Jam { .. } => FaultKind::Jam,
+        Action::Swizzle { .. } => FaultKind::Swizzle,
+        Action::Bridge { .. } => FaultKind::Bridge,
+        Action::Ring { .. } => FaultKind::Ring,
+        Action::ResetStorm { .. } => FaultKind::ResetStorm,
+        Action::BadLink { .. } => FaultKind::LossyLink,
+        Action::BadNames { .. } => FaultKind::SlowNames,
+        Action::StarveCpu { .. } => FaultKind::CpuStarvation,
+        Action::CrashLoop { crash: CrashKind::ProcessKill, .. } => FaultKind::RestartLoop,
+        Action::CrashLoop { host, crash: CrashKind::DiskLoss, .. } if is_slave(host) => FaultKind::SlaveDiskLoss,
+        Action::CrashLoop { host, .. } if is_slave(host) => FaultKind::SlavePowerLoss,
+        Action::CrashLoop { crash: CrashKind::DiskLoss, .. } => FaultKind::DiskLoss,
+        Action::CrashLoop { .. } => FaultKind::PowerLoss,
+        Action::OutOfMemory { .. } => FaultKind::OutOfMemory,
+        Action::LimitMemory { .. } => FaultKind::MemoryLimit,
+        Action::Suspend { .. } => FaultKind::Suspend,
+        Action::FreezeClock { .. } => FaultKind::ClockFreeze,
+        Action::DriftClock { .. } => FaultKind::ClockDrift,
+        Action::StrobeClock { .. } => FaultKind::ClockStrobe,
+        Action::CrashZone { .. } => unreachable!("zones have been replaced by their hosts"),
     };
     let mut kinds = plan.events.iter().map(|event| of_action(&event.action)).collect::<Vec<_>>();
     let disks = plan.events.iter().any(
@@ -117,6 +153,29 @@ fn classes(plan: &Plan, scenario: &Scenario) -> Vec<FaultKind> {
         kinds.push(FaultKind::DiskLoss);
     }
     kinds
+}
+
+/// The class of faults of a drive that goes wrong in several ways: the worst of them.
+fn drive(faults: &DiskFaultRates) -> FaultKind {
+    if faults.lost_write > 0.0 {
+        FaultKind::LostWrite
+    } else if faults.misdirected_write > 0.0 {
+        FaultKind::MisdirectedWrite
+    } else if faults.lying_sync {
+        FaultKind::LyingFsync
+    } else if faults.misdirected_read > 0.0 {
+        FaultKind::MisdirectedRead
+    } else if faults.stale_read > 0.0 {
+        FaultKind::StaleRead
+    } else if faults.fails_syncs() {
+        FaultKind::WriteError
+    } else if faults.read_error > 0.0 {
+        FaultKind::ReadError
+    } else if faults.stalled {
+        FaultKind::DiskStall
+    } else {
+        FaultKind::ShortIo
+    }
 }
 
 /// The promise of a mode with this flush under these kinds of faults, one after the other.
@@ -150,24 +209,48 @@ fn single(mode: Mode, flush: Flush, kind: FaultKind, bounds: &Bounds) -> Promise
         (BrokerCrash, _, _) => {
             none("broker crash: what was acknowledged is at least in the page cache, which outlives the process (C2)")
         }
-        (OsCrash | PowerLoss | PowerLossRack | PowerLossAll, _, Flush::Sync) => {
-            none("OS crash, power loss: SYNC_FLUSH acknowledges after the disk has it (C2, C10, C29)")
-        }
-        (OsCrash | PowerLoss, SingleMaster | TwoMastersNoSlave, Flush::Async) => window(
+        (LatentError | BitRot | LostWrite | MisdirectedWrite, _, _) => host(
+            "damaged medium: nobody reads what was written until it is asked for, so nobody takes it from a replica: what was \
+             damaged is refused, not served, and may be lost (C3 speaks of a disk that is broken as a whole)",
+        ),
+        (LyingFsync | MisdirectedRead | StaleRead, SingleMaster | TwoMastersNoSlave, _) => host(
+            "a drive that lies: what it says that it has is all that there is; no flush is worth more than the drive's word \
+             (against C10, C29)",
+        ),
+        (LyingFsync | MisdirectedRead | StaleRead, TwoMastersTwoSlavesAsync, _) => window(
+            bounds.replication_lag_ms.max(if flush == Flush::Async { flush_window_ms } else { 0 }),
+            "a drive that lies: the master takes the end of its log back from its slave when it returns, but for what the slave \
+             had not been sent yet (C3, C12)",
+        ),
+        (LyingFsync | MisdirectedRead | StaleRead, TwoMastersTwoSlavesSync, _) => none(
+            "a drive that lies: SYNC_MASTER acknowledges after its slave has it too; no single point of failure (C3, C13, C15)",
+        ),
+        (
+            OsCrash | PowerLoss | PowerLossRack | PowerLossRoom | PowerLossAll | RebootOrder | ReadError | DiskMoved,
+            _,
+            Flush::Sync,
+        ) => none("OS crash, power loss: SYNC_FLUSH acknowledges after the disk has it (C2, C10, C29)"),
+        (
+            OsCrash | PowerLoss | PowerLossRoom | ReadError | DiskMoved,
+            SingleMaster | TwoMastersNoSlave,
+            Flush::Async,
+        ) => window(
             flush_window_ms,
             "OS crash, power loss: ASYNC_FLUSH acknowledges before the disk has it: a small amount is lost (C2), namely what \
              came after the last flush",
         ),
-        (OsCrash | PowerLoss, TwoMastersTwoSlavesAsync, Flush::Async) => window(
-            flush_window_ms,
-            "OS crash, power loss: the master takes the end of its log back from its slave when it returns; if it has to go \
+        (OsCrash | PowerLoss | PowerLossRoom | ReadError | DiskMoved, TwoMastersTwoSlavesAsync, Flush::Async) => {
+            window(
+                flush_window_ms,
+                "OS crash, power loss: the master takes the end of its log back from its slave when it returns; if it has to go \
              on without, it has lost what came after the last flush (C2, C12)",
-        ),
-        (OsCrash | PowerLoss, TwoMastersTwoSlavesSync, Flush::Async) => none(
+            )
+        }
+        (OsCrash | PowerLoss | PowerLossRoom | ReadError | DiskMoved, TwoMastersTwoSlavesSync, Flush::Async) => none(
             "OS crash, power loss: SYNC_MASTER acknowledges after its slave has it too, and takes the end of its log back from \
              there when it returns (C3, C13, C15, C29, C42)",
         ),
-        (PowerLossRack | PowerLossAll, _, Flush::Async) => window(
+        (PowerLossRack | PowerLossAll | RebootOrder, _, Flush::Async) => window(
             flush_window_ms,
             "power loss of every copy at one instant: all have it in memory only, but for what was flushed (C2; against C3, \
              C42)",
@@ -185,20 +268,33 @@ fn single(mode: Mode, flush: Flush, kind: FaultKind, bounds: &Bounds) -> Promise
              failure (C3, C13, C15, C29)",
         ),
         (DiskMemberLoss, _, _) => none("broken disk: its mirror in the RAID10 has everything (C11)"),
-        (FsyncError, _, Flush::Sync) => none("a sync that fails is not acknowledged (C10)"),
-        (FsyncError, _, Flush::Async) => window(
+        (FsyncError | WriteError, _, Flush::Sync) => none("a sync that fails is not acknowledged (C10)"),
+        (FsyncError | WriteError, _, Flush::Async) => window(
             flush_window_ms,
             "a failed sync drops what ASYNC_FLUSH had acknowledged since the last one; the broker then takes no more sends",
         ),
-        (SlaveCrash | SlaveOsCrash | SlavePowerLoss | SlaveDiskLoss, _, _) => {
+        (RestartLoop | OutOfMemory | MemoryLimit, _, _) => none(
+            "processes killed: what was acknowledged is at least in the page cache, which outlives each of them (C2)",
+        ),
+        (DiskFull, _, _) => none("a full disk: what finds no room is not acknowledged (C9)"),
+        (ShortIo, _, _) => none("a short write is none until the rest of it is written (C9)"),
+        (DropCaches, _, _) => none("clean pages are on the disk"),
+        (SlaveCrash | SlaveOsCrash | SlavePowerLoss | SlaveDiskLoss | SlaveBitRot, _, _) => {
             none("the master has everything, and the slave follows it again (C12, C13)")
         }
         (Partition | PartitionIn | PartitionOut | PartitionSlave | PartitionPair | PartitionNamesrv, _, _) => {
             none("a partition destroys nothing; sends without an answer are unknown, not acknowledged (C4)")
         }
-        (NamesrvCrash, _, _) => none("name servers keep routes, no messages (C4)"),
-        (SlowDisk | SlowSlave | SlowLink | Pause, _, _) => none("what is slow destroys nothing (C4, C30)"),
-        (ClockStep, _, _) => none("no message depends on the wall clock to be kept or found (C4)"),
+        (Jam | Swizzle | Bridge | Ring | ResetStorm | LossyLink | DuplicatingLink | ReorderingLink, _, _) => {
+            none("a network destroys nothing that was acknowledged; sends without an answer are unknown (C4)")
+        }
+        (NamesrvCrash | SlowNames, _, _) => none("name servers keep routes, no messages (C4)"),
+        (SlowDisk | SlowSlave | SlowLink | Pause | Suspend | CpuStarvation | DiskStall, _, _) => {
+            none("what is slow destroys nothing (C4, C30)")
+        }
+        (ClockStep | ClockFreeze | ClockDrift | ClockStrobe, _, _) => {
+            none("no message depends on the wall clock to be kept or found (C4)")
+        }
     }
 }
 
@@ -215,26 +311,41 @@ enum Loses {
 fn takes(kind: FaultKind) -> (Loses, Loses) {
     use FaultKind::*;
     match kind {
-        OsCrash | PowerLoss => (Loses::Tail, Loses::Nothing),
-        PowerLossRack | PowerLossAll => (Loses::Tail, Loses::Tail),
+        OsCrash | PowerLoss | PowerLossRoom | ReadError | DiskMoved => (Loses::Tail, Loses::Nothing),
+        PowerLossRack | PowerLossAll | RebootOrder => (Loses::Tail, Loses::Tail),
         // What a failed sync drops is no tail that could be asked for again: as if both had lost it.
-        FsyncError => (Loses::Tail, Loses::Tail),
+        FsyncError | WriteError => (Loses::Tail, Loses::Tail),
         MachineLoss | DiskLoss => (Loses::All, Loses::Nothing),
+        // How much it is does not follow from anything.
+        LyingFsync | MisdirectedRead | StaleRead => (Loses::All, Loses::Nothing),
+        LatentError | BitRot | LostWrite | MisdirectedWrite => (Loses::All, Loses::All),
+        SlaveBitRot => (Loses::Nothing, Loses::All),
         SlaveOsCrash | SlavePowerLoss => (Loses::Nothing, Loses::Tail),
         SlaveDiskLoss => (Loses::Nothing, Loses::All),
         // A second drive may be its mirror before the first is rebuilt; of one alone nothing is lost.
         DiskMemberLoss => (Loses::Nothing, Loses::Nothing),
         None | BrokerCrash | Partition | PartitionIn | PartitionOut | SlaveCrash | PartitionSlave | PartitionPair
-        | NamesrvCrash | PartitionNamesrv | SlowDisk | SlowSlave | SlowLink | ClockStep | Pause => {
-            (Loses::Nothing, Loses::Nothing)
-        }
+        | NamesrvCrash | PartitionNamesrv | SlowDisk | SlowSlave | SlowLink | ClockStep | Pause | DiskFull
+        | DiskStall | ShortIo | DropCaches | Jam | Swizzle | Bridge | Ring | ResetStorm | LossyLink
+        | DuplicatingLink | ReorderingLink | SlowNames | CpuStarvation | RestartLoop | OutOfMemory | MemoryLimit
+        | Suspend | ClockFreeze | ClockDrift | ClockStrobe => (Loses::Nothing, Loses::Nothing),
     }
 }
 
 /// Whether a slave falls behind its master while the fault lasts, and for a while after it.
 fn delays_replication(kind: FaultKind) -> bool {
     use FaultKind::*;
-    !matches!(kind, None | DiskMemberLoss | NamesrvCrash | PartitionNamesrv | ClockStep)
+    !matches!(
+        kind,
+        None | DiskMemberLoss
+            | NamesrvCrash
+            | PartitionNamesrv
+            | SlowNames
+            | ClockStep
+            | ClockFreeze
+            | ClockDrift
+            | ClockStrobe
+    )
 }
 
 /// The promise under several faults of one replica group, one after the other.
@@ -250,6 +361,11 @@ fn sequence(mode: Mode, flush: Flush, kinds: &[FaultKind], bounds: &Bounds) -> P
     };
     if master == Loses::Nothing {
         return none("the master's log outlives all of it (C2, C4, C12)");
+    }
+    if kinds.iter().any(|kind| takes(*kind) == (Loses::All, Loses::All)) {
+        return host(
+            "damaged medium: nobody reads what was written until it is asked for, so nobody takes it from a replica",
+        );
     }
     match (mode, master, slave) {
         (Mode::SingleMaster | Mode::TwoMastersNoSlave, Loses::All, _) => {
@@ -269,7 +385,9 @@ fn sequence(mode: Mode, flush: Flush, kinds: &[FaultKind], bounds: &Bounds) -> P
         }
         (Mode::TwoMastersTwoSlavesAsync, Loses::All, _) => {
             let lost = kinds.iter().rposition(|kind| takes(*kind).0 == Loses::All).unwrap_or(0);
-            let loses_a_tail = kinds.iter().any(|kind| takes(*kind).0 == Loses::Tail);
+            // What a lying drive loses begins as the end of the log.
+            let lies = |kind| matches!(kind, FaultKind::LyingFsync | FaultKind::MisdirectedRead | FaultKind::StaleRead);
+            let loses_a_tail = kinds.iter().any(|kind| takes(*kind).0 == Loses::Tail || lies(*kind));
             let is_behind = kinds[..lost].iter().any(|kind| delays_replication(*kind));
             match (is_behind, slave) {
                 (true, _) => host(

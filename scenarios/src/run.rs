@@ -19,8 +19,8 @@ use crate::{
     fault_points, harness::harness, history::Event, knobs, oracle::loss::LostMessage, promise, settings,
     spec::Scenario, verdict,
 };
-use faults::{FaultError, Plan};
-use reports::{Build, RunRecord};
+use faults::{FaultError, Injected, Plan};
+use reports::{Build, Injection, RunRecord};
 use sim::world::{SimulationSpec, TraceStep, simulate};
 use std::{
     collections::BTreeMap,
@@ -62,7 +62,7 @@ pub fn fault_name(scenario: &Scenario) -> String {
 pub fn plan(scenario: &Scenario, seed: u64) -> Result<Plan, FaultError> {
     let key = sim::world::Key::root(seed).derive("plan");
     match &scenario.plan {
-        Some(plan) => Ok(plan.clone()),
+        Some(plan) => Ok(plan.with_hosts_for_zones(&scenario.site())),
         None => faults::generate(&scenario.fault, key, &scenario.cast(), scenario.window()),
     }
 }
@@ -86,18 +86,23 @@ pub fn run(scenario: &Scenario, options: &RunOptions) -> Result<RunOutcome, Pani
     let turned = Arc::new(knobs::turned(scenario, options.seed));
     let (shared, harness_plan) = (Arc::clone(&turned), plan.clone());
     let finished = simulate(spec, move |world| async move {
-        let history = harness(world.clone(), shared, harness_plan).await;
-        (history, fault_points::counts(&world))
+        let (history, injected) = harness(world.clone(), shared, harness_plan).await;
+        (history, injected, fault_points::counts(&world))
     })?;
-    let (history, fault_points) = finished.value;
+    let (history, injected, fault_points) = finished.value;
     let mut record = record(scenario, &turned, &plan, &history);
     record.fault_points = fault_points;
+    record.injected = injected.into_iter().map(injection).collect();
     record.seed = options.seed;
     record.trace_hash = format!("{:016x}", finished.trace_hash);
     record.trace_steps = finished.trace_steps;
     record.sim_seconds = finished.simulated_ns as f64 / 1e9;
     record.wall_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     Ok(RunOutcome { record, history, trace: finished.trace })
+}
+
+fn injection(injected: Injected) -> Injection {
+    Injection { event: injected.event, action: injected.action, counts: injected.counts }
 }
 
 /// The record of a history, but for what only the simulation knows. `turned` is the scenario with its knobs as they were.
@@ -153,6 +158,7 @@ fn record(scenario: &Scenario, turned: &Scenario, plan: &Plan, history: &[Event]
         verdict: judged.verdict,
         findings: judged.findings.clone(),
         timeline: verdict::timeline(history),
+        injected: Vec::new(),
         spec: serde_json::to_value(scenario).expect("a scenario is plain data"),
         plan: serde_json::to_value(plan).expect("a plan is plain data"),
     }

@@ -14,7 +14,7 @@ pub use profile::{ProfileName, QuirkChange, QuirkChangeError, quirk_set};
 pub use topology::{BrokerHost, Disk, Placement, Topology};
 
 use crate::{fault_points::FaultPoints, knobs::Knobs};
-use faults::{Cast, Fault, Plan, Window};
+use faults::{Action, Cast, Fault, FaultKind, Plan, Site, Window};
 use quirks::QuirkSet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -245,8 +245,7 @@ impl Scenario {
         self.knobs.check()?;
         self.check_operations()?;
         if let Some(plan) = &self.plan {
-            let hosts = topology.host_names();
-            plan.check(&hosts.iter().map(String::as_str).collect::<Vec<_>>(), *heal_ms)?;
+            plan.check(&self.site(), *heal_ms)?;
             return Ok(());
         }
         self.check_fault()
@@ -292,6 +291,19 @@ impl Scenario {
             }
         }
         Ok(())
+    }
+
+    /// Whether a machine waits to take the place of each broker's: where a disk may be put into it.
+    pub fn has_spares(&self) -> bool {
+        match &self.plan {
+            Some(plan) => plan.events.iter().any(|event| matches!(event.action, Action::MoveDisk { .. })),
+            None => self.fault.has(FaultKind::DiskMoved),
+        }
+    }
+
+    /// The machines that a plan may name.
+    pub fn site(&self) -> Site {
+        self.topology.site(self.has_spares())
     }
 
     /// The brokers' quirks.

@@ -9,12 +9,16 @@ use scenarios::{
     catalogue, history,
     run::{RunOptions, run},
     spec::{Flush, Mode, Scenario},
+    storm,
     sweep::{Trial, run_all},
 };
-use std::{env, fs, path::Path, process::Command, sync::Arc};
+use std::{collections::BTreeSet, env, fs, path::Path, process::Command, sync::Arc};
 
 /// Tells a child where to write; absent in the parent.
 const OUT: &str = "STATICFIRE_META_OUT";
+/// How many trials there are with all kinds of faults at once, every mode and flush by turns. `staticfire meta --all-faults` does
+/// this for as many as one likes.
+const STORMS: u64 = 8;
 const JOBS: &str = "STATICFIRE_META_JOBS";
 
 fn scenario(mode: Mode, flush: Flush, fault: FaultKind) -> Scenario {
@@ -49,6 +53,7 @@ fn child() {
         let scenario = Arc::new(scenario(mode, flush, fault));
         (1..3).map(move |seed| Trial { scenario: Arc::clone(&scenario), seed })
     })
+    .chain((1..=STORMS).map(|seed| Trial { scenario: Arc::new(storm::trial(seed)), seed }))
     .collect::<Vec<_>>();
     let mut records = serde_json::to_string(&outcome.record.without_wall_time()).expect("plain data");
     run_all(&trials, jobs, |_, record| {
@@ -82,6 +87,13 @@ fn two_processes_with_another_environment_and_another_number_of_jobs_run_the_sam
         assert!(one == another, "{file} differs, first at line {line:?}");
         assert!(!one.is_empty());
     }
+}
+
+#[test]
+fn storms_have_every_kind_of_fault() {
+    let kinds = (1..=60).flat_map(|seed| storm::kinds(&storm::scenario(seed), seed)).collect::<BTreeSet<_>>();
+    let missing = FaultKind::ALL.into_iter().filter(|kind| !kinds.contains(kind)).collect::<Vec<_>>();
+    assert_eq!(missing, [FaultKind::None]);
 }
 
 #[test]

@@ -60,7 +60,7 @@ pub struct RunArguments {
     /// Whose behaviour the brokers have: hardened, apache-4.9.8 or apache-5.3
     #[arg(long, value_parser = parse::<ProfileName>)]
     pub profile: Option<ProfileName>,
-    /// A fault plan of your own (TOML) instead of a class of faults
+    /// A fault plan of your own (TOML, or JSON where the name ends so) instead of a class of faults
     #[arg(long, value_name = "FILE", conflicts_with = "fault")]
     pub plan: Option<PathBuf>,
     #[arg(long, default_value_t = 1)]
@@ -149,7 +149,22 @@ pub struct CheckArguments {
 #[derive(Debug, Args)]
 pub struct MetaArguments {
     /// A scenario of the catalogue, or the path of a .toml file
-    pub scenario: String,
+    #[arg(required_unless_present = "all_faults")]
+    pub scenario: Option<String>,
+    /// Instead of one scenario: every mode and flush by turns, under all kinds of faults at once
+    #[arg(long, conflicts_with_all = ["scenario", "flush", "fault", "seed"], requires = "seeds")]
+    pub all_faults: bool,
+    /// The seeds of `--all-faults`, the last one not included: 1..201 are two hundred
+    #[arg(long, value_parser = seeds, requires = "all_faults")]
+    pub seeds: Option<Range<u64>>,
+    /// Change one field of every scenario of `--all-faults`; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE", requires = "all_faults")]
+    pub settings: Vec<String>,
+    /// Only run the trials of `--all-faults` and write what they were to this file: what the two processes do
+    #[arg(long, hide = true, value_name = "FILE", requires = "jobs")]
+    pub write: Option<PathBuf>,
+    #[arg(long, hide = true, requires = "write")]
+    pub jobs: Option<usize>,
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
     /// async or sync

@@ -32,7 +32,10 @@ pub fn list(arguments: &ListArguments) -> Result<Exit, CliError> {
         output::print_json(&json!({
             "modes": Mode::ALL.map(|mode| json!({ "name": mode.name(), "about": mode.describe() })),
             "flush": Flush::ALL.map(Flush::name),
-            "faults": FaultKind::ALL.map(|fault| json!({ "name": fault.name(), "about": fault.describe() })),
+            "faults": FaultKind::ALL
+                .iter()
+                .map(|fault| json!({ "name": fault.name(), "about": fault.describe() }))
+                .collect::<Vec<_>>(),
             "scenarios": scenarios.iter().map(|s| json!({ "name": s.name, "about": s.about })).collect::<Vec<_>>(),
             "profiles": Profile::ALL.map(|profile| json!({
                 "name": profile.name(), "quirks": profile.quirks().map(Quirk::name).collect::<Vec<_>>(),

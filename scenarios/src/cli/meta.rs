@@ -1,7 +1,10 @@
 //! `staticfire meta`: the same seed gives the same run in other processes.
 //!
 //! Runs the scenario in two fresh processes with another environment and another working directory, and compares their
-//! records and their traces byte by byte; then sweeps a few seeds with one job and with two, and compares the records.
+//! records and their traces byte by byte; then sweeps a few seeds with one job and with two, and compares the records. With
+//! `--all-faults` it is done to many seeds under all kinds of faults at once, see `all_faults`.
+
+mod all_faults;
 
 use super::{CliError, Exit, args::MetaArguments, output};
 use crate::spec::{Flush, Mode};
@@ -12,25 +15,28 @@ use std::{
 };
 
 pub fn meta(arguments: &MetaArguments) -> Result<Exit, CliError> {
-    let scenario = crate::settings::load(&arguments.scenario)?;
+    let Some(name) = &arguments.scenario else {
+        return all_faults::meta(arguments);
+    };
+    let scenario = crate::settings::load(name)?;
     scenario.check()?;
     let flush = arguments.flush.unwrap_or(scenario.flush);
     let work = std::env::temp_dir().join(format!("staticfire-meta-{}", std::process::id()));
     output::create_dir(&work)?;
-    let differences = compare(arguments, scenario.mode, flush, &work);
+    let differences = compare(arguments, name, scenario.mode, flush, &work);
     if let Err(error) = std::fs::remove_dir_all(&work) {
         eprintln!("staticfire: cannot remove {}: {error}", work.display());
     }
     let differences = differences?;
     if arguments.json {
         output::print_json(&json!({
-            "scenario": arguments.scenario, "seed": arguments.seed, "deterministic": differences.is_empty(),
+            "scenario": name, "seed": arguments.seed, "deterministic": differences.is_empty(),
             "differences": differences,
         }))?;
     } else if differences.is_empty() {
         output::print(&format!(
             "deterministic: {} with seed {} is the same run in two processes, by record and by trace, and under 1 and 2 jobs\n",
-            arguments.scenario, arguments.seed
+            name, arguments.seed
         ))?;
     } else {
         output::print(&format!("NOT DETERMINISTIC:\n{}\n", differences.join("\n")))?;
@@ -38,9 +44,15 @@ pub fn meta(arguments: &MetaArguments) -> Result<Exit, CliError> {
     Ok(if differences.is_empty() { Exit::Held } else { Exit::NotDeterministic })
 }
 
-fn compare(arguments: &MetaArguments, mode: Mode, flush: Flush, work: &Path) -> Result<Vec<String>, CliError> {
+fn compare(
+    arguments: &MetaArguments,
+    scenario: &str,
+    mode: Mode,
+    flush: Flush,
+    work: &Path,
+) -> Result<Vec<String>, CliError> {
     let mut differences = Vec::new();
-    let scenario = absolute(&arguments.scenario)?;
+    let scenario = absolute(scenario)?;
     let runs = ["one", "another"].map(|name| {
         let dir = work.join(name);
         let words = [

@@ -5,8 +5,9 @@ use crate::{
     catalogue, history,
     run::{self, RunOptions, RunOutcome},
     settings,
-    spec::Scenario,
+    spec::{Scenario, ScenarioError},
 };
+use faults::{PlanError, Written};
 use reports::RunRecord;
 use std::{
     io::Write,
@@ -53,20 +54,32 @@ fn scenario(arguments: &RunArguments) -> Result<Scenario, CliError> {
         scenario.plan = None;
     }
     if let Some(path) = &arguments.plan {
-        let plan = toml::from_str(&output::read_file(path)?).map_err(|error: toml::de::Error| {
-            CliError::Usage(format!(
-                "the plan `{}` is not a fault plan: {}",
-                path.display(),
-                error.to_string().trim_end()
-            ))
-        })?;
-        scenario.plan = Some(plan);
+        let (file, text) = (path.display().to_string(), output::read_file(path)?);
+        scenario.plan = Some(Written::plan(&file, &text).read().map_err(|error| CliError::Usage(error.to_string()))?);
     }
     for setting in &arguments.settings {
         scenario = settings::set(&scenario, setting)?;
     }
-    scenario.check()?;
-    Ok(scenario)
+    match scenario.check() {
+        Ok(()) => Ok(scenario),
+        Err(ScenarioError::Plan(error)) => Err(plan_error(arguments, error)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// What is wrong with a plan, with its line in the file that it stands in.
+fn plan_error(arguments: &RunArguments, error: PlanError) -> CliError {
+    let scenario = Some(PathBuf::from(&arguments.scenario)).filter(|_| arguments.scenario.ends_with(".toml"));
+    let Some(path) = arguments.plan.clone().or(scenario) else { return ScenarioError::Plan(error).into() };
+    let (file, text) = match output::read_file(&path) {
+        Ok(text) => (path.display().to_string(), text),
+        Err(error) => return error.into(),
+    };
+    let written = match arguments.plan {
+        Some(_) => Written::plan(&file, &text),
+        None => Written::scenario(&file, &text),
+    };
+    CliError::Usage(written.locate(&error).to_string())
 }
 
 fn default_out(scenario: &Scenario, seed: u64) -> PathBuf {

@@ -4,9 +4,10 @@
 //! of them, `broker-a-s2` and so on; the next master is `broker-b`. A master and its slaves share the broker name, which is
 //! the master's host name.
 
-use faults::{Cast, Group};
+use faults::{Cast, Group, Machine, Site};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use sim::world::Zone;
 
 /// How many machines of each kind, each process on a machine of its own.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -125,9 +126,53 @@ impl Topology {
         self.brokers().into_iter().find(|broker| broker.host == host).map(|broker| broker.broker)
     }
 
+    /// Where each machine stands. The servers are in one data centre of two rooms: masters and every second name server in the
+    /// first, slaves and the other name servers in the second, each in a rack of its own; or, placed by rack, a master and its
+    /// slaves in one rack, and the groups by turns in the two rooms. Producers and consumers are in a data centre of their own.
+    pub fn places(&self) -> Vec<(String, Zone)> {
+        let zone = |data_centre, room, rack| Zone { data_centre, room, rack };
+        let name_servers = (0..).zip(self.name_server_hosts()).map(|(at, host)| (host, zone(0, at % 2, at)));
+        // Racks are numbered so that no two kinds of machines share one by chance.
+        let brokers = self.brokers().into_iter().enumerate().map(|(at, broker)| {
+            let group = at as u16 / (self.slaves + 1);
+            let place = match self.placement {
+                Placement::Spread => zone(0, u16::from(!broker.is_master()), 100 + at as u16),
+                Placement::Rack => zone(0, group % 2, 100 + group),
+            };
+            (broker.host, place)
+        });
+        let clients = self.producer_hosts().chain(self.consumer_hosts());
+        let clients = (0..).zip(clients).map(|(at, host)| (host, zone(1, 0, at)));
+        name_servers.chain(brokers).chain(clients).collect()
+    }
+
+    /// The machines that a plan may name; `has_spares`: with one that waits to take the place of each broker's.
+    pub fn site(&self, has_spares: bool) -> Site {
+        let machine = |(host, zone): (String, Zone)| Machine { host, zone: zone_name(zone), is_spare: false };
+        let places = self.places();
+        let is_broker = |host: &str| self.broker_of(host).is_some();
+        let spares = places.iter().filter(|(host, _)| has_spares && is_broker(host)).map(|(host, zone)| Machine {
+            host: Cast::spare_of(host),
+            zone: zone_name(*zone),
+            is_spare: true,
+        });
+        let spares = spares.collect::<Vec<_>>();
+        Site { machines: places.into_iter().map(machine).chain(spares).collect() }
+    }
+
+    /// The servers of each room.
+    fn rooms(&self, is_left_out: &impl Fn(&str) -> bool) -> Vec<Vec<String>> {
+        let in_room = |room| {
+            let servers = self.places().into_iter().filter(move |(_, zone)| (zone.data_centre, zone.room) == (0, room));
+            servers.map(|(host, _)| host).filter(|host| !is_left_out(host)).collect()
+        };
+        vec![in_room(0), in_room(1)]
+    }
+
     /// Whom faults can strike: the hosts by their parts, but for the brokers that `is_left_out`.
     pub fn cast(&self, is_left_out: impl Fn(&str) -> bool) -> Cast {
         let mut groups: Vec<Group> = Vec::new();
+        let is_left_out = &is_left_out;
         for broker in self.brokers().into_iter().filter(|broker| !is_left_out(&broker.host)) {
             match groups.last_mut().filter(|group| group.primary == broker.broker) {
                 Some(group) => group.secondaries.push(broker.host),
@@ -138,8 +183,14 @@ impl Topology {
             groups,
             registries: self.name_server_hosts().collect(),
             clients: self.producer_hosts().chain(self.consumer_hosts()).collect(),
+            rooms: self.rooms(is_left_out),
         }
     }
+}
+
+/// The name of a zone, counted from 1: `dc-1/room-2/rack-3`.
+fn zone_name(zone: Zone) -> String {
+    format!("dc-{}/room-{}/rack-{}", zone.data_centre + 1, zone.room + 1, zone.rack + 1)
 }
 
 #[cfg(test)]
@@ -170,5 +221,21 @@ mod tests {
                 secondaries: vec!["broker-a-s".to_owned(), "broker-a-s2".to_owned()]
             }]
         );
+    }
+
+    #[test]
+    fn masters_and_slaves_stand_in_two_rooms_or_each_pair_in_one_rack() {
+        let mut topology = crate::catalogue::standard(crate::spec::Mode::TwoMastersTwoSlavesSync).topology;
+        let site = topology.site(true);
+        assert_eq!(site.hosts_in("dc-1/room-1"), ["namesrv-1", "broker-a", "broker-b"]);
+        assert_eq!(site.hosts_in("dc-1/room-2"), ["namesrv-2", "broker-a-s", "broker-b-s"]);
+        assert_eq!(site.hosts_in("dc-2").len(), 4);
+        assert_eq!(site.spares(), ["broker-a-spare", "broker-a-s-spare", "broker-b-spare", "broker-b-s-spare"]);
+        assert_eq!(topology.cast(|_| false).room_of("broker-b"), ["namesrv-1", "broker-a", "broker-b"]);
+        topology.placement = Placement::Rack;
+        let site = topology.site(false);
+        assert_eq!(site.hosts_in("dc-1/room-2"), ["namesrv-2", "broker-b", "broker-b-s"]);
+        let rack = &site.machine("broker-b").expect("it is there").zone;
+        assert_eq!(site.hosts_in(rack), ["broker-b", "broker-b-s"]);
     }
 }
