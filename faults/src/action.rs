@@ -137,7 +137,8 @@ pub enum Action {
         /// Only sectors of files whose path begins so. Absent: of any file.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         path_prefix: Option<String>,
-        /// When what was there can be read again, in milliseconds. Absent: never; a medium does not heal.
+        /// When the drive is copied to a sound one with all that was there, in milliseconds: that mends all damage of the
+        /// medium. Absent: never; a medium does not heal.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         repair_after_ms: Option<u64>,
     },

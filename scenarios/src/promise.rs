@@ -276,7 +276,10 @@ fn single(mode: Mode, flush: Flush, kind: FaultKind, bounds: &Bounds) -> Promise
         (RestartLoop | OutOfMemory | MemoryLimit, _, _) => none(
             "processes killed: what was acknowledged is at least in the page cache, which outlives each of them (C2)",
         ),
-        (DiskFull, _, _) => none("a full disk: what finds no room is not acknowledged (C9)"),
+        (DiskFull, _, _) => host(
+            "a full disk: what finds no room is not acknowledged, but from 85 % on the broker deletes its oldest files, whether \
+             or not they were consumed (cleanFileForciblyEnable)",
+        ),
         (ShortIo, _, _) => none("a short write is none until the rest of it is written (C9)"),
         (DropCaches, _, _) => none("clean pages are on the disk"),
         (SlaveCrash | SlaveOsCrash | SlavePowerLoss | SlaveDiskLoss | SlaveBitRot, _, _) => {
@@ -318,17 +321,17 @@ fn takes(kind: FaultKind) -> (Loses, Loses) {
         MachineLoss | DiskLoss => (Loses::All, Loses::Nothing),
         // How much it is does not follow from anything.
         LyingFsync | MisdirectedRead | StaleRead => (Loses::All, Loses::Nothing),
-        LatentError | BitRot | LostWrite | MisdirectedWrite => (Loses::All, Loses::All),
+        LatentError | BitRot | LostWrite | MisdirectedWrite | DiskFull => (Loses::All, Loses::All),
         SlaveBitRot => (Loses::Nothing, Loses::All),
         SlaveOsCrash | SlavePowerLoss => (Loses::Nothing, Loses::Tail),
         SlaveDiskLoss => (Loses::Nothing, Loses::All),
         // A second drive may be its mirror before the first is rebuilt; of one alone nothing is lost.
         DiskMemberLoss => (Loses::Nothing, Loses::Nothing),
         None | BrokerCrash | Partition | PartitionIn | PartitionOut | SlaveCrash | PartitionSlave | PartitionPair
-        | NamesrvCrash | PartitionNamesrv | SlowDisk | SlowSlave | SlowLink | ClockStep | Pause | DiskFull
-        | DiskStall | ShortIo | DropCaches | Jam | Swizzle | Bridge | Ring | ResetStorm | LossyLink
-        | DuplicatingLink | ReorderingLink | SlowNames | CpuStarvation | RestartLoop | OutOfMemory | MemoryLimit
-        | Suspend | ClockFreeze | ClockDrift | ClockStrobe => (Loses::Nothing, Loses::Nothing),
+        | NamesrvCrash | PartitionNamesrv | SlowDisk | SlowSlave | SlowLink | ClockStep | Pause | DiskStall
+        | ShortIo | DropCaches | Jam | Swizzle | Bridge | Ring | ResetStorm | LossyLink | DuplicatingLink
+        | ReorderingLink | SlowNames | CpuStarvation | RestartLoop | OutOfMemory | MemoryLimit | Suspend
+        | ClockFreeze | ClockDrift | ClockStrobe => (Loses::Nothing, Loses::Nothing),
     }
 }
 
@@ -364,7 +367,8 @@ fn sequence(mode: Mode, flush: Flush, kinds: &[FaultKind], bounds: &Bounds) -> P
     }
     if kinds.iter().any(|kind| takes(*kind) == (Loses::All, Loses::All)) {
         return host(
-            "damaged medium: nobody reads what was written until it is asked for, so nobody takes it from a replica",
+            "damaged medium, or old files deleted for want of room: nobody reads what was written until it is asked for, so \
+             nobody takes it from a replica",
         );
     }
     match (mode, master, slave) {
@@ -503,6 +507,22 @@ mod tests {
             ("2m-2s-sync", Flush::Async, "power-loss-rack", Window { bound_ms: 700 }),
             ("2m-2s-sync", Flush::Sync, "power-loss-all", None),
             ("2m-2s-sync", Flush::Async, "slave-disk-loss", None),
+            // No flush is worth more than the drive's word; a second copy is.
+            ("single-master", Flush::Sync, "lying-fsync", Host),
+            ("2m-2s-async", Flush::Sync, "lying-fsync", Window { bound_ms: 250 }),
+            ("2m-2s-async", Flush::Async, "lying-fsync", Window { bound_ms: 700 }),
+            ("2m-2s-sync", Flush::Sync, "lying-fsync", None),
+            ("2m-2s-sync", Flush::Async, "stale-read", None),
+            // Nobody scrubs.
+            ("2m-2s-sync", Flush::Sync, "bit-rot", Host),
+            ("2m-2s-sync", Flush::Sync, "slave-bit-rot", None),
+            ("single-master", Flush::Sync, "read-error", None),
+            ("single-master", Flush::Sync, "write-error", None),
+            ("single-master", Flush::Async, "write-error", Window { bound_ms: 700 }),
+            ("single-master", Flush::Async, "disk-full", Host),
+            ("single-master", Flush::Async, "out-of-memory", None),
+            ("2m-2s-sync", Flush::Async, "power-loss-room", None),
+            ("2m-2s-sync", Flush::Async, "reboot-order", Window { bound_ms: 700 }),
         ] {
             assert_eq!(loss(mode, flush, fault), expected, "{mode} {flush} {fault}");
         }
@@ -524,6 +544,9 @@ mod tests {
             ("2m-2s-async", Flush::Async, "disk-loss+slave-power-loss", disturbed),
             ("2m-2s-async", Flush::Sync, "partition-pair+power-loss", None),
             ("2m-2s-async", Flush::Async, "slave-disk-loss+slave-crash", None),
+            ("2m-2s-sync", Flush::Sync, "lying-fsync+power-loss", None),
+            ("2m-2s-sync", Flush::Async, "slave-power-loss+lying-fsync", disturbed),
+            ("2m-2s-sync", Flush::Sync, "jam+bit-rot", Host),
         ] {
             assert_eq!(loss(mode, flush, fault), expected, "{mode} {flush} {fault}");
         }
@@ -550,6 +573,15 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_room_is_a_rack_where_master_and_slave_stand_together() {
+        let mut scenario = catalogue::standard(Mode::TwoMastersTwoSlavesSync);
+        scenario.fault = FaultKind::PowerLossRoom.into();
+        assert_eq!(of_scenario(&scenario).loss, LossPromise::None);
+        scenario.topology.placement = Placement::Rack;
+        assert_eq!(of_scenario(&scenario).loss, LossPromise::Window { bound_ms: 700 });
     }
 
     #[test]

@@ -10,7 +10,6 @@ pub enum Part {
     Process,
     Disk,
     Drive,
-    Medium,
     Room,
     Link,
     Wire,
@@ -27,7 +26,6 @@ impl fmt::Display for Part {
             Part::Process => "the process",
             Part::Disk => "the disk",
             Part::Drive => "the drive",
-            Part::Medium => "the medium",
             Part::Room => "the room on the disk",
             Part::Link => "the link",
             Part::Wire => "the wire",
@@ -124,10 +122,6 @@ pub(crate) fn holds(index: usize, at_ms: u64, action: &Action, heal_ms: u64, sit
         Action::Pause { host, .. } | Action::Suspend { host, .. } => one(Part::Process, host, "halted"),
         Action::SlowDisk { host, .. } => one(Part::Disk, host, "slowed"),
         Action::DiskFaults { host, .. } => one(Part::Drive, host, "disturbed"),
-        // Damage adds up; but the end of one would be the end of all.
-        Action::DamageMedia { host, repair_after_ms, .. } => {
-            vec![Hold { is_shared: repair_after_ms.is_none(), ..hold(Part::Medium, host, "damaged", lasts_ms) }]
-        }
         Action::FillDisk { host, .. } => one(Part::Room, host, "filled"),
         Action::LoseMember { host, member, .. } => one(Part::Member, &format!("{host} number {member}"), "lost"),
         Action::SlowLink { host, peers, .. } => links(Part::Link, host, peers, "slowed"),
@@ -143,7 +137,7 @@ pub(crate) fn holds(index: usize, at_ms: u64, action: &Action, heal_ms: u64, sit
         Action::FreezeClock { host, .. } | Action::DriftClock { host, .. } | Action::StrobeClock { host, .. } => {
             one(Part::Clock, host, "changed")
         }
-        // Cuts and jams are counted: one's end does not end another's.
+        // Cuts and jams are counted: one's end does not end another's. Damage adds up.
         Action::Isolate { .. }
         | Action::Cut { .. }
         | Action::Jam { .. }
@@ -152,6 +146,7 @@ pub(crate) fn holds(index: usize, at_ms: u64, action: &Action, heal_ms: u64, sit
         | Action::Ring { .. }
         | Action::ResetStorm { .. }
         | Action::DropCaches { .. }
+        | Action::DamageMedia { .. }
         | Action::MoveDisk { .. }
         | Action::FailSync { .. } => Vec::new(),
     }

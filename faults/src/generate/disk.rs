@@ -112,11 +112,14 @@ fn lying_fsync(target: &Target, draws: &Draws) -> Result<Option<Strike>, FaultEr
     Ok(Some(vec![(0, lies), (wrong_ms, crash(host, CrashKind::PowerLoss, boot_ms))]))
 }
 
-/// The medium goes bad and stays so; soon the kernel panics.
+/// The medium goes bad; soon the kernel panics. Flipped bits stay; what cannot be read can be again when the operator has had
+/// the drive copied, some seconds after the boot.
 fn damage(host: String, draws: &Draws, damage: Damage) -> Result<Option<Strike>, FaultError> {
     let (soon_ms, boot_ms) = (draws.stage_ms("soon", SOON_MS, 4), draws.stage_ms("reboot", REBOOT_MS, 2));
     let sectors = draws.grade("sectors", 1, SECTOR_GRADES) as u32;
-    let damaged = Action::DamageMedia { host: host.clone(), damage, sectors, path_prefix: None, repair_after_ms: None };
+    let repair_ms = soon_ms + boot_ms + draws.stage_ms("after-boot", AFTER_BOOT_MS, 4);
+    let repair_after_ms = (damage == Damage::LatentError).then_some(repair_ms);
+    let damaged = Action::DamageMedia { host: host.clone(), damage, sectors, path_prefix: None, repair_after_ms };
     Ok(Some(vec![(0, damaged), (soon_ms, crash(host, CrashKind::OsCrash, boot_ms))]))
 }
 

@@ -73,10 +73,13 @@ pub fn strike(target: &Target, kind: FaultKind, draws: &Draws) -> Result<Option<
     })
 }
 
-/// Three servers of four, at least two, jammed in one order and released in another.
+/// Three servers of four, at least two, the target among them, jammed in one order and released in another.
 fn swizzle(target: &Target, draws: &Draws) -> Action {
     let mut servers = draws.shuffled("swizzle", target.cast.servers().map(str::to_owned));
+    // The target is always among them.
+    servers.sort_by_key(|host| *host != target.group.primary);
     servers.truncate((servers.len() * 3 / 4).max(2));
+    let servers = draws.shuffled("swizzle-jam", servers);
     let every_ms = draws.stage_ms("swizzle-every", SWIZZLE_MS, 2 * servers.len() as u64);
     let release = draws.shuffled("swizzle-release", servers.iter().cloned());
     // All are jammed before the first is released.

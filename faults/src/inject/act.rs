@@ -119,7 +119,8 @@ impl<'a> Injection<'a> {
             }
             Action::FillDisk { free_bytes, .. } => {
                 world.fill_disk(id, Some(*free_bytes));
-                begun(false)
+                // Whoever keeps files for as long as there is room deletes them now.
+                begun(true)
             }
             Action::DropCaches { .. } => {
                 world.drop_caches(id);
@@ -233,7 +234,7 @@ impl<'a> Injection<'a> {
             }
             Action::FillDisk { .. } => {
                 world.fill_disk(id, None);
-                over()
+                vec![Effect::Ended { host, what: action.what(), destroys: true }]
             }
             Action::Jam { peers, direction, .. } => {
                 let mut held = 0;
