@@ -11,7 +11,7 @@ use std::time::Duration;
 use ha::{HaConfig, Role};
 use protocol::{BrokerId, perm};
 use quirks::QuirkSet;
-use store::StoreConfig;
+use store::{FlushDiskType, StoreConfig};
 
 use crate::state::delay_level::DelayLevels;
 
@@ -92,7 +92,7 @@ pub struct BrokerConfig {
     /// `haMasterAddress`: a slave's master, `host:port` of its HA port; without it, the name servers say who it is.
     pub ha_master_address: Option<String>,
     /// `haTailRecoveryTimeoutMillis` (ours): how long a master that may have lost the end of its log waits for the replicas
-    /// that may have it; 0 is for ever. Without it, 5 s for ASYNC_MASTER and for ever for SYNC_MASTER.
+    /// that may have it; 0 is for ever. Without it, 5 s; for ever for a SYNC_MASTER under ASYNC_FLUSH.
     pub ha_tail_recovery_timeout_ms: Option<u64>,
     /// `slaveSynchronizeInterval` (in 4.9 a constant of `BrokerController`): how often a slave copies its master's topics,
     /// groups and offsets.
@@ -175,10 +175,11 @@ impl BrokerConfig {
         self.broker_ip2.unwrap_or_else(|| self.advertised_ip())
     }
 
-    /// How long a master waits for the replicas that may have its tail; `None` is for ever.
+    /// How long a master waits for the replicas that may have its tail; `None` is for ever. Under SYNC_FLUSH they have more
+    /// only if its drive has lied.
     pub(crate) fn tail_recovery_limit(&self) -> Option<Duration> {
-        let by_role = if self.ha.role == Role::SyncMaster { 0 } else { 5_000 };
-        let limit_ms = self.ha_tail_recovery_timeout_ms.unwrap_or(by_role);
+        let is_promised = self.ha.role == Role::SyncMaster && self.store.flush_disk_type == FlushDiskType::AsyncFlush;
+        let limit_ms = self.ha_tail_recovery_timeout_ms.unwrap_or(if is_promised { 0 } else { 5_000 });
         (limit_ms > 0).then(|| Duration::from_millis(limit_ms))
     }
 

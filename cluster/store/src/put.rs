@@ -185,12 +185,12 @@ impl PutAnswer {
     }
 
     /// Enough replicas have the records.
-    pub(crate) fn is_replicated(self) {
+    pub(crate) fn replicated_enough(self) {
         self.done(PutMessageStatus::PutOk, None);
     }
 
     /// They have not: not in time, or never, for this reason.
-    pub(crate) fn is_not_replicated(self, why: Option<Arc<str>>) {
+    pub(crate) fn not_replicated(self, why: Option<Arc<str>>) {
         self.done(PutMessageStatus::FlushSlaveTimeout, why);
     }
 }

@@ -50,8 +50,8 @@ impl Waiter {
             // An error means that the waiter gave up.
             Waiter::Signal(sender) => drop(sender.send(reached)),
             Waiter::Put { answer, .. } => match reached {
-                Ok(()) => answer.is_replicated(),
-                Err(why) => answer.is_not_replicated(Some(why)),
+                Ok(()) => answer.replicated_enough(),
+                Err(why) => answer.not_replicated(Some(why)),
             },
         }
     }
@@ -151,7 +151,7 @@ impl Watermark {
             match put {
                 Some((index, deadline)) if deadline <= now => {
                     if let Some((_, Waiter::Put { answer, .. })) = waiters.queue.remove(index) {
-                        answer.is_not_replicated(None);
+                        answer.not_replicated(None);
                     }
                 }
                 put => break put.map(|(_, deadline)| deadline),

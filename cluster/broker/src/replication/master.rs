@@ -1,8 +1,10 @@
 //! A master's start. Its log is the truth once it has begun its epoch. A master that may have lost the end of its log, or all
 //! of it, first takes it back from a replica that has it; until then it accepts no message, and registers as read-only.
 //!
-//! It may have lost something when the machine went down under asynchronous flush, or when the store is empty although
-//! there are slaves of this broker name. After a mere crash of the process the page cache has everything.
+//! It may have lost something when the machine went down, or when the store is empty although there are slaves of this
+//! broker name. Under asynchronous flush that is to be expected; under synchronous flush only a drive that lies about what
+//! it has flushed loses something, so it does not wait for long there. After a mere crash of the process the page cache has
+//! everything.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -16,7 +18,7 @@ use protocol::body::ClusterInfo;
 use quirks::Quirk;
 use sim::task;
 use sim::time::{sleep, wall_clock_ms};
-use store::{FlushDiskType, StoreError};
+use store::StoreError;
 
 use super::{MASTER_IS_BACK, take_back};
 use crate::config::BrokerConfig;
@@ -52,8 +54,7 @@ pub(crate) fn expected(config: &BrokerConfig, remembered: Vec<ReplicaId>, views:
 fn may_have_lost_something(core: &Core, expected: &Expected) -> bool {
     let config = core.config();
     let report = core.store.recovery_report();
-    let lost_tail = report.machine_went_down && config.store.flush_disk_type == FlushDiskType::AsyncFlush;
-    expected.any && (lost_tail || report.is_empty) && !config.quirks.has(Quirk::TailNotTakenBack)
+    expected.any && (report.machine_went_down || report.is_empty) && !config.quirks.has(Quirk::TailNotTakenBack)
 }
 
 /// Makes this broker the master that it is: at once if nothing can be missing, else in the background.

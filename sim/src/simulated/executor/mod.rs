@@ -294,7 +294,7 @@ fn run_one(stream: &mut Stream) -> bool {
         }
     }
     CURRENT.set(Some((HARNESS, None)));
-    kernel::advance_by(50 + ((draw & u64::from(u32::MAX)) * 50 >> 32));
+    kernel::advance_by(50 + (((draw & u64::from(u32::MAX)) * 50) >> 32));
     true
 }
 
