@@ -81,7 +81,7 @@ pub async fn all_bodies(store: &MessageStore, topic: &str, queue_id: i32) -> Vec
 
 /// Writes a file of its own, as an operator or a foreign program would.
 pub async fn write_file(path: &str, bytes: &[u8]) {
-    let parent = path.rsplit_once('/').expect("an absolute path").0;
+    let parent = std::path::Path::new(path).parent().expect("an absolute path of a file");
     disk::create_dir_all(parent).await.expect("a directory");
     let file = OpenOptions::new().write(true).create(true).truncate(true).open(path).await.expect("a file");
     file.write_all_at(bytes, 0).await.expect("a write");

@@ -228,11 +228,11 @@ fn abort(task: &Arc<TaskRef>) {
     task.wake_by_ref();
 }
 
-/// Runs `main`, and all that it starts, until it has its output; drops all tasks that are left then.
+/// Runs what `main` makes, and all that it starts, until it has its output; drops all tasks that are left then.
 ///
 /// # Panics
 /// As the tasks do; when nothing will ever happen again; when it goes on for longer than `time_limit`.
-pub fn run<F: Future + 'static>(key: Key, time_limit: Duration, main: F) -> F::Output
+pub fn run<F: Future + 'static>(key: Key, time_limit: Duration, main: impl FnOnce() -> F) -> F::Output
 where
     F::Output: 'static,
 {
@@ -242,6 +242,8 @@ where
     let mut stream = key.derive("executor").stream();
     let finished = Rc::new(Cell::new(false));
     let finish = Rc::clone(&finished);
+    // It may start tasks before it is polled.
+    let main = main();
     let mut main = spawn_on(HARNESS, async move {
         let output = main.await;
         finish.set(true);

@@ -130,7 +130,7 @@ where
         suspended: 0,
         shortage: Shortage::default(),
     });
-    let value = executor::run(key, spec.time_limit, harness(world.clone()));
+    let value = executor::run(key, spec.time_limit, || harness(world.clone()));
     world.stop_all();
     executor::drop_all();
     drop(world.take_programs());
