@@ -47,9 +47,7 @@ impl Shared {
             if let Err(error) = segment.sync_data().await {
                 if !self.config.quirks.has(Quirk::FlushErrorIgnored) {
                     let suspect = flushed.0.cast_unsigned()..self.log.written_offset().0.cast_unsigned();
-                    if let Err(error) = sync_failed::note(&self.config, suspect).await {
-                        tracing::error!(%error, "a start in this boot will take what was not synced for the drive's");
-                    }
+                    sync_failed::note_or_log(&self.config, suspect).await;
                     self.fail(&error);
                     return Err(error);
                 }

@@ -214,7 +214,7 @@ impl Recovery<'_> {
             Ok(kept) => kept,
             Err(error) => {
                 // A sync may have failed: the next start must not take for the drive's what is in the page cache alone.
-                sync_failed::note(self.config, from..u64::MAX).await?;
+                sync_failed::note_or_log(self.config, from..u64::MAX).await;
                 return Err(error);
             }
         };

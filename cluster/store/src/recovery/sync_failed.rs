@@ -23,8 +23,15 @@ fn path(config: &StoreConfig) -> PathBuf {
     config.store_path_root_dir.join("sync_failed")
 }
 
-/// Which offsets of the log are suspect; those of an earlier failure in the same boot too.
-pub(crate) async fn note(config: &StoreConfig, suspect: Range<u64>) -> Result<(), StoreError> {
+/// Writes down which offsets of the log are suspect. What made them so is the error to tell of; one of this file is logged.
+pub(crate) async fn note_or_log(config: &StoreConfig, suspect: Range<u64>) {
+    if let Err(error) = note(config, suspect).await {
+        tracing::error!(%error, "a start in this boot will take what was not synced for the drive's");
+    }
+}
+
+/// Those of an earlier failure in the same boot stay suspect.
+async fn note(config: &StoreConfig, suspect: Range<u64>) -> Result<(), StoreError> {
     let suspect = match load(config).await? {
         Some(earlier) => earlier.start.min(suspect.start)..earlier.end.max(suspect.end),
         None => suspect,

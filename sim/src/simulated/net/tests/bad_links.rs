@@ -3,27 +3,6 @@
 
 use super::*;
 
-/// Moves `total` bytes from A to B in writes of 7,000; how long it took.
-fn transfer(bench: &mut Bench, client: EndpointId, server: EndpointId, total: usize) -> u64 {
-    let begin_ns = bench.core.now_ns();
-    let (mut written, mut got) = (0, 0);
-    while got < total {
-        while written < total
-            && let Write::Took(taken) = bench.write(PA, client, &pattern(written, (total - written).min(7_000)))
-        {
-            written += taken;
-        }
-        match bench.await_read(PB, server).0 {
-            Read::Bytes(bytes) => {
-                assert_eq!(bytes, pattern(got, bytes.len()));
-                got += bytes.len();
-            }
-            other => panic!("{other:?}"),
-        }
-    }
-    bench.core.now_ns() - begin_ns
-}
-
 /// A transfer over a bad way there and a good one back; the counters of the way, what was sent again, milliseconds.
 fn over(link: LinkSpec) -> (LinkStats, u64, u64) {
     let mut bench = Bench::new(1);

@@ -228,21 +228,7 @@ fn loss_is_delay_and_never_an_error_or_a_wrong_byte() {
     for (from, to) in [(A, B), (B, A)] {
         bench.net.set_link(from, to, LinkSpec { loss: 0.05, ..LinkSpec::LAN });
     }
-    let (mut written, mut got) = (0, 0);
-    while got < 3_000_000 {
-        while written < 3_000_000
-            && let Write::Took(taken) = bench.write(PA, client, &pattern(written, (3_000_000 - written).min(7_000)))
-        {
-            written += taken;
-        }
-        match bench.await_read(PB, server).0 {
-            Read::Bytes(bytes) => {
-                assert_eq!(bytes, pattern(got, bytes.len()));
-                got += bytes.len();
-            }
-            other => panic!("{other:?}"),
-        }
-    }
+    transfer(&mut bench, client, server, 3_000_000);
     let stats = bench.net.stats();
     assert!(stats.total.lost > 0 && stats.retransmissions >= stats.links[&(A, B)].lost, "{stats:?}");
 }

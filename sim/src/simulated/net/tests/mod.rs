@@ -208,3 +208,24 @@ fn v4(address: SocketAddr) -> SocketAddrV4 {
         SocketAddr::V6(_) => panic!("{address} is no IPv4 address"),
     }
 }
+
+/// Moves `total` bytes from A to B in writes of 7,000; how long it took.
+fn transfer(bench: &mut Bench, client: EndpointId, server: EndpointId, total: usize) -> u64 {
+    let begin_ns = bench.core.now_ns();
+    let (mut written, mut got) = (0, 0);
+    while got < total {
+        while written < total
+            && let Write::Took(taken) = bench.write(PA, client, &pattern(written, (total - written).min(7_000)))
+        {
+            written += taken;
+        }
+        match bench.await_read(PB, server).0 {
+            Read::Bytes(bytes) => {
+                assert_eq!(bytes, pattern(got, bytes.len()));
+                got += bytes.len();
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    bench.core.now_ns() - begin_ns
+}
