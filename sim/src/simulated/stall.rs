@@ -169,7 +169,11 @@ impl Kernel {
         self.suspended -= 1;
         for (due_ns, event) in held {
             // Timers run for what they had left; what came from outside has come.
-            let at_ns = if let Event::Net(NetEvent::Timer { .. }) = event { due_ns + slept_ns } else { now_ns };
+            let at_ns = if let Event::Net(NetEvent::Timer { .. } | NetEvent::DelayedAck { .. }) = event {
+                due_ns + slept_ns
+            } else {
+                now_ns
+            };
             self.core.schedule(at_ns, event);
         }
         self.disk(host).0.set_standstill(now_ns, false);

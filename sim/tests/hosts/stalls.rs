@@ -82,7 +82,7 @@ fn echo(world: &World, round_trips: &Log<Result<Duration, String>>) -> (HostId, 
                     Ok(_) => round_trips.add(Ok(asked.elapsed())),
                     Err(error) => return round_trips.add(Err(error.to_string())),
                 }
-                time::sleep(Duration::from_millis(10)).await;
+                time::sleep(Duration::from_millis(100)).await;
             }
         }
     }));
@@ -125,7 +125,11 @@ fn a_suspended_client_does_not_give_up_although_its_peer_was_silent_for_longer_t
     let finished = simulate(SimulationSpec { seed: 3, ..SimulationSpec::default() }, |world| async move {
         let round_trips = Log::default();
         let (server, client) = echo(&world, &round_trips);
-        world.sleep(Duration::from_secs(1)).await;
+        // Between two round trips, when the last answer is acknowledged: for one that is not, the server waits 15 minutes.
+        while round_trips.count() < 5 {
+            world.sleep(Duration::from_millis(1)).await;
+        }
+        world.sleep(Duration::from_millis(60)).await;
         assert!(world.suspend(client));
         world.cut(server, client);
         world.sleep(Duration::from_secs(3_600)).await;
@@ -136,7 +140,7 @@ fn a_suspended_client_does_not_give_up_although_its_peer_was_silent_for_longer_t
         round_trips.all().split_off(before)
     });
     let after = finished.expect("nothing panics").value;
-    assert!(after.len() > 10_000, "{} round trips", after.len());
+    assert!(after.len() > 1_000, "{} round trips", after.len());
     assert!(after.iter().all(Result::is_ok));
 }
 

@@ -101,11 +101,12 @@ impl SendBuffer {
         moved
     }
 
-    /// The next segment of at most `bytes_max` that may be sent now: its sequence number, payload and FIN. A small segment waits while others
-    /// are in flight, unless it is the last one and `nodelay` (RFC 896, and RFC 1122 section 4.2.3.4).
-    pub fn take_segment(&mut self, nodelay: bool, bytes_max: usize) -> Option<(u64, Payload, bool)> {
+    /// The next segment of at most `bytes_max` that may be sent now, with `room_bytes` left in the congestion window: its sequence
+    /// number, payload and FIN. A small segment waits while others are in flight, unless it is the last one and `nodelay`
+    /// (RFC 896, and RFC 1122 section 4.2.3.4).
+    pub fn take_segment(&mut self, nodelay: bool, bytes_max: usize, room_bytes: u64) -> Option<(u64, Payload, bool)> {
         let unsent = self.end.saturating_sub(self.next) as usize;
-        let usable = self.edge.saturating_sub(self.next) as usize;
+        let usable = self.edge.saturating_sub(self.next).min(room_bytes) as usize;
         let len = unsent.min(usable).min(bytes_max);
         let fin = self.fin && self.next + len as u64 == self.end;
         if len == 0 && !fin {
@@ -247,6 +248,11 @@ impl ReceiveBuffer {
     /// Whether a segment carries bytes that have not arrived yet.
     pub fn is_news(&self, sequence: u64, payload: &Payload) -> bool {
         sequence + payload.len() as u64 > self.next
+    }
+
+    /// Whether something waits beyond a gap.
+    pub fn has_gap(&self) -> bool {
+        !self.early.is_empty()
     }
 
     /// The selective acknowledgement, if something waits beyond a gap.

@@ -48,6 +48,10 @@ pub const DATA_RETRIES: u32 = 15;
 pub const ORPHAN_RETRIES: u32 = 8;
 /// `TCP_TIMEOUT_MIN_US`: added to RACK's reordering window and to the wait for the last segment's acknowledgement.
 pub const REORDERING_NS_MIN: u64 = 2 * MS;
+/// `TCP_DELACK_MIN`: how long an acknowledgement may wait for data to go with.
+pub const DELAYED_ACK_NS: u64 = 40 * MS;
+/// `TCP_MAX_QUICKACKS`: so many go out at once when data begins to come.
+pub const QUICK_ACKS: u32 = 16;
 /// `tcp_fin_timeout`: how long an orphan waits for its peer's FIN.
 pub const FIN_WAIT_2_NS: u64 = 60 * S;
 /// `TCP_TIMEWAIT_LEN`.

@@ -6,8 +6,10 @@
 
 use super::{
     super::core::{Core, HostId, ProcessId},
+    acknowledging::Acknowledging,
     buffers::{ReceiveBuffer, SendBuffer},
     config::{MSS_BYTES, NetConfig},
+    congestion::Congestion,
     error::SocketError,
     lane::Lane,
     liveness::Watch,
@@ -92,6 +94,8 @@ pub(super) struct Endpoint {
     pub writer: Option<Waker>,
     pub retransmission: Retransmission,
     pub scoreboard: Scoreboard,
+    pub congestion: Congestion,
+    pub acknowledging: Acknowledging,
     pub tail: Tail,
     /// Keep-alive and the like, if the program asked for it.
     pub watch: Option<Box<Watch>>,
@@ -116,6 +120,8 @@ impl Endpoint {
             writer: None,
             retransmission: Retransmission::default(),
             scoreboard: Scoreboard::default(),
+            congestion: Congestion::default(),
+            acknowledging: Acknowledging::default(),
             tail: Tail::default(),
             watch: None,
             timer: Timer::default(),
@@ -152,6 +158,7 @@ impl Endpoint {
             sack: self.receive.sack(),
             payload,
         };
+        self.acknowledging.on_sent(segment.acknowledged, kind, core.now_ns());
         wire.send(core, &mut self.lane, segment);
     }
 
@@ -166,12 +173,30 @@ impl Endpoint {
         self.transmit(wire, core, kind, sequence, Payload::default(), false);
     }
 
-    /// Sends one data segment if window and Nagle allow it.
+    /// What is on its way to the peer, as far as is known: `pipe` of RFC 6675.
+    pub fn flight_bytes(&mut self) -> u64 {
+        let acknowledged = self.send.acknowledged();
+        let unacknowledged = self.send.next() - acknowledged;
+        if self.scoreboard.is_idle() {
+            return unacknowledged;
+        }
+        let lost: u64 = self.scoreboard.holes(acknowledged).iter().map(|(start, end)| end - start).sum();
+        unacknowledged.saturating_sub(self.scoreboard.sacked_bytes() + lost)
+    }
+
+    /// Sends one data segment if both windows and Nagle allow it.
     pub fn send_one(&mut self, wire: &mut Wire, core: &mut Core) -> bool {
         let bytes_max = wire.segment_bytes_max(self.route.host, self.route.remote_host);
-        let Some((sequence, payload, fin)) = self.send.take_segment(self.nodelay, bytes_max) else {
+        if self.send.has_unsent() && !self.send.in_flight() {
+            self.congestion.on_restart(core.now_ns(), self.retransmission.rto_ns());
+        }
+        let flight = self.flight_bytes();
+        let room = self.congestion.room_bytes(flight);
+        let Some((sequence, payload, fin)) = self.send.take_segment(self.nodelay, bytes_max, room) else {
             return false;
         };
+        let bytes = payload.len() as u64;
+        self.congestion.on_sent(bytes, flight + bytes, core.now_ns());
         self.retransmission.time_segment(self.send.next(), core.now_ns());
         self.tail = Tail { start: sequence, probes: bytes_max == MSS_BYTES };
         if fin && !self.receive.is_finished() {
@@ -181,29 +206,38 @@ impl Endpoint {
         true
     }
 
-    /// Sends one range again, in as many segments as it takes, or only the first of them.
-    fn send_again(&mut self, wire: &mut Wire, core: &mut Core, (start, end): (u64, u64), only_first: bool) {
+    /// Sends one range again, as far as there is room, in whole segments; how much that was.
+    fn send_again(&mut self, wire: &mut Wire, core: &mut Core, (start, end): (u64, u64), room_bytes: u64) -> u64 {
         let bytes_max = wire.segment_bytes_max(self.route.host, self.route.remote_host);
         self.retransmission.forget_timed();
         let mut at = start;
-        while at < end {
-            let (payload, fin) = self.send.sent_again(at, end, bytes_max);
+        while at < end && at - start < room_bytes {
+            let room = (room_bytes - (at - start)).next_multiple_of(MSS_BYTES as u64);
+            let (payload, fin) = self.send.sent_again(at, end, bytes_max.min(room as usize));
             let after = at + payload.len() as u64 + u64::from(fin);
             wire.retransmissions += 1;
             self.scoreboard.repaired(at, after, self.send.next());
             self.transmit(wire, core, Kind::Data, at, payload, fin);
-            if only_first {
-                return;
-            }
             at = after;
         }
+        let flight = self.flight_bytes();
+        self.congestion.on_sent(at - start, flight, core.now_ns());
+        at - start
     }
 
-    /// Sends again what is lost and not on its way already.
+    /// Sends again what is lost and not on its way already, as far as the congestion window allows.
     pub fn repair(&mut self, wire: &mut Wire, core: &mut Core) {
-        self.scoreboard.begin(self.send.next());
+        if self.scoreboard.begin(self.send.next()) {
+            let flight = self.flight_bytes();
+            self.congestion.on_loss(flight);
+        }
+        let flight = self.flight_bytes();
+        let mut room = self.congestion.room_bytes(flight);
         for hole in self.scoreboard.holes(self.send.acknowledged()) {
-            self.send_again(wire, core, hole, false);
+            if room == 0 {
+                break;
+            }
+            room = room.saturating_sub(self.send_again(wire, core, hole, room));
         }
     }
 
@@ -219,10 +253,11 @@ impl Endpoint {
     }
 
     /// A time-out: everything is lost that is not known to have arrived; its first segment asks whether anybody is there.
-    pub fn resend_first(&mut self, wire: &mut Wire, core: &mut Core) {
+    pub fn resend_first(&mut self, wire: &mut Wire, core: &mut Core, is_first_timeout: bool) {
         self.scoreboard.on_timeout(self.send.next());
+        self.congestion.on_timeout(is_first_timeout);
         if let Some(&hole) = self.scoreboard.holes(self.send.acknowledged()).first() {
-            self.send_again(wire, core, hole, true);
+            self.send_again(wire, core, hole, MSS_BYTES as u64);
         }
     }
 

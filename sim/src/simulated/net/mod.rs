@@ -9,6 +9,7 @@
 //! * `wire`, `arrival`, `stats`: packets on their way, network cards with their queues, cuts, jams, counters;
 //! * `segment`, `buffers`, `endpoint`, `receiving`, `timers`: one end of a connection: windows and back-pressure,
 //!   acknowledgement, retransmission, half close, reset, the time-outs of Linux;
+//! * `acknowledging`, `congestion`: when a receiver answers, and how much a sender may have on its way;
 //! * `reassembly`, `scoreboard`: what waits beyond a gap at the receiver, and what its sender knows of that;
 //! * `liveness`: keep-alive, and a program's own limit of patience;
 //! * `names`, `filter`: name services that fail, and middleboxes that read what passes;
@@ -17,13 +18,14 @@
 //! * `sockets`: what a program can ask of them;
 //! * `control`: what the world does to all of it.
 //!
-//! Left out on purpose: IPv6, UDP, congestion control (a sender is held back by the receiver's window and the bandwidth
-//! alone), delayed acknowledgements, time stamps and what Linux learns from them about needless time-outs (F-RTO, Eifel),
-//! ICMP (an address that nobody has is silent, as behind a router), and queues in switches.
+//! Left out on purpose: IPv6, UDP, time stamps and what Linux learns from them about needless time-outs (F-RTO, Eifel), ICMP (an
+//! address that nobody has is silent, as behind a router), and queues in switches that drop what they have no room for.
 
+mod acknowledging;
 mod arrival;
 mod buffers;
 mod config;
+mod congestion;
 mod control;
 mod endpoint;
 mod error;

@@ -27,6 +27,8 @@ use std::{
 pub enum NetEvent {
     /// A packet reaches its host, if nothing stops it.
     Arrival { slot: u32 },
+    /// What an endpoint has not acknowledged yet is due, unless it was acknowledged since.
+    DelayedAck { endpoint: EndpointId },
     /// A timer of an endpoint runs out, unless it was moved.
     Timer { endpoint: EndpointId, event: u32 },
 }
@@ -158,7 +160,7 @@ impl Net {
     pub fn host_of(&self, event: &NetEvent) -> Option<HostId> {
         match event {
             NetEvent::Arrival { slot } => self.wire.receiver(*slot),
-            NetEvent::Timer { endpoint, .. } => {
+            NetEvent::Timer { endpoint, .. } | NetEvent::DelayedAck { endpoint } => {
                 let endpoint = self.endpoints.get(endpoint.slot as usize).filter(|there| there.id == *endpoint);
                 endpoint.map(|endpoint| endpoint.route.host)
             }
@@ -176,6 +178,12 @@ impl Net {
                 }
                 Received::Nothing => {}
             },
+            NetEvent::DelayedAck { endpoint: id } => {
+                let Net { endpoints, wire, .. } = self;
+                if let Some(endpoint) = get(endpoints, id) {
+                    endpoint.on_delayed_ack(wire, core);
+                }
+            }
             NetEvent::Timer { endpoint: id, event } => {
                 let Net { endpoints, wire, .. } = self;
                 if let Some(endpoint) = get(endpoints, id) {

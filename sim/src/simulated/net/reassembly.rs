@@ -1,8 +1,8 @@
 //! What has arrived beyond a gap: Linux's out-of-order queue, and the selective acknowledgements made from it (RFC 2018).
 //!
 //! Bounded by the window: its owner takes nothing from beyond what it has promised the sender. Left out: reneging (Linux may
-//! drop this queue when it is short of memory, `tcp_prune_ofo_queue`), and the report of duplicates (RFC 2883), which only
-//! congestion control makes use of.
+//! drop this queue when it is short of memory, `tcp_prune_ofo_queue`), and the report of duplicates (RFC 2883), by which
+//! Linux takes needless reductions of its congestion window back.
 
 use super::segment::Payload;
 use std::collections::VecDeque;
@@ -52,6 +52,11 @@ impl Reassembly {
             return None;
         }
         self.segments.pop_front().map(|early| (early.sequence, early.payload, early.fin))
+    }
+
+    /// Nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.segments.is_empty()
     }
 
     /// What to tell the sender; `None` when nothing waits.

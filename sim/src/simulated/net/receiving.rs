@@ -67,11 +67,13 @@ impl Endpoint {
                     return Outcome::Aborts;
                 }
                 self.on_acknowledgement(wire, core, &segment);
+                let bytes = segment.payload.len();
+                let had_gap = self.receive.has_gap();
                 let arrival = self.receive.accept(segment.sequence, segment.payload, segment.fin);
                 if arrival == Arrival::News {
                     core.wake_slot(&mut self.reader);
                 }
-                self.send_bare(wire, core, Kind::Ack);
+                self.acknowledge(wire, core, bytes, arrival == Arrival::News && !had_gap);
             }
             _ => self.on_acknowledgement(wire, core, &segment),
         }
@@ -85,6 +87,7 @@ impl Endpoint {
         if !self.send.in_flight() {
             self.retransmission.on_answer(opened);
         }
+        let (before, sacked_before) = (self.send.acknowledged(), self.scoreboard.sacked_bytes());
         let progress = self.send.acknowledge(acknowledged);
         if progress {
             self.retransmission.on_progress(acknowledged, core.now_ns());
@@ -94,18 +97,38 @@ impl Endpoint {
             }
         }
         if segment.sack.is_some() || !self.scoreboard.is_idle() {
-            self.on_selective(wire, core, segment, progress);
+            self.on_selective(wire, core, segment, (before, sacked_before));
+        } else if progress {
+            self.on_window_acknowledged(core, self.send.acknowledged() - before);
         }
     }
 
+    fn on_window_acknowledged(&mut self, core: &Core, bytes: u64) {
+        let (flight, rtt_ns) = (self.flight_bytes(), self.retransmission.srtt_ns());
+        self.congestion.on_acknowledged(bytes, flight, core.now_ns(), rtt_ns);
+    }
+
     /// As Linux does by default, only selective acknowledgements count as hints of a loss: a bare duplicate does not.
-    fn on_selective(&mut self, wire: &mut Wire, core: &mut Core, segment: &Segment, progress: bool) {
+    /// `before`: what was acknowledged, and selectively, before this segment came.
+    fn on_selective(&mut self, wire: &mut Wire, core: &mut Core, segment: &Segment, before: (u64, u64)) {
         let acknowledged = self.send.acknowledged();
+        let progress = acknowledged > before.0;
         if progress {
+            let recovered = self.scoreboard.recovers();
             self.scoreboard.on_progress(acknowledged);
+            if recovered && !self.scoreboard.recovers() {
+                self.congestion.on_recovered();
+            }
         }
         let blocks = segment.sack.as_ref().map_or(&[][..], |blocks| &blocks[..]);
         let news = self.scoreboard.merge(blocks, acknowledged);
+        let delivered = (acknowledged + self.scoreboard.sacked_bytes()).saturating_sub(before.0 + before.1);
+        if self.congestion.is_reducing() {
+            let flight = self.flight_bytes();
+            self.congestion.on_delivered(delivered, flight);
+        } else if progress {
+            self.on_window_acknowledged(core, delivered);
+        }
         if (progress || news) && self.scoreboard.proves_loss() {
             self.repair(wire, core);
         }

@@ -6,9 +6,8 @@
 //! connection has seen reordering, three are no proof any more, and the window is a whole round trip. A time-out declares
 //! lost whatever has not been acknowledged.
 //!
-//! Where the last segments of a burst are lost nothing later can prove it; then a probe does (`Tail`), or the time-out.
-//!
-//! Left out: congestion control (all that is lost is sent again at once).
+//! Where the last segments of a burst are lost nothing later can prove it; then a probe does (`Tail`), or the time-out. How
+//! much of what is lost is sent again at once is for `congestion` to say.
 
 /// Later segments that prove a loss: `tcp_reordering`.
 const HINTS: u32 = 3;
@@ -92,9 +91,21 @@ impl Scoreboard {
         self.recover.is_some() || (self.hints >= HINTS && !self.saw_reordering)
     }
 
-    /// Repairs begin, up to all that was sent.
-    pub fn begin(&mut self, sent: u64) {
+    /// Repairs begin, up to all that was sent. False when they are under way.
+    pub fn begin(&mut self, sent: u64) -> bool {
+        let begins = self.recover.is_none();
         self.recover.get_or_insert(sent);
+        begins
+    }
+
+    /// Repairs are under way.
+    pub fn recovers(&self) -> bool {
+        self.recover.is_some()
+    }
+
+    /// How much the peer has beyond the gap.
+    pub fn sacked_bytes(&self) -> u64 {
+        self.sacked.iter().map(|(start, end)| end - start).sum()
     }
 
     /// A time-out: all that was sent and not acknowledged is lost, repairs included.

@@ -199,9 +199,7 @@ impl Net {
         }
         if endpoint.receive.buffered() > 0 {
             endpoint.receive.read(buffer);
-            if endpoint.phase == Phase::Open && !endpoint.receive.is_finished() && endpoint.receive.wants_update() {
-                endpoint.send_bare(wire, core, Kind::Ack);
-            }
+            endpoint.on_read(wire, core);
             return Poll::Ready(Ok(()));
         }
         // A FIN that has come outlasts what comes after it: `tcp_recvmsg` asks SOCK_DONE before the error.

@@ -110,7 +110,12 @@ pub(super) struct Retransmission {
 }
 
 impl Retransmission {
-    fn rto_ns(&self) -> u64 {
+    /// The smoothed round trip; 0 before the first.
+    pub fn srtt_ns(&self) -> u64 {
+        self.srtt_ns
+    }
+
+    pub fn rto_ns(&self) -> u64 {
         let first = (self.srtt_ns + self.deviation_ns.max(RTO_NS_MIN)).min(RTO_NS_MAX);
         first.saturating_mul(1 << self.backoff.min(20)).min(RTO_NS_MAX)
     }
@@ -318,7 +323,7 @@ impl Endpoint {
                 self.send_bare(wire, core, kind);
             }
             Purpose::Retransmit => {
-                self.resend_first(wire, core);
+                self.resend_first(wire, core, backoff == 0);
             }
             _ => self.send_bare(wire, core, Kind::Probe),
         }

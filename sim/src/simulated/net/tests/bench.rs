@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn a_request_and_its_response_cost_four_events() {
+fn a_request_and_its_response_cost_two_events() {
     const PAIRS: usize = 36_000;
     let mut bench = Bench::new(1);
     bench.core.trace = Trace::new(false);
@@ -30,7 +30,8 @@ fn a_request_and_its_response_cost_four_events() {
             }
         }
     }
+    // The acknowledgements travel with the data; now and then one's time-out finds that it did.
     let events = (bench.events - before) as f64 / PAIRS as f64;
-    assert!(events < 4.1, "{events} events per pair");
+    assert!(events < 2.2, "{events} events per pair");
     assert_eq!(bench.net.stats().retransmissions, 0);
 }

@@ -1,8 +1,10 @@
 //! The network model, driven by hand: no executor, no futures, time moved from event to event.
 
 mod accepting;
+mod acknowledging;
 mod bad_links;
 mod bench;
+mod congestion;
 mod connecting;
 mod data;
 mod failures;
