@@ -1,6 +1,6 @@
 //! Calls of libc that reach the real machine, refused where a program must not make them.
 //!
-//! An executable that links this crate has its own `open64`, `connect`, `clock_nanosleep`, … ([`libc_calls`] has the whole list):
+//! An executable that links this crate has its own `open64`, `connect`, `clock_nanosleep`, … (`libc_calls.rs` has the whole list):
 //! all that std asks of libc for files, sockets, processes, sleep and waits with a time-out. They pass everything on to libc,
 //! but for a thread that is guarded at that moment, see [`Guard`]: then the guard is told, and the call fails. Nobody may
 //! unwind through std's and libc's frames, so a panic at the call itself is not to be had; and code may swallow the error. Who
