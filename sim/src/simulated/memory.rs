@@ -5,11 +5,15 @@
 //! The buffers of sockets cannot: when they alone exceed the limit, the next operation of the process has the kernel
 //! kill it, as by `kill -9`.
 //!
-//! What is **not** seen is the heap of the process: that would need an allocator of our own. Its exhaustion is simulated
-//! from the other end. Under Linux's overcommit an allocation does not fail; the process is killed wherever it happens to
-//! be when it touches the page. [`Memory::dies_at`] chooses that place: the process ends instead of beginning its N-th
-//! operation from now on, be it on a file, on a socket or on a timer. Between two operations that end at once there is no
-//! point at which the executor could kill it, and this is the only fault that strikes there.
+//! What is **not** seen is the heap of the process. An allocator could count by host what its tasks ask for, if each block
+//! carried its owner (buffers pass from host to host by reference count); but what is made once per thread or process in
+//! somebody's poll (a logger's buffer, a lazy static, a table of the kernel's that grows) would be charged to whichever host
+//! comes first, so that with a log, with a kept trace or after another run the same seed would be killed at another step.
+//!
+//! Its exhaustion is simulated from the other end. Under Linux's overcommit an allocation does not fail; the process is
+//! killed wherever it happens to be when it touches the page. [`Memory::dies_at`] chooses that place: the process ends
+//! instead of beginning its N-th operation from now on, be it on a file, on a socket or on a timer. Between two operations
+//! that end at once there is no point at which the executor could kill it, and this is the only fault that strikes there.
 //!
 //! A killed process must not take one more step. The task that runs cannot be taken off the CPU, but it can be kept from
 //! coming back: the operation in which the kill strikes, and every later one, is pending for ever.

@@ -9,6 +9,7 @@ mod host;
 mod kernel;
 pub mod key;
 mod memory;
+mod misuse;
 pub mod net;
 pub mod process;
 pub mod rng;

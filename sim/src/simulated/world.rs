@@ -22,7 +22,6 @@
 mod disk;
 mod fault_points;
 mod hosts;
-mod misuse;
 mod net;
 pub mod partition;
 mod simulation;

@@ -23,6 +23,7 @@ use super::{
     core::ProcessId,
     kernel,
     key::{Key, Stream},
+    misuse,
 };
 use join::Spawned;
 use slab::Slab;
@@ -295,6 +296,7 @@ fn run_one(stream: &mut Stream) -> bool {
             }
         }
     }
+    misuse::check();
     CURRENT.set(Some((HARNESS, None)));
     kernel::advance_by(50 + (((draw & u64::from(u32::MAX)) * 50) >> 32));
     true
@@ -311,6 +313,7 @@ pub fn drop_all() {
         let Some((node, process, task)) = taken else { break };
         CURRENT.set(Some((node, process)));
         drop(task);
+        misuse::check();
     }
     CURRENT.set(None);
     READY.with_borrow_mut(Vec::clear);

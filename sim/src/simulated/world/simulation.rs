@@ -1,7 +1,7 @@
 //! One simulation, from its beginning to its end: the thread, the executor and the kernel that it gets, and that nothing is
 //! left of it.
 
-use super::{Program, World, misuse};
+use super::{Program, World};
 use crate::simulated::{
     core::{Core, HostId},
     executor,
@@ -9,6 +9,7 @@ use crate::simulated::{
     host::HostState,
     kernel::{self, Kernel},
     memory::Shortage,
+    misuse,
     net::Net,
     timer::Timers,
     trace::{Trace, TraceStep},
@@ -85,7 +86,7 @@ where
             .expect("the operating system gives us a thread")
             .join()
     });
-    joined.map_err(|panic| Panicked { seed, message: panic_message(&*panic) })
+    joined.map_err(|panic| Panicked { seed, message: misuse::with_hint(panic_message(&*panic)) })
 }
 
 fn run<T, F, Fut>(spec: SimulationSpec, harness: F) -> Finished<T>
@@ -96,13 +97,19 @@ where
 {
     let runtime = Runtime::with_seed_and_config(spec.seed, madsim::Config::default());
     let tokio = misuse::seeded_tokio(spec.seed);
+    misuse::guard_hosts();
     tokio.handle().block_on(tokio::task::unconstrained(async move {
         // All within one poll, see `executor`.
         runtime.block_on(async move {
             let world = World { programs: Arc::default() };
             catch_unwind(AssertUnwindSafe(|| drive(&spec, &world, harness))).unwrap_or_else(|panic| {
+                // A task may have panicked because of what it was refused.
+                let refusal = misuse::take_refusal();
                 clear_up(&world);
-                resume_unwind(panic)
+                match refusal {
+                    Some(refusal) => resume_unwind(Box::new(format!("{} ({refusal})", panic_message(&*panic)))),
+                    None => resume_unwind(panic),
+                }
             })
         })
     }))
@@ -164,12 +171,11 @@ fn clear_up(world: &World) {
 }
 
 fn panic_message(panic: &(dyn Any + Send)) -> String {
-    let message = panic
+    panic
         .downcast_ref::<String>()
         .cloned()
         .or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
-        .unwrap_or_else(|| "a panic without a message".to_owned());
-    misuse::with_hint(message)
+        .unwrap_or_else(|| "a panic without a message".to_owned())
 }
 
 impl World {
