@@ -5,12 +5,12 @@
 #![cfg(not(feature = "real"))]
 
 use faults::FaultKind;
-use rustix::time::{ClockId, clock_gettime};
 use scenarios::{
     catalogue,
     run::{RunOptions, run},
     spec::{Flush, Mode, Scenario},
 };
+use sim_bench::cpu_time;
 
 /// The allocator of the `staticfire` command.
 #[global_allocator]
@@ -54,12 +54,7 @@ fn main() {
 
 /// One trial: its CPU seconds and its simulated seconds.
 fn trial(scenario: &Scenario, seed: u64) -> (f64, f64) {
-    let before_s = cpu_s();
+    let before = cpu_time();
     let outcome = run(scenario, &RunOptions { seed, keep_trace: false }).expect("nothing panics");
-    (cpu_s() - before_s, outcome.record.sim_seconds)
-}
-
-fn cpu_s() -> f64 {
-    let time = clock_gettime(ClockId::ProcessCPUTime);
-    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
+    ((cpu_time() - before).as_secs_f64(), outcome.record.sim_seconds)
 }

@@ -91,12 +91,12 @@ pub fn build(world: &World, scenario: &Arc<Scenario>, recorder: &Recorder, opera
         number,
         name_servers: addresses.clone(),
     };
-    let key = world.key().derive("bodies");
+    let bodies = world.key().derive("bodies").u64();
     let producers = (1..).zip(topology.producer_hosts());
     let producers = producers
         .map(|(number, name)| {
             let client = client(number, &name);
-            add(name.clone(), HostSpec::new(name, move || workload::producer(client.clone(), key)))
+            add(name.clone(), HostSpec::new(name, move || workload::producer(client.clone(), bodies)))
         })
         .collect();
     let consumers = (1..).zip(topology.consumer_hosts());
@@ -113,7 +113,8 @@ pub fn build(world: &World, scenario: &Arc<Scenario>, recorder: &Recorder, opera
         }
     }
     let (operator, operated) = (operator.clone(), client(0, "operator"));
-    let operator = world.add_host(HostSpec::new("operator", move || operator.clone().program(operated.clone(), key)));
+    let operator =
+        world.add_host(HostSpec::new("operator", move || operator.clone().program(operated.clone(), bodies)));
     if topology.placement == Placement::Rack {
         shorten_ways(world, &brokers);
     }

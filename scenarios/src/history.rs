@@ -160,9 +160,13 @@ pub fn read(input: impl BufRead) -> Result<Vec<Event>, HistoryError> {
 /// # Errors
 /// Those of the output.
 pub fn write(events: &[Event], mut output: impl Write) -> io::Result<()> {
+    // Line by line: a serialiser writes in many small pieces.
+    let mut line = Vec::new();
     for event in events {
-        serde_json::to_writer(&mut output, event)?;
-        output.write_all(b"\n")?;
+        line.clear();
+        serde_json::to_writer(&mut line, event)?;
+        line.push(b'\n');
+        output.write_all(&line)?;
     }
     output.flush()
 }

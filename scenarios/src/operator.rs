@@ -11,7 +11,7 @@ use crate::{
 };
 use client::{Admin, ClientError, MessageExt, MessageQueue, Producer, ProducerConfig, PullStatus, QueueOffset};
 use protocol::{BrokerId, body::TopicConfig, perm};
-use sim::{time, world::Key};
+use sim::time;
 use std::{
     collections::BTreeMap,
     ops::Range,
@@ -84,7 +84,7 @@ impl Operator {
     }
 
     /// The operator's program: creates the topic, then does what it is told.
-    pub async fn program(self, client: Client, key: Key) {
+    pub async fn program(self, client: Client, bodies: u64) {
         let inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(mut inbox) = inbox else { return };
         let admin = match Admin::start(client.config()) {
@@ -103,7 +103,7 @@ impl Operator {
                     let answers = admin.add_write_perm_of_broker(&broker).await;
                     permission_changed(&client, &broker, answers);
                 }
-                Order::Probe => probe(&client, key).await,
+                Order::Probe => probe(&client, bodies).await,
                 Order::AskBounds => {
                     let bounds = ask_bounds(&client, &admin).await;
                     *self.bounds.lock().unwrap_or_else(PoisonError::into_inner) = bounds;
@@ -157,7 +157,7 @@ fn permission_changed(client: &Client, broker: &str, answers: Vec<(String, Resul
 }
 
 /// Sends a message to every broker name until it is acknowledged.
-async fn probe(client: &Client, key: Key) {
+async fn probe(client: &Client, bodies: u64) {
     let started = Producer::builder("staticfire-operator")
         .client_config(client.config())
         .config(ProducerConfig::default())
@@ -173,7 +173,7 @@ async fn probe(client: &Client, key: Key) {
         let mut outcome = Outcome::Unknown;
         for _ in 0..PROBE_ATTEMPTS {
             sequence += 1;
-            outcome = send_to(client, &producer, key, MessageId { producer: 0, sequence }, &queue).await;
+            outcome = send_to(client, &producer, bodies, MessageId { producer: 0, sequence }, &queue).await;
             if outcome == Outcome::Ok {
                 break;
             }

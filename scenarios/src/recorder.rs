@@ -14,7 +14,8 @@ use std::{
 #[derive(Default)]
 struct Tape {
     events: Vec<Event>,
-    queues: BTreeMap<(String, String, i32), Queue>,
+    /// By number: the broker, the topic and the name.
+    queues: BTreeMap<i32, Vec<(String, String, Queue)>>,
     /// Acknowledged and not yet delivered.
     outstanding: BTreeSet<MessageId>,
     delivered: BTreeSet<MessageId>,
@@ -82,12 +83,14 @@ impl Recorder {
     /// The name of a queue, shared by all events that name it.
     pub fn queue(&self, broker: &str, topic: &str, number: i32) -> Queue {
         let mut tape = self.tape();
-        // A history names few queues and names them often.
-        if let Some(queue) = tape.queues.get(&(broker.to_owned(), topic.to_owned(), number)) {
-            return queue.clone();
+        // A history names few queues and names them often: a look-up allocates nothing.
+        let queues = tape.queues.entry(number).or_default();
+        let known = queues.iter().find(|(of_broker, of_topic, _)| of_broker == broker && of_topic == topic);
+        if let Some((_, _, queue)) = known {
+            return Arc::clone(queue);
         }
         let queue: Queue = format!("{broker}/{topic}/{number}").into();
-        tape.queues.insert((broker.to_owned(), topic.to_owned(), number), queue.clone());
+        queues.push((broker.to_owned(), topic.to_owned(), Arc::clone(&queue)));
         queue
     }
 

@@ -15,7 +15,6 @@ use client::{
     ClientConfig, ClientError, ConsumeFromWhere, ConsumeStatus, Message, MessageQueue, Producer, ProducerConfig,
     PushConfig, PushConsumer, SendResult, SendStatus,
 };
-use sim::world::Key;
 use std::sync::Arc;
 
 /// The consumer group.
@@ -45,7 +44,7 @@ impl Client {
 }
 
 /// Sends one message after the other at the producer's share of the rate, from the beginning to the end of the load.
-pub async fn producer(client: Client, key: Key) {
+pub async fn producer(client: Client, bodies: u64) {
     let group = format!("staticfire-producers-{}", client.number);
     let mut config = ProducerConfig::default();
     client.scenario.knobs.turn_producer(&mut config);
@@ -57,7 +56,7 @@ pub async fn producer(client: Client, key: Key) {
     tokio::select! {
         biased;
         _ = sim::signal::terminated() => {}
-        () = send_all(&client, &producer, key) => {
+        () = send_all(&client, &producer, bodies) => {
             // Stays, as an application would, until it is told to go.
             drop(sim::signal::terminated().await);
         }
@@ -65,7 +64,7 @@ pub async fn producer(client: Client, key: Key) {
     producer.shutdown().await;
 }
 
-async fn send_all(client: &Client, producer: &Producer, key: Key) {
+async fn send_all(client: &Client, producer: &Producer, bodies: u64) {
     let (workload, schedule) = (&client.scenario.workload, &client.scenario.schedule);
     let producers = u64::from(client.scenario.topology.producers);
     let rate = u64::from(workload.messages_per_second);
@@ -83,25 +82,31 @@ async fn send_all(client: &Client, producer: &Producer, key: Key) {
         if client.recorder.now_ns() >= to_ns {
             return;
         }
-        send_one(client, producer, key, MessageId { producer: client.number, sequence }).await;
+        send_one(client, producer, bodies, MessageId { producer: client.number, sequence }).await;
     }
 }
 
-async fn send_one(client: &Client, producer: &Producer, key: Key, id: MessageId) {
-    let sent = producer.send(begin(client, key, id)).await;
+async fn send_one(client: &Client, producer: &Producer, bodies: u64, id: MessageId) {
+    let sent = producer.send(begin(client, bodies, id)).await;
     end(client, id, sent);
 }
 
 /// Sends one message to a queue of one broker name, and says how it ended.
-pub async fn send_to(client: &Client, producer: &Producer, key: Key, id: MessageId, queue: &MessageQueue) -> Outcome {
-    let sent = producer.send_to_queue(begin(client, key, id), queue).await;
+pub async fn send_to(
+    client: &Client,
+    producer: &Producer,
+    bodies: u64,
+    id: MessageId,
+    queue: &MessageQueue,
+) -> Outcome {
+    let sent = producer.send_to_queue(begin(client, bodies, id), queue).await;
     end(client, id, sent)
 }
 
 /// Makes a message and takes down that its send begins.
-fn begin(client: &Client, key: Key, id: MessageId) -> Message {
+fn begin(client: &Client, bodies: u64, id: MessageId) -> Message {
     let workload = &client.scenario.workload;
-    let body = message::body(key, id, &workload.body_bytes);
+    let body = message::body(bodies, id, &workload.body_bytes);
     client.recorder.send(id, u32::try_from(body.len()).unwrap_or(u32::MAX), message::checksum(&body));
     let keyed = Message::new(workload.topic.as_str(), body).with_keys([id.to_string()]);
     keyed.expect("an identity has no separators in it")

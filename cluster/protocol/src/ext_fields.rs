@@ -1,19 +1,21 @@
 //! A small ordered map of text to text: a command's `extFields`, and the ground under message [`Properties`].
 //!
-//! A command has about a dozen fields, written once and read once. So all names and values lie behind one another in one
-//! string, with a list of spans: two allocations for the whole map instead of two for each field, and a linear search
+//! A command has about a dozen fields, written once and read once. So all names and values lie in one string (of a header that
+//! was read: where they lay in it), with a list of spans: two allocations for the whole map instead of two for each field, and a linear search
 //! that is faster than a hash at this size. Insertion order is kept. A value that is replaced leaves its old text behind
 //! until the map is dropped; nothing here replaces values in a loop.
 //!
 //! [`Properties`]: crate::properties::Properties
 
 use std::fmt;
+use std::ops::Range;
 
-/// One pair: `text[key..value]` is the name and `text[value..end]` its value.
+/// One pair: `text[key..key_end]` is the name and `text[value..end]` its value.
 #[derive(Clone, Copy)]
 struct Span {
     tag: u64,
     key: u32,
+    key_end: u32,
     value: u32,
     end: u32,
 }
@@ -38,7 +40,11 @@ const TAGGED_BYTES: usize = 7;
 /// Length and first bytes of a name in one word: it tells most names apart, and short ones entirely.
 fn tag(name: &[u8]) -> u64 {
     let len = name.len().min(255) as u64;
-    name.iter().take(TAGGED_BYTES).fold(0, |tag, &byte| tag << 8 | u64::from(byte)) | len << 56
+    let first = match name.first_chunk::<8>() {
+        Some(eight) => u64::from_be_bytes(*eight) >> 8,
+        None => name.iter().fold(0, |tag, &byte| tag << 8 | u64::from(byte)),
+    };
+    first | len << 56
 }
 
 impl ExtFields {
@@ -52,6 +58,35 @@ impl ExtFields {
     #[must_use]
     pub fn with_capacity(text_bytes: usize, pairs: usize) -> Self {
         Self { text: String::with_capacity(text_bytes), spans: Vec::with_capacity(pairs) }
+    }
+
+    /// An empty map over a text in which names and values lie already: [`ExtFields::insert_within`] makes pairs of them
+    /// without a copy of each.
+    pub(crate) fn over(text: String, pairs: usize) -> Self {
+        Self { text, spans: Vec::with_capacity(pairs) }
+    }
+
+    /// Appends to the text that the map is over; the range that it has there.
+    pub(crate) fn append_text(&mut self, text: &str) -> Range<usize> {
+        let start = self.text.len();
+        self.text.push_str(text);
+        start..self.text.len()
+    }
+
+    /// As [`ExtFields::insert`], with name and value where they lie in the map's text, each a run of whole characters.
+    pub(crate) fn insert_within(&mut self, name: Range<usize>, value: Range<usize>) {
+        let bytes = &self.text.as_bytes()[name.clone()];
+        let span = Span {
+            tag: tag(bytes),
+            key: position(name.start),
+            key_end: position(name.end),
+            value: position(value.start),
+            end: position(value.end),
+        };
+        match self.find_tagged(span.tag, bytes) {
+            Some(index) => self.spans[index] = span,
+            None => self.spans.push(span),
+        }
     }
 
     /// How many pairs there are.
@@ -84,7 +119,7 @@ impl ExtFields {
         self.text.push_str(name);
         let middle = self.text.len();
         self.text.push_str(value);
-        self.commit(start, middle);
+        self.insert_within(start..middle, middle..self.text.len());
     }
 
     /// Sets `name` to a number in decimal digits.
@@ -111,45 +146,6 @@ impl ExtFields {
         self.spans.iter().map(|span| (self.name_of(span), self.value_of(span)))
     }
 
-    /// Adds a pair whose two texts the closures append to the map's own string, without a copy in between. An error leaves
-    /// the map as it was, and so does a value closure that answers `false` (a null value).
-    pub(crate) fn try_insert_written<E>(
-        &mut self,
-        name: impl FnOnce(&mut String) -> Result<(), E>,
-        value: impl FnOnce(&mut String) -> Result<bool, E>,
-    ) -> Result<(), E> {
-        let start = self.text.len();
-        let written = name(&mut self.text).and_then(|()| {
-            let middle = self.text.len();
-            Ok(value(&mut self.text)?.then_some(middle))
-        });
-        match written {
-            Ok(Some(middle)) => {
-                self.commit(start, middle);
-                Ok(())
-            }
-            Ok(None) => {
-                self.text.truncate(start);
-                Ok(())
-            }
-            Err(error) => {
-                self.text.truncate(start);
-                Err(error)
-            }
-        }
-    }
-
-    /// Makes a pair of the text from `start` on, whose value begins at `middle`.
-    fn commit(&mut self, start: usize, middle: usize) {
-        let name = &self.text.as_bytes()[start..middle];
-        let end = position(self.text.len());
-        let span = Span { tag: tag(name), key: position(start), value: position(middle), end };
-        match self.find_tagged(span.tag, name) {
-            Some(index) => self.spans[index] = span,
-            None => self.spans.push(span),
-        }
-    }
-
     /// The index of the pair of this name.
     fn find(&self, name: &[u8]) -> Option<usize> {
         self.find_tagged(tag(name), name)
@@ -158,12 +154,12 @@ impl ExtFields {
     fn find_tagged(&self, tag: u64, name: &[u8]) -> Option<usize> {
         let text = self.text.as_bytes();
         self.spans.iter().position(|span| {
-            span.tag == tag && (name.len() <= TAGGED_BYTES || text[span.key as usize..span.value as usize] == *name)
+            span.tag == tag && (name.len() <= TAGGED_BYTES || text[span.key as usize..span.key_end as usize] == *name)
         })
     }
 
     fn name_of(&self, span: &Span) -> &str {
-        &self.text[span.key as usize..span.value as usize]
+        &self.text[span.key as usize..span.key_end as usize]
     }
 
     fn value_of(&self, span: &Span) -> &str {

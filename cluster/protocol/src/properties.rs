@@ -139,9 +139,24 @@ impl Properties {
     /// Reads the text form. Parts that are no pair with a name and a value are passed over, as Java does.
     #[must_use]
     pub fn decode(text: &[u8]) -> Self {
-        let mut fields = ExtFields::with_capacity(text.len(), 8);
-        for (name, value) in pairs(text) {
-            fields.insert(&String::from_utf8_lossy(name), &String::from_utf8_lossy(value));
+        let Ok(valid) = std::str::from_utf8(text) else {
+            let mut fields = ExtFields::with_capacity(text.len(), 8);
+            for (name, value) in pairs(text) {
+                fields.insert(&String::from_utf8_lossy(name), &String::from_utf8_lossy(value));
+            }
+            return Self(fields);
+        };
+        let mut fields = ExtFields::over(valid.to_owned(), 8);
+        let mut at = 0;
+        while at < text.len() {
+            let end = memchr::memchr(PROPERTY_SEPARATOR, &text[at..]).map_or(text.len(), |length| at + length);
+            if let Some(length) = memchr::memchr(NAME_VALUE_SEPARATOR, &text[at..end])
+                && length > 0
+                && at + length + 1 < end
+            {
+                fields.insert_within(at..at + length, at + length + 1..end);
+            }
+            at = end + 1;
         }
         Self(fields)
     }

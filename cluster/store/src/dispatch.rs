@@ -23,6 +23,7 @@ use protocol::{
     tags::tags_code,
     topic::SCHEDULE_TOPIC,
 };
+use tokio::sync::Notify;
 
 use crate::{
     consume_queue::{ConsumeQueue, ConsumeQueueUnit},
@@ -112,6 +113,10 @@ pub(crate) struct Dispatcher {
     confirmed: AtomicI64,
     /// STORETIMESTAMP of the last message that was dispatched.
     dispatched_timestamp_ms: AtomicI64,
+    /// Messages have become visible since the queues were flushed…
+    pub to_queue_flush: Notify,
+    /// …and since the index was built.
+    pub to_index: Notify,
 }
 
 impl fmt::Debug for Dispatcher {
@@ -130,6 +135,8 @@ impl Dispatcher {
             holds_back: AtomicBool::new(false),
             confirmed: AtomicI64::new(confirmed.0),
             dispatched_timestamp_ms: AtomicI64::new(dispatched_timestamp_ms),
+            to_queue_flush: Notify::new(),
+            to_index: Notify::new(),
         }
     }
 
@@ -186,6 +193,7 @@ impl Dispatcher {
             true => local.min(self.replicated.load(Ordering::Acquire)),
             false => local,
         });
+        let before = pending.len();
         while let Some(first) = pending.front()
             && first.request.physical_offset + i64::from(first.request.size_bytes) <= confirm_offset
         {
@@ -206,5 +214,9 @@ impl Dispatcher {
             }
         }
         self.confirmed.fetch_max(confirm_offset.0, Ordering::AcqRel);
+        if pending.len() < before {
+            self.to_queue_flush.notify_one();
+            self.to_index.notify_one();
+        }
     }
 }

@@ -5,6 +5,8 @@
 //! are flushed every second if they have 2 dirty pages, all of them every 60 s, and then the checkpoint is written: it
 //! claims only what these syncs have made true.
 //!
+//! The rounds stand on a grid, as Apache's do, but those that would find nothing to do are not woken for: see [`Rounds`].
+//!
 //! A sync that fails tells nothing of what was lost, and a second try would succeed without the lost pages. So the first
 //! failure is the last: nothing is acknowledged any more, no write is taken, and the next start looks at what is there.
 
@@ -12,7 +14,7 @@ use std::{sync::Arc, time::Duration};
 
 use protocol::PhysicalOffset;
 use quirks::Quirk;
-use sim::time::{Instant, sleep};
+use sim::time::{Instant, sleep, sleep_until};
 
 use crate::{
     checkpoint::Checkpoint, config::FlushDiskType, error::StoreError, recovery::sync_failed, segment::PAGE_BYTES,
@@ -21,6 +23,32 @@ use crate::{
 
 /// How long a SYNC_FLUSH that begins late gathers waiters.
 const GATHERING: Duration = Duration::from_millis(20);
+
+/// Rounds that come once in an interval, of which those may be left out that nobody needs.
+struct Rounds {
+    interval: Duration,
+    last: Instant,
+}
+
+impl Rounds {
+    fn new(interval: Duration) -> Rounds {
+        Rounds { interval, last: Instant::now() }
+    }
+
+    /// Passes over the rounds whose time is over.
+    fn skip_past(&mut self) {
+        let skipped = self.last.elapsed().as_nanos() / self.interval.as_nanos().max(1);
+        self.last += self.interval.saturating_mul(u32::try_from(skipped).unwrap_or(u32::MAX));
+    }
+
+    fn next(&self) -> Instant {
+        self.last + self.interval
+    }
+
+    fn is_due(&self) -> bool {
+        self.last.elapsed() >= self.interval
+    }
+}
 
 impl Shared {
     /// Stops taking writes, for good, and tells everyone who waits for a flush.
@@ -97,19 +125,21 @@ impl Shared {
 
     async fn run_async_flush(&self) {
         let interval = Duration::from_millis(self.config.flush_interval_commit_log_ms);
-        let thorough_interval = Duration::from_millis(self.config.flush_commit_log_thorough_interval_ms);
-        let mut last_thorough = Instant::now();
+        let mut rounds = Rounds::new(interval);
+        let mut thorough_rounds = Rounds::new(Duration::from_millis(self.config.flush_commit_log_thorough_interval_ms));
         loop {
             if self.config.flush_commit_log_timed {
-                sleep(if sim::fault_point!("store.flush.early-round") { interval / 16 } else { interval }).await;
+                self.wait_for_dirt(&mut thorough_rounds).await;
+                rounds.skip_past();
+                let early = sim::fault_point!("store.flush.early-round");
+                sleep_until(if early { Instant::now() + interval / 16 } else { rounds.next() }).await;
             } else {
                 // Elapsed is the ordinary case.
                 let _ = sim::time::timeout(interval, self.flush_wanted.notified()).await;
             }
-            let thorough =
-                last_thorough.elapsed() >= thorough_interval || sim::fault_point!("store.flush.thorough-round");
+            let thorough = thorough_rounds.is_due() || sim::fault_point!("store.flush.thorough-round");
             if thorough {
-                last_thorough = Instant::now();
+                thorough_rounds.last = Instant::now();
             }
             let least_pages = if thorough { 0 } else { self.config.flush_commit_log_least_pages };
             if self.is_able_to_flush(least_pages) {
@@ -119,16 +149,36 @@ impl Shared {
         }
     }
 
+    /// Waits until a round may find something to flush: more has been written, or what is left over from the last round is due.
+    async fn wait_for_dirt(&self, thorough_rounds: &mut Rounds) {
+        if self.is_able_to_flush(0) {
+            let left = thorough_rounds.next().saturating_duration_since(Instant::now());
+            // Elapsed means that it is due.
+            let _ = sim::time::timeout(left, self.flush_wanted.notified()).await;
+        } else {
+            self.flush_wanted.notified().await;
+            thorough_rounds.skip_past();
+        }
+    }
+
     /// The flush task of the ConsumeQueues (`FlushConsumeQueueService`).
     pub(crate) async fn run_queue_flush(self: Arc<Self>) {
-        let interval = Duration::from_millis(self.config.flush_interval_consume_queue_ms);
-        let thorough_interval = Duration::from_millis(self.config.flush_consume_queue_thorough_interval_ms);
-        let mut last_thorough = Instant::now();
+        let claims_early = self.config.quirks.has(Quirk::CheckpointBeforeQueues);
+        let mut rounds = Rounds::new(Duration::from_millis(self.config.flush_interval_consume_queue_ms));
+        let mut thorough_rounds =
+            Rounds::new(Duration::from_millis(self.config.flush_consume_queue_thorough_interval_ms));
+        // Recovery may have left something to do.
+        self.dispatcher.to_queue_flush.notify_one();
         loop {
-            sleep(interval).await;
-            let thorough =
-                last_thorough.elapsed() >= thorough_interval || sim::fault_point!("store.queue-flush.thorough-round");
-            if self.config.quirks.has(Quirk::CheckpointBeforeQueues) {
+            if !claims_early {
+                let left = thorough_rounds.next().saturating_duration_since(Instant::now());
+                // Elapsed: nothing new has become visible, but what is left over and the checkpoint are due.
+                let _ = sim::time::timeout(left, self.dispatcher.to_queue_flush.notified()).await;
+            }
+            rounds.skip_past();
+            sleep_until(rounds.next()).await;
+            let thorough = thorough_rounds.is_due() || sim::fault_point!("store.queue-flush.thorough-round");
+            if claims_early {
                 // Apache's index files write the checkpoint whenever one of them is full; here, as often as can be.
                 let _ = self.store_checkpoint().await;
             }
@@ -136,9 +186,10 @@ impl Shared {
             if let Err(error) = self.queues.flush(least_pages * PAGE_BYTES).await {
                 // Nothing is lost: the units stay in memory and the log has them too.
                 tracing::error!(%error, "a ConsumeQueue cannot be flushed; trying again");
+                self.dispatcher.to_queue_flush.notify_one();
             }
             if thorough {
-                last_thorough = Instant::now();
+                thorough_rounds.last = Instant::now();
                 if !sim::fault_point!("store.checkpoint.not-written")
                     && let Err(error) = self.store_checkpoint().await
                 {

@@ -7,7 +7,7 @@ use protocol::header::DeleteSubscriptionGroupRequestHeader;
 use protocol::{RemotingCommand, response_code as code, topic};
 use sim::time::wall_clock_ms;
 
-use super::{Answer, Refusal, only_on_a_master, success, success_body};
+use super::{Answer, Refusal, only_on_a_master, success};
 use crate::core::{Core, lock};
 
 /// UPDATE_AND_CREATE_SUBSCRIPTIONGROUP.
@@ -39,5 +39,5 @@ pub(crate) async fn delete(core: Arc<Core>, request: RemotingCommand) -> Answer 
 
 /// GET_ALL_SUBSCRIPTIONGROUP_CONFIG.
 pub(crate) fn all(core: &Core) -> Answer {
-    Ok(success_body(lock(&core.groups).table()))
+    Ok(success().with_body(lock(&core.groups).json()))
 }

@@ -81,7 +81,7 @@ pub(crate) async fn delete(core: Arc<Core>, request: RemotingCommand) -> Answer 
 
 /// GET_ALL_TOPIC_CONFIG.
 pub(crate) fn all(core: &Core) -> Answer {
-    Ok(success_body(lock(&core.topics).table()))
+    Ok(success().with_body(lock(&core.topics).json()))
 }
 
 /// GET_TOPIC_STATS_INFO.

@@ -9,8 +9,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use protocol::body::{
-    ConsumerOffsetSerializeWrapper, DelayOffsetSerializeWrapper, JsonBody, SubscriptionGroupWrapper,
+    ConsumerOffsetSerializeWrapper, DataVersion, DelayOffsetSerializeWrapper, JsonBody, SubscriptionGroupWrapper,
     TopicConfigSerializeWrapper,
 };
 use protocol::request_code;
@@ -25,13 +26,13 @@ use crate::state::consumer_offsets::ConsumerOffsets;
 
 /// Copies for ever.
 pub(crate) async fn run(core: Arc<Core>) {
-    let mut delayed = Delayed::default();
+    let (mut known, mut delayed) = (Known::default(), Delayed::default());
     sleep(Duration::from_millis(core.config().slave_synchronize_delay_ms)).await;
     loop {
         let master = lock(&core.master_addr).clone();
         if let Some(master) = master
             && !sim::fault_point!("broker.metadata.round-skipped")
-            && let Err(error) = synchronize(&core, &master, &mut delayed).await
+            && let Err(error) = synchronize(&core, &master, &mut known, &mut delayed).await
         {
             tracing::warn!(master, %error, "the master's tables were not copied: it is tried again");
         }
@@ -43,22 +44,45 @@ pub(crate) async fn run(core: Arc<Core>) {
     }
 }
 
+/// The tables as the master sent them last. As a rule they come again as they were, and need not be read then.
+#[derive(Default)]
+struct Known {
+    topics: Option<(Bytes, DataVersion)>,
+    groups: Option<(Bytes, DataVersion)>,
+}
+
+/// Whether the master has sent this table before and ours still has the version of that one: then there is nothing to copy.
+fn is_known(known: Option<&(Bytes, DataVersion)>, body: &Bytes, own: &DataVersion) -> bool {
+    known.is_some_and(|(known, version)| known == body && version == own)
+}
+
 /// A table of delayed delivery whose delivered messages the slave does not have yet.
 #[derive(Default)]
 struct Delayed {
     waiting: Option<(LogPosition, DelayOffsetSerializeWrapper)>,
 }
 
-async fn synchronize(core: &Arc<Core>, master: &str, delayed: &mut Delayed) -> Result<(), PeerError> {
-    topics(core, master).await?;
-    groups(core, master).await?;
+async fn synchronize(
+    core: &Arc<Core>,
+    master: &str,
+    known: &mut Known,
+    delayed: &mut Delayed,
+) -> Result<(), PeerError> {
+    topics(core, master, known).await?;
+    groups(core, master, known).await?;
     consumer_offsets(core, master).await?;
     delay_offsets(core, master, delayed).await?;
     honest_clients::learn_from(core, master).await
 }
 
-async fn topics(core: &Arc<Core>, master: &str) -> Result<(), PeerError> {
-    let table: TopicConfigSerializeWrapper = peers::ask_table(core, master, request_code::GET_ALL_TOPIC_CONFIG).await?;
+async fn topics(core: &Arc<Core>, master: &str, known: &mut Known) -> Result<(), PeerError> {
+    let body = peers::ask(core, master, request_code::GET_ALL_TOPIC_CONFIG).await?.body;
+    if is_known(known.topics.as_ref(), &body, &lock(&core.topics).table().data_version) {
+        return Ok(());
+    }
+    let table = TopicConfigSerializeWrapper::decode(&body)?;
+    // A copy: the body shares the memory of all that came with it.
+    known.topics = Some((Bytes::copy_from_slice(&body), table.data_version.clone()));
     let replace = core.config().quirks.has(Quirk::OffsetsReplaced);
     let Some(vanished) = lock(&core.topics).copy(table, replace) else { return Ok(()) };
     tracing::info!(master, ?vanished, "topics copied from the master");
@@ -76,9 +100,13 @@ async fn topics(core: &Arc<Core>, master: &str) -> Result<(), PeerError> {
     Ok(())
 }
 
-async fn groups(core: &Arc<Core>, master: &str) -> Result<(), PeerError> {
-    let code = request_code::GET_ALL_SUBSCRIPTIONGROUP_CONFIG;
-    let table: SubscriptionGroupWrapper = peers::ask_table(core, master, code).await?;
+async fn groups(core: &Arc<Core>, master: &str, known: &mut Known) -> Result<(), PeerError> {
+    let body = peers::ask(core, master, request_code::GET_ALL_SUBSCRIPTIONGROUP_CONFIG).await?.body;
+    if is_known(known.groups.as_ref(), &body, &lock(&core.groups).table().data_version) {
+        return Ok(());
+    }
+    let table = SubscriptionGroupWrapper::decode(&body)?;
+    known.groups = Some((Bytes::copy_from_slice(&body), table.data_version.clone()));
     let replace = core.config().quirks.has(Quirk::OffsetsReplaced);
     if lock(&core.groups).copy(table, replace) {
         tracing::info!(master, "consumer groups copied from the master");

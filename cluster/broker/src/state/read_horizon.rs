@@ -67,7 +67,17 @@ struct Told {
     /// As an answer about a queue: the question did not say for which group.
     to_anyone: QueueMap<i64>,
     /// As the place to go on from, by group.
-    to_group: BTreeMap<String, QueueMap<i64>>,
+    to_group: BTreeMap<String, ToGroup>,
+}
+
+/// What a group was told on one connection.
+#[derive(Debug)]
+struct ToGroup {
+    highest: QueueMap<i64>,
+    /// The client that it was told, as far as that was known.
+    client_id: Option<String>,
+    /// Under which keys the reader is remembered beyond the connection: kept, because every pull asks for them.
+    keys: Vec<String>,
 }
 
 /// Who reads: one client of a group, on one connection.
@@ -185,10 +195,9 @@ impl<C: Ord + Copy> ReadHorizon<C> {
             map.and_then(|map| map.get(topic, queue_id)).is_some_and(|&highest| offset <= highest)
         };
         offset <= self.floor(topic, queue_id)
-            || self
-                .told
-                .get(&reader.channel)
-                .is_some_and(|told| reaches(Some(&told.to_anyone)) || reaches(told.to_group.get(reader.group)))
+            || self.told.get(&reader.channel).is_some_and(|told| {
+                reaches(Some(&told.to_anyone)) || reaches(told.to_group.get(reader.group).map(|told| &told.highest))
+            })
             || match reader.by_client() {
                 Some(client) => {
                     self.clients.get(&client).is_some_and(|queues| queues.get(topic, queue_id).is_some())
@@ -257,16 +266,25 @@ impl<C: Ord + Copy> ReadHorizon<C> {
         }
         // A pull at the tail gives one more each time: as long as the connection lasts, this is the only map that counts.
         let to_group = &mut self.told.entry(reader.channel).or_default().to_group;
-        if !to_group.contains_key(reader.group) {
-            to_group.insert(reader.group.to_owned(), QueueMap::default());
+        if to_group.get(reader.group).is_none_or(|told| told.client_id.as_deref() != reader.client_id) {
+            let told = ToGroup {
+                highest: to_group.remove(reader.group).map(|told| told.highest).unwrap_or_default(),
+                client_id: reader.client_id.map(ToOwned::to_owned),
+                keys: std::iter::once(reader.by_address()).chain(reader.by_client()).collect(),
+            };
+            to_group.insert(reader.group.to_owned(), told);
         }
-        let map = to_group.get_mut(reader.group).expect("it is there: it was inserted above if it was missing");
-        raise(map, topic, queue_id, next_offset);
+        let told = to_group.get_mut(reader.group).expect("it is there: it was inserted above if it was missing");
+        raise(&mut told.highest, topic, queue_id, next_offset);
         if self.given.len() >= READERS_MAX {
             self.given.clear();
         }
-        for key in std::iter::once(reader.by_address()).chain(reader.by_client()) {
-            raise(self.given.entry(key).or_default(), topic, queue_id, next_offset);
+        for key in &told.keys {
+            if !self.given.contains_key(key) {
+                self.given.insert(key.clone(), QueueMap::default());
+            }
+            let given = self.given.get_mut(key).expect("it is there: it was inserted above if it was missing");
+            raise(given, topic, queue_id, next_offset);
         }
     }
 
@@ -288,8 +306,8 @@ impl<C: Ord + Copy> ReadHorizon<C> {
         self.recovered.remove_topic(topic);
         for told in self.told.values_mut() {
             told.to_anyone.remove_topic(topic);
-            for map in told.to_group.values_mut() {
-                map.remove_topic(topic);
+            for told in told.to_group.values_mut() {
+                told.highest.remove_topic(topic);
             }
         }
         for map in self.given.values_mut() {

@@ -1,6 +1,9 @@
 //! The consumer groups that a broker knows (`SubscriptionGroupManager`). Pure: who changes the table persists it.
 
+use bytes::Bytes;
 use protocol::body::{SubscriptionGroupConfig, SubscriptionGroupWrapper};
+
+use super::encoded::Encoded;
 
 /// `mqadmin`'s own consumer group (`MixAll.TOOLS_CONSUMER_GROUP`).
 pub const TOOLS_CONSUMER_GROUP: &str = "TOOLS_CONSUMER";
@@ -27,14 +30,14 @@ pub fn is_system_group(group: &str) -> bool {
 /// The table of groups.
 #[derive(Clone, Debug, Default)]
 pub struct SubscriptionGroups {
-    table: SubscriptionGroupWrapper,
+    table: Encoded<SubscriptionGroupWrapper>,
 }
 
 impl SubscriptionGroups {
     /// The groups that were stored, and the system's own.
     #[must_use]
     pub fn new(stored: SubscriptionGroupWrapper) -> Self {
-        let mut groups = Self { table: stored };
+        let mut groups = Self { table: stored.into() };
         for name in SYSTEM_GROUPS {
             let table = &mut groups.table.subscription_group_table;
             table.entry(name.to_owned()).or_insert_with(|| SubscriptionGroupConfig::new(name));
@@ -71,8 +74,14 @@ impl SubscriptionGroups {
 
     /// All of them with their version, as they are stored and sent.
     #[must_use]
-    pub const fn table(&self) -> &SubscriptionGroupWrapper {
+    pub fn table(&self) -> &SubscriptionGroupWrapper {
         &self.table
+    }
+
+    /// The table as it is sent.
+    #[must_use]
+    pub fn json(&self) -> Bytes {
+        self.table.json()
     }
 
     /// A slave's table becomes the master's; as [`Topics::copy`](super::topics::Topics::copy). Says whether it was copied.

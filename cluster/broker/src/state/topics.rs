@@ -4,10 +4,12 @@
 
 use std::collections::BTreeSet;
 
+use bytes::Bytes;
 use protocol::body::{TopicConfig, TopicConfigSerializeWrapper};
 use protocol::perm::{self, PERM_INHERIT, PERM_READ, PERM_WRITE};
 use protocol::topic;
 
+use super::encoded::Encoded;
 use crate::config::BrokerConfig;
 
 /// Queues of `BenchmarkTest`.
@@ -18,7 +20,7 @@ const CLUSTER_TOPIC_QUEUE_NUMS: i32 = 16;
 /// The table of topics.
 #[derive(Clone, Debug, Default)]
 pub struct Topics {
-    table: TopicConfigSerializeWrapper,
+    table: Encoded<TopicConfigSerializeWrapper>,
     /// Those that are only known from messages.
     inferred: BTreeSet<String>,
 }
@@ -27,7 +29,7 @@ impl Topics {
     /// The topics that were stored, and the system's own that are missing. Says whether any was missing.
     #[must_use]
     pub fn new(stored: TopicConfigSerializeWrapper, config: &BrokerConfig, now_ms: i64) -> (Self, bool) {
-        let mut topics = Self { table: stored, inferred: BTreeSet::new() };
+        let mut topics = Self { table: stored.into(), inferred: BTreeSet::new() };
         let mut added = false;
         for system in system_topics(config) {
             if topics.get(&system.topic_name).is_none() {
@@ -49,8 +51,14 @@ impl Topics {
 
     /// All of them with their version, as they are stored and sent.
     #[must_use]
-    pub const fn table(&self) -> &TopicConfigSerializeWrapper {
+    pub fn table(&self) -> &TopicConfigSerializeWrapper {
         &self.table
+    }
+
+    /// The table as it is sent.
+    #[must_use]
+    pub fn json(&self) -> Bytes {
+        self.table.json()
     }
 
     /// Sets a topic, new or changed.
@@ -105,7 +113,7 @@ impl Topics {
         }
         let is_gone = |name: &&String| !master.topic_config_table.contains_key(*name);
         let gone = self.table.topic_config_table.keys().filter(is_gone).cloned().collect();
-        self.table = master;
+        self.table = master.into();
         self.inferred.clear();
         Some(gone)
     }
@@ -153,7 +161,7 @@ impl Topics {
     /// What the name servers are told: topics with no more permissions than the broker itself has.
     #[must_use]
     pub fn registered(&self, broker_permission: i32) -> TopicConfigSerializeWrapper {
-        let mut table = self.table.clone();
+        let mut table = self.table().clone();
         if !(perm::is_readable(broker_permission) && perm::is_writable(broker_permission)) {
             for config in table.topic_config_table.values_mut() {
                 config.perm &= broker_permission | PERM_INHERIT;

@@ -6,6 +6,7 @@
 //! generic reader would build a tree only to take it apart.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use bytes::{BufMut, BytesMut};
 
@@ -18,15 +19,15 @@ pub(super) fn encode(command: &RemotingCommand, out: &mut BytesMut) {
     put_number(command.code, out);
     if command.has_ext || !command.ext_fields.is_empty() {
         out.put_slice(b",\"extFields\":{");
-        let mut separator: &[u8] = b"";
+        let mut before_name: &[u8] = b"\"";
         for (name, value) in command.ext_fields.iter() {
-            out.put_slice(separator);
-            put_string(name, out);
-            out.put_u8(b':');
-            put_string(value, out);
-            separator = b",";
+            out.put_slice(before_name);
+            put_text(name, out);
+            out.put_slice(b"\":\"");
+            put_text(value, out);
+            before_name = b"\",\"";
         }
-        out.put_u8(b'}');
+        out.put_slice(if command.ext_fields.is_empty() { b"}" } else { b"\"}" });
     }
     out.put_slice(b",\"flag\":");
     put_number(command.flag, out);
@@ -35,8 +36,9 @@ pub(super) fn encode(command: &RemotingCommand, out: &mut BytesMut) {
     out.put_slice(b"\",\"opaque\":");
     put_number(command.opaque, out);
     if let Some(remark) = &command.remark {
-        out.put_slice(b",\"remark\":");
-        put_string(remark, out);
+        out.put_slice(b",\"remark\":\"");
+        put_text(remark, out);
+        out.put_u8(b'"');
     }
     out.put_slice(b",\"serializeTypeCurrentRPC\":\"JSON\",\"version\":");
     put_number(command.version, out);
@@ -52,21 +54,35 @@ fn is_escaped(byte: u8) -> bool {
     (byte < 0x20) | (byte == b'"') | (byte == b'\\') | (byte == 0x7F)
 }
 
-/// So many bytes are looked at together.
-const CHUNK_BYTES: usize = 32;
+/// Whether fastjson writes one of these eight bytes as an escape: the tests of [`is_escaped`], each on all bytes at once. The
+/// highest bit of a byte is set where it is; borrows reach only beyond a byte that is one.
+fn any_escaped(bytes: [u8; 8]) -> bool {
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    let word = u64::from_le_bytes(bytes);
+    let below = |word: u64, bound: u64| word.wrapping_sub(ONES * bound) & !word;
+    let is = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
+    (below(word, 0x20) | is(b'"') | is(b'\\') | is(0x7F)) & (ONES << 7) != 0
+}
 
-fn put_string(text: &str, out: &mut BytesMut) {
-    out.reserve(text.len() + 2);
-    out.put_u8(b'"');
-    for chunk in text.as_bytes().chunks(CHUNK_BYTES) {
-        // Without a branch for each byte, so that the compiler takes many at once.
-        if chunk.iter().fold(false, |any, &byte| any | is_escaped(byte)) {
-            put_escaped(chunk, out);
-        } else {
-            out.put_slice(chunk);
+/// Whether the text can be written as it is.
+fn is_plain(text: &[u8]) -> bool {
+    match text.last_chunk::<8>() {
+        // The last eight bytes may be looked at twice.
+        Some(last) => {
+            let (eights, _) = text.as_chunks::<8>();
+            !any_escaped(*last) && !eights.iter().any(|eight| any_escaped(*eight))
         }
+        None => !text.iter().any(|&byte| is_escaped(byte)),
     }
-    out.put_u8(b'"');
+}
+
+/// Writes what stands between the quotes of a string.
+fn put_text(text: &str, out: &mut BytesMut) {
+    if is_plain(text.as_bytes()) {
+        out.put_slice(text.as_bytes());
+    } else {
+        put_escaped(text.as_bytes(), out);
+    }
 }
 
 fn put_escaped(bytes: &[u8], out: &mut BytesMut) {
@@ -113,7 +129,7 @@ pub(super) fn decode(header: &[u8]) -> Result<RemotingCommand, FrameError> {
         ..RemotingCommand::request(0, &())
     };
     reader.object(|reader, name| {
-        match name {
+        match &*name.text {
             "code" => command.code = reader.number()?,
             "flag" => command.flag = reader.number()?,
             "opaque" => command.opaque = reader.number()?,
@@ -138,6 +154,23 @@ pub(super) fn decode(header: &[u8]) -> Result<RemotingCommand, FrameError> {
 struct Reader<'a> {
     text: &'a str,
     at: usize,
+}
+
+/// A piece of the header, or what it stands for.
+struct Text<'a> {
+    /// Where it begins, if it is borrowed.
+    start: usize,
+    text: Cow<'a, str>,
+}
+
+impl Text<'_> {
+    /// Where it lies in the text of a map that is over the header from `from` on; put there if need be.
+    fn within(&self, from: usize, fields: &mut ExtFields) -> Range<usize> {
+        match &self.text {
+            Cow::Borrowed(text) => self.start - from..self.start - from + text.len(),
+            Cow::Owned(text) => fields.append_text(text),
+        }
+    }
 }
 
 impl<'a> Reader<'a> {
@@ -168,16 +201,19 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads an object, calling `member` at each value with its name.
-    fn object(&mut self, mut member: impl FnMut(&mut Self, &str) -> Result<(), FrameError>) -> Result<(), FrameError> {
+    fn object(
+        &mut self,
+        mut member: impl FnMut(&mut Self, Text<'a>) -> Result<(), FrameError>,
+    ) -> Result<(), FrameError> {
         self.expect(b'{', "an object is expected")?;
         if self.peek() == Some(b'}') {
             self.at += 1;
             return Ok(());
         }
         loop {
-            let name = self.borrowed_string()?;
+            let name = self.string()?;
             self.expect(b':', "':' is expected after a name")?;
-            member(self, &name)?;
+            member(self, name)?;
             match self.peek() {
                 Some(b',') => self.at += 1,
                 Some(b'}') => {
@@ -189,36 +225,38 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// The map over the rest of the header, in which most names and values are found as they lie there.
     fn fields(&mut self) -> Result<ExtFields, FrameError> {
-        let mut fields = ExtFields::with_capacity(self.text.len() - self.at, 16);
+        let start = self.at;
+        let rest = &self.text[start..];
+        // What has escapes is appended without them.
+        let room = if memchr::memchr(b'\\', rest.as_bytes()).is_some() { 2 * rest.len() } else { rest.len() };
+        let mut text = String::with_capacity(room);
+        text.push_str(rest);
+        let mut fields = ExtFields::over(text, 16);
         self.object(|reader, name| {
             if fields.len() == FIELDS_MAX {
                 return Err(reader.error("too many ext fields"));
             }
-            fields.try_insert_written(
-                |text| {
-                    text.push_str(name);
-                    Ok(())
-                },
-                |text| reader.field_value(text),
-            )
+            let name = name.within(start, &mut fields);
+            if let Some(value) = reader.field_value()? {
+                let value = value.within(start, &mut fields);
+                fields.insert_within(name, value);
+            }
+            Ok(())
         })?;
         Ok(fields)
     }
 
-    /// Appends a value of `extFields` as text; `false` means null.
-    fn field_value(&mut self, out: &mut String) -> Result<bool, FrameError> {
+    /// A value of `extFields` as text; `None` is null.
+    fn field_value(&mut self) -> Result<Option<Text<'a>>, FrameError> {
         match self.peek() {
-            Some(b'"') => {
-                self.string_into(out)?;
-                Ok(true)
-            }
+            Some(b'"') => self.string().map(Some),
             Some(_) => {
                 let start = self.at;
                 self.skip_value()?;
                 let raw = &self.text[start..self.at];
-                out.push_str(raw);
-                Ok(raw != "null")
+                Ok((raw != "null").then_some(Text { start, text: Cow::Borrowed(raw) }))
             }
             None => Err(self.error("the header ends within an object")),
         }
@@ -227,7 +265,7 @@ impl<'a> Reader<'a> {
     /// An integer, bare or quoted; null is 0.
     fn number(&mut self) -> Result<i32, FrameError> {
         let text = match self.peek() {
-            Some(b'"') => self.borrowed_string()?,
+            Some(b'"') => self.string()?.text,
             _ => Cow::Borrowed(self.bare_word()?),
         };
         if text == "null" {
@@ -238,8 +276,7 @@ impl<'a> Reader<'a> {
 
     /// A string, or `None` for null; a bare number or boolean as its text.
     fn text_value(&mut self) -> Result<Option<String>, FrameError> {
-        let mut text = String::new();
-        Ok(self.field_value(&mut text)?.then_some(text))
+        Ok(self.field_value()?.map(|value| value.text.into_owned()))
     }
 
     /// A run of letters, digits and signs: a number, `true`, `false` or `null`.
@@ -261,7 +298,7 @@ impl<'a> Reader<'a> {
         loop {
             match self.peek() {
                 Some(b'"') => {
-                    self.borrowed_string()?;
+                    self.string()?;
                 }
                 Some(b'{' | b'[') => {
                     depth += 1;
@@ -284,23 +321,18 @@ impl<'a> Reader<'a> {
     }
 
     /// A string; borrowed from the header unless it has escapes.
-    fn borrowed_string(&mut self) -> Result<Cow<'a, str>, FrameError> {
+    fn string(&mut self) -> Result<Text<'a>, FrameError> {
         self.expect(b'"', "a string is expected")?;
         let start = self.at;
         let plain = self.plain_run()?;
         if self.text.as_bytes()[self.at] == b'"' {
             self.at += 1;
-            return Ok(Cow::Borrowed(plain));
+            return Ok(Text { start, text: Cow::Borrowed(plain) });
         }
+        let mut out = String::with_capacity(2 * plain.len() + 32);
         self.at = start;
-        let mut out = String::new();
         self.string_rest_into(&mut out)?;
-        Ok(Cow::Owned(out))
-    }
-
-    fn string_into(&mut self, out: &mut String) -> Result<(), FrameError> {
-        self.expect(b'"', "a string is expected")?;
-        self.string_rest_into(out)
+        Ok(Text { start, text: Cow::Owned(out) })
     }
 
     /// The text up to the next quote or backslash, at which the reader stops.

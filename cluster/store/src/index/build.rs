@@ -10,12 +10,12 @@ use protocol::{
     PhysicalOffset,
     message::{MAGIC_V1, MAGIC_V2, PHYSICAL_OFFSET_POSITION, RecordError, RecordView, parse_record},
 };
-use sim::time::{Instant, sleep, wall_clock_ms};
+use sim::time::{Instant, sleep, sleep_until, wall_clock_ms};
 
 use super::{Index, file::IndexFile, key_hash, keys_of, name::next_name, table::Full};
 use crate::{commit_log::CommitLog, durable, error::StoreError, segment::SCAN_CHUNK_BYTES, store::Shared};
 
-/// How often the task looks for new messages.
+/// How often the task looks for new messages, when there are any.
 const BUILD_INTERVAL: Duration = Duration::from_millis(100);
 /// How often what is in memory is written.
 const FLUSH_INTERVAL: Duration = Duration::from_secs(10);
@@ -32,8 +32,8 @@ pub(super) struct Progress {
 }
 
 /// What lies at a place of the log.
-enum At {
-    Record(u64),
+enum At<'a> {
+    Record(RecordView<'a>),
     NextFile,
     NeedMore(usize),
     Damaged(String),
@@ -42,15 +42,25 @@ enum At {
 impl Shared {
     /// The task that builds the index.
     pub(crate) async fn run_index(self: Arc<Self>) {
-        let mut last_flush = Instant::now();
+        let (mut last_round, mut last_flush) = (Instant::now(), Instant::now());
+        // What recovery has left to be indexed.
+        self.dispatcher.to_index.notify_one();
         loop {
-            // Elapsed is the ordinary case.
-            let _ = sim::time::timeout(BUILD_INTERVAL, self.index.wanted.notified()).await;
+            let is_dirty = self.index.is_dirty();
+            self.wait_for_index_work(last_round + BUILD_INTERVAL, is_dirty.then(|| last_flush + FLUSH_INTERVAL)).await;
+            last_round = Instant::now();
+            if !is_dirty {
+                // The flushes that were left out meanwhile would have found nothing.
+                let skipped = last_flush.elapsed().as_nanos() / FLUSH_INTERVAL.as_nanos();
+                last_flush += FLUSH_INTERVAL.saturating_mul(u32::try_from(skipped).unwrap_or(u32::MAX));
+            }
             if sim::fault_point!("store.index.round-skipped", 0.5) {
+                self.dispatcher.to_index.notify_one();
                 continue;
             }
             if let Err(error) = self.index.catch_up(&self.log, self.dispatcher.confirm_offset()).await {
                 tracing::error!(%error, "the index does not go on; trying again");
+                self.dispatcher.to_index.notify_one();
                 sleep(BUILD_INTERVAL).await;
             } else if last_flush.elapsed() >= FLUSH_INTERVAL || sim::fault_point!("store.index.early-flush", 0.05) {
                 last_flush = Instant::now();
@@ -58,6 +68,27 @@ impl Shared {
                     tracing::error!(%error, "the index cannot be written; trying again");
                 }
             }
+        }
+    }
+
+    /// Waits for a query that cannot wait; for new messages, but no round before `next_round`; or until a flush is due.
+    async fn wait_for_index_work(&self, next_round: Instant, flush: Option<Instant>) {
+        let new_messages = async {
+            self.dispatcher.to_index.notified().await;
+            sleep_until(next_round).await;
+        };
+        let flush_due = async {
+            match flush {
+                Some(at) => sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        // Whatever it was: the round that follows indexes all that is visible.
+        tokio::select! {
+            biased;
+            () = self.index.wanted.notified() => {}
+            () = new_messages => {}
+            () = flush_due => {}
         }
     }
 
@@ -69,6 +100,11 @@ impl Shared {
 }
 
 impl Index {
+    /// Whether something is in memory that is not in the files.
+    fn is_dirty(&self) -> bool {
+        self.last_file().is_some_and(|last| last.with_table(|table| table.is_dirty()).unwrap_or(false))
+    }
+
     /// Brings to the drive what is in memory.
     pub(crate) async fn flush(&self) -> Result<(), StoreError> {
         let _building = self.building.lock().await;
@@ -105,13 +141,10 @@ impl Index {
             let mut at = 0;
             loop {
                 match look(&chunk[at..], in_file - at, progress.next) {
-                    At::Record(length) => {
-                        let record = &chunk[at..at + length as usize];
-                        if let Ok(record) = parse_record(record) {
-                            self.put(&record, &mut progress).await?;
-                        }
-                        at += length as usize;
-                        *progress = Progress { next: progress.next + length, keys_done: 0 };
+                    At::Record(record) => {
+                        self.put(&record, &mut progress).await?;
+                        at += record.total_bytes;
+                        *progress = Progress { next: progress.next + record.total_bytes as u64, keys_done: 0 };
                     }
                     At::NextFile => {
                         let next = log.next_segment_start(PhysicalOffset(progress.next.cast_signed()));
@@ -201,9 +234,9 @@ async fn read_chunk(log: &CommitLog, from: u64, until: u64, need: usize) -> Resu
 }
 
 /// What is at the start of `rest`, which lies at `offset` and has `in_file` bytes to the end of its file.
-fn look(rest: &[u8], in_file: usize, offset: u64) -> At {
+fn look(rest: &[u8], in_file: usize, offset: u64) -> At<'_> {
     match parse_record(rest) {
-        Ok(record) if record.physical_offset.0.cast_unsigned() == offset => At::Record(record.total_bytes as u64),
+        Ok(record) if record.physical_offset.0.cast_unsigned() == offset => At::Record(record),
         Ok(record) => At::Damaged(format!("a record that belongs at physical offset {}", record.physical_offset)),
         Err(RecordError::Blank { .. }) => At::NextFile,
         Err(RecordError::Truncated { need_bytes, .. }) if need_bytes <= in_file => At::NeedMore(need_bytes),

@@ -1,7 +1,7 @@
 //! The index: messages by key (`IndexService`), in a series of hash files under `index/`.
 //!
 //! ```text
-//! log ─► build ─► table (memory) ─► file      every 100 ms, or when a query wants it; written every 10 s or 64 Ki entries
+//! log ─► build ─► table (memory) ─► file      at most every 100 ms, or when a query wants it; written every 10 s or 64 Ki entries
 //!                    │                │
 //!                    └──► query ◄─────┘       chains from new to old; every hit is read in the log and compared
 //! ```

@@ -16,14 +16,13 @@
 
 #![cfg(not(feature = "real"))]
 
-mod cpu_time;
 mod disk;
 mod seam;
 mod stock_madsim;
 mod turmoil_net;
 
-use cpu_time::CpuTime;
 use criterion::{Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
+use sim_bench::CpuTime;
 use std::time::Duration;
 
 /// The allocator of the `staticfire` command.

@@ -1,4 +1,4 @@
-//! Criterion's clock: the CPU time of this process, user and system.
+//! Criterion's clock: the CPU time of this process, user and system. Other work on the machine disturbs it least.
 
 use criterion::{
     Throughput,
@@ -10,7 +10,8 @@ use std::time::Duration;
 /// Measures CPU time. What it prints is formatted as criterion formats wall time.
 pub struct CpuTime;
 
-fn cpu_time() -> Duration {
+/// What this process has used so far.
+pub fn cpu_time() -> Duration {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     Duration::try_from(time).expect("CPU time is positive")
 }
