@@ -5,7 +5,8 @@
 //! * **Names.** A set of the operations on names that were not yet durable survived. POSIX only demands that what touches the same
 //!   name or the same file keeps its order and that a rename is atomic; a journal keeps the order of all (`in_order`).
 //! * **Sizes.** Each file has a size that it had since its last sync; where growth follows the write-back of content
-//!   (`sizes_follow_content`), also the end of a page on the way from one to another.
+//!   (`sizes_follow_content`), also the end of a page on the way from one to another; on ext4 also the end of room that was
+//!   reserved within it.
 //! * **Content.** Each sector (after an OS crash: each page) is as it was at some time since the last sync of the file; room
 //!   that was gained and not written reads as zeros. Up to three sectors per power loss may be torn: the beginning of one
 //!   version and the end of another. Where a cut was not yet durable, single bytes may be of different times.
@@ -14,13 +15,31 @@
 //! A killed process loses nothing that a call has returned from.
 
 use super::program::{Image, NAMES, Step, bytes, dir_of};
-use sim::world::{Crash, Personality};
 use std::collections::{BTreeMap, BTreeSet};
 
 pub const PAGE_BYTES: usize = 4096;
 pub const SECTOR_BYTES: usize = 512;
 /// A drive that loses power is in the act of writing at most this many sectors.
 const TORN_SECTORS_MAX: usize = 3;
+
+/// The kinds of file systems, as `sim::world` has them, which the real machine has not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Personality {
+    StrictPosix,
+    Ext4Ordered,
+    Xfs,
+}
+
+/// Every kind of file system.
+pub const FILE_SYSTEMS: [Personality; 3] = [Personality::StrictPosix, Personality::Ext4Ordered, Personality::Xfs];
+
+/// What stops, as `sim::world` has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Crash {
+    Process,
+    Os,
+    Power,
+}
 
 /// What a file system promises beyond POSIX.
 #[derive(Clone, Copy, Debug, Default)]
@@ -31,13 +50,20 @@ pub struct Promises {
     pub fsync_keeps_new_names: bool,
     /// A file's size grows when its content is written back, page by page.
     pub sizes_follow_content: bool,
+    /// Room that is reserved within a file becomes its size, where that had not grown yet.
+    pub reserved_room_is_size: bool,
 }
 
 impl Promises {
     /// What each kind of file system promises; the sources are in the model's `personality`.
     pub fn of(personality: Personality) -> Promises {
         let has_journal = personality != Personality::StrictPosix;
-        Promises { in_order: has_journal, fsync_keeps_new_names: has_journal, sizes_follow_content: has_journal }
+        Promises {
+            in_order: has_journal,
+            fsync_keeps_new_names: has_journal,
+            sizes_follow_content: has_journal,
+            reserved_room_is_size: personality == Personality::Ext4Ordered,
+        }
     }
 }
 
@@ -63,6 +89,8 @@ impl NameOperation {
 #[derive(Clone, Debug, Default)]
 pub struct FileHistory {
     pub versions: Vec<Vec<u8>>,
+    /// Sizes that it may have besides.
+    other_sizes: Vec<usize>,
     /// It was cut since.
     pub was_cut: bool,
 }
@@ -128,7 +156,7 @@ impl Contract {
         self.steps += 1;
         match *step {
             Step::Create(name) => {
-                self.files.push(FileHistory { versions: vec![Vec::new()], was_cut: false });
+                self.files.push(FileHistory { versions: vec![Vec::new()], ..FileHistory::default() });
                 self.change_names(vec![(name, Some(self.files.len() - 1))]);
             }
             Step::Write { name, at, len } => self.file(name).write(at, &bytes(number, at, len)),
@@ -139,9 +167,20 @@ impl Contract {
                 content.resize(len as usize, 0);
                 file.versions.push(content);
             }
+            Step::Preallocate(name, len) => {
+                let is_size = self.promises.reserved_room_is_size;
+                let file = self.file(name);
+                let mut content = file.now().clone();
+                if is_size {
+                    file.other_sizes.push(len as usize);
+                }
+                content.resize(content.len().max(len as usize), 0);
+                file.versions.push(content);
+            }
             Step::Fsync(name) | Step::Fdatasync(name) => {
                 let file = self.file(name);
                 file.versions.drain(..file.versions.len() - 1);
+                file.other_sizes.clear();
                 file.was_cut = false;
                 let file = self.names[&name];
                 if self.promises.fsync_keeps_new_names
@@ -178,7 +217,7 @@ impl Contract {
                 }
                 self.partial_from = Some(from);
             }
-            Step::SetLen(name, _) => {
+            Step::SetLen(name, _) | Step::Preallocate(name, _) => {
                 let from = self.file(name).versions.len() - 1;
                 self.complete(step);
                 self.partial_from = Some(from);
@@ -188,6 +227,12 @@ impl Contract {
             // These take no time.
             Step::Create(_) | Step::Rename(..) | Step::Remove(_) => {}
         }
+    }
+
+    #[cfg(feature = "real")]
+    /// A sync has returned, and promises nothing.
+    pub fn ignore(&mut self) {
+        self.steps += 1;
     }
 
     fn sync_dir(&mut self, dir: usize) {
@@ -306,7 +351,10 @@ impl FileHistory {
 
     /// How many sectors are torn, if this content is possible.
     fn check(&self, found: &[u8], crash: Crash, sizes_follow_content: bool) -> Result<usize, String> {
-        let had_size = |wanted: &dyn Fn(usize) -> bool| self.versions.iter().any(|version| wanted(version.len()));
+        let had_size = |wanted: &dyn Fn(usize) -> bool| {
+            self.versions.iter().any(|version| wanted(version.len()))
+                || self.other_sizes.iter().any(|&size| wanted(size))
+        };
         let is_on_the_way = sizes_follow_content
             && found.len().is_multiple_of(PAGE_BYTES)
             && had_size(&|len| len <= found.len())

@@ -1,16 +1,18 @@
-//! Crash states: what the simulated disk may leave after a crash, against a contract that does not know the model.
+//! Crash states: what a crash may leave, on simulated disks and on this machine's, against a contract that knows neither.
 //!
-//! * [`program`]: programs of file operations, run on a simulated host that is crashed and read again;
+//! * [`program`]: programs of file operations; [`programs`]: which ones;
 //! * [`contract`]: what may be left, as ALICE (Pillai et al., "All File Systems Are Not Created Equal", OSDI 2014) and
 //!   CrashMonkey (Mohan et al., "Finding Crash-Consistency Bugs with Bounded Black-Box Crash Testing", OSDI 2018) reason about it;
-//! * [`exhaustive`]: small programs, whose whole set of images is computed: the model leaves each of them, and no other;
-//! * [`random`]: random programs and moments;
-//! * [`patterns`]: the update protocols of ALICE, each with the outcomes that are possible.
-
-#![cfg(not(feature = "real"))]
+//! * [`patterns`]: the update protocols of ALICE, each with the outcomes that are possible; [`protocols`]: those of the store;
+//! * `simulated/`: simulated machines that crash;
+//! * `kernel/`, with `--features real`: file systems of this machine's kernel that lose their power.
 
 mod contract;
-mod exhaustive;
+#[cfg(feature = "real")]
+mod kernel;
 mod patterns;
 mod program;
-mod random;
+mod programs;
+mod protocols;
+#[cfg(not(feature = "real"))]
+mod simulated;

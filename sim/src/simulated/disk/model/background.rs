@@ -15,6 +15,13 @@ pub(super) struct BecameDirty {
     pub page: u64,
 }
 
+/// Blocks of a file whose first content is on its way to the drive.
+pub(super) struct Filling {
+    pub done_ns: u64,
+    pub file: InodeId,
+    pub pages: Vec<u64>,
+}
+
 /// The timers of one disk.
 pub(super) struct Background {
     key: Key,
@@ -30,6 +37,8 @@ pub(super) struct Background {
     pub journal_due_ns: Option<u64>,
     /// Commits in the cache of a drive that lies, in the order of time.
     pub unflushed: VecDeque<UnflushedCommit>,
+    /// Blocks that are being filled for the first time, and when that is done.
+    pub filling: Vec<Filling>,
     /// What was due while the drive was stalled or the machine suspended happens then.
     not_before_ns: u64,
     /// Nothing happens by itself before this time. Spares the usual call the look at everything.
@@ -56,6 +65,7 @@ impl Background {
             last_drain: 0,
             journal_due_ns: None,
             unflushed: VecDeque::new(),
+            filling: Vec::new(),
             not_before_ns: 0,
             idle_until_ns: 0,
             stands_still: false,
@@ -87,6 +97,9 @@ impl Background {
         for commit in &mut self.unflushed {
             commit.at_ns = later(commit.at_ns);
         }
+        for filling in &mut self.filling {
+            filling.done_ns = later(filling.done_ns);
+        }
         self.not_before_ns = now_ns;
         self.idle_until_ns = 0;
     }
@@ -103,6 +116,7 @@ impl Background {
         self.dirty.clear();
         self.draining.clear();
         self.unflushed.clear();
+        self.filling.clear();
         self.journal_due_ns = None;
     }
 
@@ -147,7 +161,8 @@ impl Disk {
             let journal_ns = self.background.journal_due_ns.unwrap_or(u64::MAX);
             let transfer_ns = self.syncs.transfer_due_ns().unwrap_or(u64::MAX);
             let writeback_ns = self.writeback_due_ns().unwrap_or(u64::MAX);
-            let next_ns = journal_ns.min(transfer_ns).min(writeback_ns);
+            let filled_ns = self.background.filling.iter().map(|filling| filling.done_ns).min().unwrap_or(u64::MAX);
+            let next_ns = journal_ns.min(transfer_ns).min(writeback_ns).min(filled_ns);
             if next_ns > now_ns {
                 self.drain_until(now_ns);
                 let drain_ns = self.background.draining.first_key_value().map_or(u64::MAX, |(key, _)| key.0);
@@ -157,7 +172,9 @@ impl Disk {
             }
             let at_ns = next_ns.max(self.background.not_before_ns);
             self.drain_until(at_ns);
-            if next_ns == transfer_ns {
+            if next_ns == filled_ns {
+                self.end_filling(at_ns, |filling| filling.done_ns <= at_ns);
+            } else if next_ns == transfer_ns {
                 self.end_transfer();
             } else if next_ns == writeback_ns {
                 self.write_back_expired(at_ns);

@@ -72,6 +72,8 @@ impl Disk {
                 let commits_first = key.derive("commits-first").stream().chance(0.5);
                 let committed = if commits_first { self.survives_until(key, is_journal_cut) } else { None };
                 self.write_back_early(key, now_ns);
+                let mut stream = key.derive("filled").stream();
+                self.end_filling(now_ns, |_| stream.chance(0.5));
                 let survives_until = committed.or_else(|| self.survives_until(key, is_journal_cut));
                 self.lose_caches(crash, key, survives_until, &mut report);
                 report.lost_entries = if let Some(up_to) = survives_until {

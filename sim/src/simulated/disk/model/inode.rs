@@ -215,6 +215,26 @@ impl FileNode {
         self.recount();
     }
 
+    /// Whether writing this page takes room.
+    pub fn takes_room(&self, page: u64) -> bool {
+        page >= self.reserved_pages && !self.pages.contains_key(&page)
+    }
+
+    /// How far room can be reserved with so many pages, at most so far.
+    pub fn reservable(&self, len: u64, mut free_pages: u64) -> u64 {
+        let mut page = self.reserved_pages;
+        while page < pages_for(len) {
+            if !self.pages.contains_key(&page) {
+                if free_pages == 0 {
+                    return page * PAGE;
+                }
+                free_pages -= 1;
+            }
+            page += 1;
+        }
+        len
+    }
+
     /// The pages that reserving `len` bytes would take.
     pub fn pages_to_reserve(&self, len: u64) -> u64 {
         let wanted = pages_for(len);
@@ -222,6 +242,17 @@ impl FileNode {
             None => 0,
             Some(more) => more - self.pages.range(self.reserved_pages..wanted).count() as u64,
         }
+    }
+
+    /// The page that a cut at `to` divides becomes dirty, for the kernel zeroes its end in memory. Returns it, if it was clean.
+    pub fn dirty_divided(&mut self, to: u64, now_ns: u64) -> Option<u64> {
+        let (number, at) = (to / PAGE, (to % PAGE) as usize);
+        let page = self.pages.get_mut(&number).filter(|page| at != 0 && page.resident && page.device().is_some())?;
+        let became_dirty = page.zero_dirty(at, now_ns);
+        if became_dirty {
+            self.became_dirty.push(number);
+        }
+        became_dirty.then_some(number)
     }
 
     /// Removes all content from `to` on; returns it as the drive had it.

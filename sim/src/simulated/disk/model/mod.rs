@@ -356,7 +356,11 @@ impl Disk {
             self.overlays.cut(id, pages_for(to));
             file.flush_on_close |= self.spec.personality.flushes_cut_files(to);
         }
+        let divided = if to < file.size() { file.dirty_divided(to, now_ns) } else { None };
         file.resize(to, sequence);
+        if let Some(page) = divided {
+            self.background.became_dirty(&self.spec, id, page, now_ns);
+        }
         file.touched = sequence;
         file.modified_ms = wall_ms;
         self.used_pages = self.used_pages - used + file.used_pages();

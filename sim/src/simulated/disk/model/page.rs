@@ -33,6 +33,9 @@ pub(super) struct Page {
     /// Sectors that differ from the drive's and yet are not dirty: the drive refused them, or answered wrongly when they were
     /// read. The next write to the page makes them dirty with it, as Linux writes a page as a whole.
     diverged: u8,
+    /// ext4 believes that its block has been filled, because it was on its way to the drive when that refused it. While the page is
+    /// in memory, what is written of it goes to a block that reads as zeros.
+    pub is_misbelieved: bool,
     /// A sync is moving a snapshot of this page to the drive: the flusher keeps off.
     pub in_transfer: bool,
     /// Present in memory: reading it does not wait for the drive.
@@ -70,6 +73,7 @@ impl Page {
             dirty: 0,
             undrained: 0,
             diverged: 0,
+            is_misbelieved: false,
             in_transfer: false,
             resident: true,
             dirty_since_ns: 0,
@@ -85,6 +89,7 @@ impl Page {
             dirty: 0,
             undrained: 0,
             diverged: 0,
+            is_misbelieved: false,
             in_transfer: false,
             resident: false,
             dirty_since_ns: 0,
@@ -112,6 +117,16 @@ impl Page {
         Arc::make_mut(&mut self.cached)[at..at + bytes.len()].copy_from_slice(bytes);
         let was_clean = self.dirty == 0;
         self.dirty |= sector_mask(at, bytes.len()) | std::mem::take(&mut self.diverged);
+        if was_clean {
+            self.dirty_since_ns = now_ns;
+        }
+        was_clean
+    }
+
+    /// Makes the end of the page dirty, which has been zeroed; returns whether the page was clean.
+    pub fn zero_dirty(&mut self, at: usize, now_ns: u64) -> bool {
+        let was_clean = self.dirty == 0;
+        self.dirty |= sector_mask(at, PAGE_BYTES - at) | std::mem::take(&mut self.diverged);
         if was_clean {
             self.dirty_since_ns = now_ns;
         }
@@ -167,6 +182,9 @@ impl Page {
             return false;
         }
         self.resident = false;
+        if self.is_misbelieved {
+            *self = Page { resident: false, ..Page::zeroed() };
+        }
         if self.diverged != 0 {
             self.diverged = 0;
             self.cached = self.device.clone().unwrap_or_else(|| Arc::new([0; PAGE_BYTES]));

@@ -1,14 +1,19 @@
 //! Room: the capacity of the drive, what others take of it, and a quota.
 //!
 //! Room is taken when a page is first written into the page cache, as with delayed allocation in ext4 (`ext4_da_reserve_space`)
-//! and XFS (`xfs_bmapi_reserve_delalloc`): a write is refused at once and not when it is written back. A quota is that of a
+//! and XFS (`xfs_bmapi_reserve_delalloc`): a write is refused at once and not when it is written back. How much of a write that
+//! does not fit as a whole is done differs: under POSIX all pages that have room; on ext4 the folios that have, which grow with
+//! the write (`fgf_set_order`, since 6.16); on XFS nothing of a run of new blocks (`xfs_buffered_write_iomap_begin`). A reservation
+//! that does not fit takes what there is on ext4, and the size grows to that (`ext4_alloc_file_blocks`). A quota is that of a
 //! directory tree (a project): ext4 answers EDQUOT, XFS answers ENOSPC (`xfs_trans_dqresv` for project quotas), and both show
 //! it in `statvfs`, so that [`Disk::usage`] is the smaller of the two. A quota below what is used already refuses growth only.
 //!
 //! Left out: the blocks of indirection and of names, XFS's speculative preallocation beyond the end of a file, soft limits
 //! with their grace time, and blocks reserved for root.
 
-use super::{Disk, DiskError, DiskUsage, Personality, page::PAGE_BYTES};
+use super::{Disk, DiskError, DiskUsage, Personality, inode::FileNode, page::PAGE_BYTES};
+
+const PAGE: u64 = PAGE_BYTES as u64;
 
 /// What limits the room besides the capacity.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,7 +24,40 @@ pub(super) struct RoomLimits {
     pub foreign_bytes: u64,
 }
 
+/// The largest folio of ext4 (`EXT4_MAX_PAGECACHE_ORDER`), and the longest piece of a write for which XFS looks for room at once.
+const EXT4_FOLIO_PAGES_MAX: u64 = 2048;
+const XFS_RUN_PAGES_MAX: u64 = 1024;
+
 impl Disk {
+    /// How many of so many bytes can be written there with so much room.
+    pub(super) fn fitting(&self, file: &FileNode, offset: u64, len: usize, mut free_pages: u64) -> usize {
+        let (mut page, end) = (offset / PAGE, (offset + len as u64).div_ceil(PAGE));
+        if end - page <= free_pages {
+            return len;
+        }
+        while page < end {
+            let takes_room = file.takes_room(page);
+            let piece = match self.spec.personality {
+                Personality::StrictPosix => 1,
+                Personality::Ext4Ordered => {
+                    let aligned = 1 << page.trailing_zeros().min(u64::BITS - 1);
+                    EXT4_FOLIO_PAGES_MAX.min(aligned).min(1 << (end - page).ilog2())
+                }
+                Personality::Xfs => {
+                    let run = (page..end).take_while(|&page| file.takes_room(page) == takes_room).count() as u64;
+                    run.min(XFS_RUN_PAGES_MAX)
+                }
+            };
+            let needed = (page..page + piece).filter(|&page| file.takes_room(page)).count() as u64;
+            if needed > free_pages {
+                return usize::try_from((page * PAGE).saturating_sub(offset)).unwrap_or(usize::MAX);
+            }
+            free_pages -= needed;
+            page += piece;
+        }
+        len
+    }
+
     /// Its size and what is left of it.
     pub fn usage(&self) -> DiskUsage {
         let used_bytes = self.used_pages * PAGE_BYTES as u64;

@@ -10,7 +10,8 @@
 //! Recover from fsync Failures?", ATC 2020): the pages count as clean, programs go on reading the new content from the page cache,
 //! and a further sync succeeds without having written it. After an error neither file system commits or flushes anything
 //! (`ext4_sync_file` and `xfs_file_fsync` return when `file_write_and_wait_range` fails). Such errors, and those that the flusher met
-//! before, are told once per open file (see `errseq`). When the drive fails to flush its cache, the sync tells that and nobody
+//! before, are told once per open file (see `errseq`). On ext4 a block that was new then stays unwritten: the page may be written
+//! again and synced with success, and the next boot reads zeros (see `Page::is_misbelieved`). When the drive fails to flush its cache, the sync tells that and nobody
 //! else is told; of the cache one sector is gone, and the rest goes to the media at the next flush.
 
 use super::{
@@ -149,6 +150,8 @@ impl Disk {
             Some(Work::Sync { file: id, .. }) => {
                 // A file that was removed and closed while its sync waited has nothing to move.
                 let id = *id;
+                // It waits for what others have begun to write (`file_write_and_wait_range`).
+                self.end_filling(now_ns, |filling| filling.file == id);
                 let (modified_ms, size, snapshots) = self.files.get_mut(&id).map_or((0, 0, Vec::new()), |file| {
                     let dirty = file.take_dirty();
                     let snapshots = dirty.into_iter().filter_map(|number| {
@@ -198,6 +201,7 @@ impl Disk {
             return;
         }
         self.write_to_drive(id, snapshots, size, at_ns);
+        self.end_filling(at_ns, |filling| filling.file == id);
         if self.spec.personality.is_journaled()
             && let Some(active) = &mut self.syncs.active
         {

@@ -6,8 +6,9 @@
 
 use super::{
     Disk, DiskError, InodeId, Personality,
-    background::BecameDirty,
+    background::{BecameDirty, Filling},
     faults::{WriteFate, commands, zeros},
+    inode::FileNode,
     page::{PAGE_BYTES, PageBytes, SECTORS_ALL},
 };
 use std::collections::BTreeMap;
@@ -71,13 +72,16 @@ impl Disk {
         let mut free_pages = self.free_pages();
         let free_pages_before = free_pages;
         let sequence = self.next_number();
+        let fitting = self.files.get(&id).map_or(0, |file| self.fitting(file, offset, bytes.len(), free_pages));
         let Some(file) = self.files.get_mut(&id).filter(|file| file.counted) else { return Ok(()) };
         if bytes.is_empty() {
             return Ok(());
         }
+        let asked = bytes.len();
+        let bytes = &bytes[..fitting];
         // ext4 takes the new size into the inode at once when no block has to be found for it, and orders no data before it
         // (`ext4_da_should_update_i_disksize`): the end of the file may be zeros after a crash.
-        let end_page = (offset + bytes.len() as u64 - 1) / PAGE;
+        let end_page = (offset + bytes.len().max(1) as u64 - 1) / PAGE;
         let ends_in_allocated_block = self.spec.personality == Personality::Ext4Ordered
             && file.page(end_page).is_some_and(|page| page.device().is_some());
         let (background, spec, cache) = (&mut self.background, &self.spec, &mut self.cache);
@@ -103,18 +107,30 @@ impl Disk {
         self.used_pages += free_pages_before - free_pages;
         self.stats.written_bytes += written as u64;
         self.changed_metadata(now_ns);
-        if written < bytes.len() {
-            return Err(self.refuse_room((bytes.len() - written) as u64));
+        if written < asked {
+            return Err(self.refuse_room((asked - written) as u64));
         }
         Ok(())
     }
 
     /// Cuts or extends a file.
     pub(super) fn set_len(&mut self, id: InodeId, len: u64, wall_ms: i64, now_ns: u64) {
-        let lagging = self.files.get(&id).filter(|file| len > file.logged_size() && file.size() > file.logged_size());
-        if self.spec.personality == Personality::Xfs && lagging.is_some() {
-            // `xfs_setattr_size`: what was written beyond the size on disk goes there before the size covers it.
+        let needs_write_back = |file: &FileNode| {
+            let lags = len > file.logged_size() && file.size() > file.logged_size();
+            let zeroes = len > file.size() && !file.size().is_multiple_of(PAGE);
+            lags || zeroes
+        };
+        if self.spec.personality == Personality::Xfs && self.files.get(&id).is_some_and(needs_write_back) {
+            // `xfs_setattr_size`: what was written beyond the size on disk, and zeros in the page of the old end, go there
+            // before the size covers them.
             self.write_back_file(id, now_ns);
+        }
+        if self.spec.personality == Personality::Ext4Ordered
+            && let Some(file) = self.files.get_mut(&id).filter(|file| file.counted && file.size() == len)
+        {
+            // `ext4_setattr` leaves a size alone that does not change, even if the one on disk lags behind.
+            file.modified_ms = wall_ms;
+            return self.changed_metadata(now_ns);
         }
         self.resize(id, len, wall_ms, now_ns);
     }
@@ -125,15 +141,37 @@ impl Disk {
         let Some(file) = self.files.get(&id).filter(|file| file.counted) else { return Ok(()) };
         let needed_pages = file.pages_to_reserve(len);
         if needed_pages > free_pages {
+            let reservable = file.reservable(len, free_pages);
+            if self.spec.personality == Personality::Ext4Ordered && reservable > 0 {
+                self.preallocate(id, reservable, wall_ms, now_ns)?;
+            }
             return Err(self.refuse_room(needed_pages * PAGE_BYTES as u64));
         }
-        let size = file.size().max(len);
-        self.resize(id, size, wall_ms, now_ns);
+        if len > file.size() {
+            self.set_len(id, len, wall_ms, now_ns);
+        } else {
+            self.reserve_within(id, len, wall_ms, now_ns);
+        }
         if let Some(file) = self.files.get_mut(&id) {
             file.reserve(len);
             self.used_pages += needed_pages;
         }
         Ok(())
+    }
+
+    /// Room is reserved within a file. ext4 takes the end of that into the inode (`ext4_alloc_file_blocks`), even if the size that
+    /// programs see waits for write-back and is larger: a crash may leave a size that the file never had.
+    fn reserve_within(&mut self, id: InodeId, len: u64, wall_ms: i64, now_ns: u64) {
+        let sequence = self.next_number();
+        let personality = self.spec.personality;
+        let Some(file) = self.files.get_mut(&id) else { return };
+        file.modified_ms = wall_ms;
+        file.touched = sequence;
+        file.data_touched = sequence;
+        if personality == Personality::Ext4Ordered {
+            file.log_growth(len, sequence);
+        }
+        self.changed_metadata(now_ns);
     }
 
     /// The flusher wakes and hands the pages that have been dirty for long enough to the drive, which drains them in any
@@ -199,6 +237,7 @@ impl Disk {
         let Some(file) = self.files.get_mut(&id) else { return };
         let mut batch = self.background.batch(at_ns);
         for Snapshot { page: number, bytes, sectors } in snapshots {
+            file.reached_drive(number, &bytes);
             if let Some(page) = file.page_mut(number)
                 && page.end_transfer(bytes, sectors)
             {
@@ -266,7 +305,11 @@ impl Disk {
         {
             self.overlays.overwrite(file, page, &snapshot.bytes);
         }
-        let Some(page) = self.files.get_mut(&id).and_then(|file| file.page_mut(number)) else { return false };
+        let Some(file) = self.files.get_mut(&id) else { return false };
+        if !is_lost {
+            file.reached_drive(number, &snapshot.bytes);
+        }
+        let Some(page) = file.page_mut(number) else { return false };
         // A damaged page is written as a whole, and what of it is lost with the device cache brings the damage back.
         let is_damaged = !is_lost && self.overlays.wrote(id, number);
         let sectors = if is_damaged { SECTORS_ALL } else { snapshot.sectors };
@@ -286,14 +329,17 @@ impl Disk {
     pub(super) fn refuse(&mut self, id: InodeId, snapshots: Vec<Snapshot>, size: u64) {
         self.stats.dropped_pages += snapshots.len() as u64;
         let reached = snapshots.last().map_or(0, |snapshot| size.min((snapshot.page + 1) * PAGE));
+        let is_ext4 = self.spec.personality == Personality::Ext4Ordered;
         let Some(file) = self.files.get_mut(&id) else { return };
         for Snapshot { page, sectors, .. } in snapshots {
             if let Some(page) = file.page_mut(page) {
                 page.refuse_transfer(sectors);
+                // `mpage_map_buffers` has taken the mark "unwritten" from the buffer, and nobody puts it back.
+                page.is_misbelieved |= is_ext4 && page.device().is_none();
             }
         }
         file.errors.set();
-        if self.spec.personality == Personality::Ext4Ordered {
+        if is_ext4 {
             // `i_disksize` was raised when the pages were submitted.
             let sequence = self.next_number();
             if let Some(file) = self.files.get_mut(&id) {
@@ -302,16 +348,58 @@ impl Disk {
         }
     }
 
-    /// Blocks were filled for the first time, and the size reached: a commit has to follow. Under POSIX it does not.
+    /// Write-back fills blocks for the first time and reaches this size: commits have to follow. Under POSIX they do not.
+    ///
+    /// ext4 takes the size into the inode when it submits the write, and converts the extents when that has ended, so that a
+    /// commit may come between the two; XFS does both then.
     fn log_filled(&mut self, id: InodeId, pages: Vec<u64>, reached: u64, at_ns: u64) {
-        if !self.spec.personality.is_journaled() {
+        let personality = self.spec.personality;
+        if !personality.is_journaled() {
             return;
         }
         let sequence = self.next_number();
-        if let Some(file) = self.files.get_mut(&id)
-            && file.log_filled(pages, reached, sequence)
-        {
-            self.changed_metadata(at_ns);
+        let Some(file) = self.files.get_mut(&id) else { return };
+        let grew = file.log_growth(reached, sequence);
+        if pages.is_empty() {
+            if grew {
+                self.changed_metadata(at_ns);
+            }
+            return;
+        }
+        file.begin_filling(&pages);
+        let is_converted = |page: &u64| file.page(*page).is_none_or(|page| !page.is_misbelieved);
+        let pages = pages.into_iter().filter(is_converted).collect();
+        let mut filling = Filling { done_ns: at_ns, file: id, pages };
+        if personality == Personality::Ext4Ordered {
+            let bytes = filling.pages.len() as u64 * PAGE;
+            filling.done_ns += self.spec.read_latency_ns + self.drive.transfer_ns(&self.spec, at_ns, bytes);
+            if grew {
+                self.changed_metadata(at_ns);
+            }
+            self.background.wake_by(filling.done_ns);
+            self.background.filling.push(filling);
+        } else {
+            self.filled(&filling, sequence, at_ns);
+        }
+    }
+
+    /// What is being filled and meets the condition is filled.
+    pub(super) fn end_filling(&mut self, now_ns: u64, mut is_done: impl FnMut(&Filling) -> bool) {
+        let fillings = std::mem::take(&mut self.background.filling);
+        for filling in fillings {
+            if is_done(&filling) {
+                let sequence = self.next_number();
+                self.filled(&filling, sequence, now_ns);
+            } else {
+                self.background.filling.push(filling);
+            }
+        }
+    }
+
+    fn filled(&mut self, filling: &Filling, sequence: u64, now_ns: u64) {
+        if let Some(file) = self.files.get_mut(&filling.file) {
+            file.end_filling(&filling.pages, sequence);
+            self.changed_metadata(now_ns);
         }
     }
 }

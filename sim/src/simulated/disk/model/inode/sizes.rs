@@ -9,6 +9,9 @@ use super::{FileNode, PAGE, Page, PageBytes};
 use crate::simulated::disk::model::page::PAGE_BYTES;
 use std::collections::BTreeMap;
 
+/// The place in the order of what no commit can have written yet.
+const NEVER: u64 = u64::MAX;
+
 /// A change of size that is not yet durable.
 #[derive(Debug)]
 pub(in super::super) struct SizeChange {
@@ -17,7 +20,8 @@ pub(in super::super) struct SizeChange {
     pub from: u64,
     pub to: u64,
     reserved_pages_before: u64,
-    /// Of a cut: the pages it removed, as the drive had them.
+    /// Of a cut: the pages it removed, as the drive had them. Of the page that it divides this is what the drive has by now: that is
+    /// written back in place, its end zeroed or written anew, before the cut is durable or after.
     removed: BTreeMap<u64, PageBytes>,
 }
 
@@ -28,6 +32,18 @@ impl FileNode {
         let removed = if to < self.size { self.cut(to) } else { BTreeMap::new() };
         self.size = to;
         self.log_size(to, reserved_pages_before, removed, sequence);
+    }
+
+    /// The drive was given a page: what undoing a cut through it brings back is that.
+    pub fn reached_drive(&mut self, number: u64, bytes: &PageBytes) {
+        for change in &mut self.size_changes {
+            if change.to / PAGE == number
+                && !change.to.is_multiple_of(PAGE)
+                && let Some(removed) = change.removed.get_mut(&number)
+            {
+                removed.clone_from(bytes);
+            }
+        }
     }
 
     /// The size that a commit up to this place in the order would write.
@@ -60,16 +76,17 @@ impl FileNode {
         reached > self.logged_size && self.log_size(reached, self.reserved_pages, BTreeMap::new(), sequence)
     }
 
-    /// Write-back has filled blocks for the first time and reached this size; whether a commit has to follow.
-    pub fn log_filled(&mut self, pages: Vec<u64>, reached: u64, sequence: u64) -> bool {
-        let grew = self.log_growth(reached, sequence);
-        if !pages.is_empty() {
-            self.filled.extend(pages.into_iter().map(|page| (sequence, page)));
-            self.data_touched = sequence;
-            self.touched = sequence;
-            return true;
-        }
-        grew
+    /// Blocks are being filled for the first time: until [`FileNode::end_filling`] no commit can say that they are.
+    pub fn begin_filling(&mut self, pages: &[u64]) {
+        self.filled.extend(pages.iter().map(|&page| (NEVER, page)));
+    }
+
+    /// Write-back has filled these blocks for the first time: a commit has to follow.
+    pub fn end_filling(&mut self, pages: &[u64], sequence: u64) {
+        let being_filled = |entry: &&mut (u64, u64)| entry.0 == NEVER && pages.contains(&entry.1);
+        self.filled.iter_mut().filter(being_filled).for_each(|entry| entry.0 = sequence);
+        self.data_touched = sequence;
+        self.touched = sequence;
     }
 
     /// The size as a commit would write it.

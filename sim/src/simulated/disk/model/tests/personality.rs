@@ -207,7 +207,7 @@ fn replacing_by_rename_without_fsync_is_safe_on_ext4_alone() {
         let is_empty = |content: &Vec<u8>| content.iter().all(|&byte| byte == 0);
         assert!(found.iter().any(is_empty), "{personality:?}: a new name without content");
     }
-    // At no time does ext4 show anything but the whole old or the whole new file.
+    // A commit between the submission of the content and its end, which is when the extents are converted, shows zeros.
     let early = |stand: &mut Stand| {
         stand.durable_file(4096);
         let new = stand.open("/new");
@@ -215,7 +215,60 @@ fn replacing_by_rename_without_fsync_is_safe_on_ext4_alone() {
         stand.rename("/new", "/f");
     };
     let found = both(Personality::Ext4Ordered, early, look);
-    assert_eq!(found, BTreeSet::from([vec![1; 4096], vec![2; 4096]]));
+    assert_eq!(found, BTreeSet::from([vec![0; 4096], vec![1; 4096], vec![2; 4096]]));
+}
+
+#[test]
+fn a_commit_that_comes_at_once_after_a_replacing_rename_shows_zeros_on_ext4() {
+    let program = |pause_ns: u64| {
+        move |stand: &mut Stand| {
+            stand.durable_file(4096);
+            let new = stand.open("/new");
+            stand.write(new, 0, &[2; 4096]);
+            stand.rename("/new", "/f");
+            stand.pass(pause_ns);
+            let other = stand.open("/other");
+            sync_all(stand, other, true);
+        }
+    };
+    let look = |stand: &Stand| stand.content("/f").expect("one or the other is there");
+    let found = both(Personality::Ext4Ordered, program(0), look);
+    assert_eq!(found, BTreeSet::from([vec![0; 4096], vec![2; 4096]]));
+    let found = both(Personality::Ext4Ordered, program(SECOND_NS), look);
+    assert_eq!(found, BTreeSet::from([vec![2; 4096]]), "the drive had taken the content");
+}
+
+#[test]
+fn room_reserved_within_a_file_becomes_its_size_on_ext4_where_that_lagged_behind() {
+    let program = |stand: &mut Stand| {
+        let file = stand.open("/f");
+        stand.write(file, 0, &[2; 3 * 4096]);
+        stand.preallocate(file, 5000);
+        let other = stand.open("/other");
+        sync_all(stand, other, true);
+    };
+    let look = |stand: &Stand| stand.content("/f").expect("its name is durable").len();
+    assert!(both(Personality::Ext4Ordered, program, look).contains(&5000));
+    assert!(both(Personality::Xfs, program, look).contains(&0));
+}
+
+#[test]
+fn zeros_behind_a_cut_may_be_on_the_drive_before_the_cut_is_durable() {
+    let program = |stand: &mut Stand| {
+        let file = stand.durable_file(4096);
+        stand.set_len(file, 1000);
+        // XFS writes the page of the old end before the file grows.
+        stand.set_len(file, 8192);
+    };
+    let look = |stand: &Stand| {
+        let content = stand.content("/f").expect("its name is durable");
+        (content.len(), content.get(1000) == Some(&0))
+    };
+    for personality in ALL {
+        let found = both(personality, program, look);
+        assert!(found.contains(&(4096, true)) && found.contains(&(8192, true)), "{personality:?}: {found:?}");
+        assert_eq!(found.contains(&(4096, false)), personality != Personality::Xfs, "{personality:?}: {found:?}");
+    }
 }
 
 #[test]
@@ -257,6 +310,36 @@ fn a_refused_page_of_growth_leaves_zeros_on_ext4_and_the_old_size_on_xfs() {
     let grown = [vec![1; 4096], vec![0; 4096]].concat();
     assert_eq!(both(Personality::Ext4Ordered, program, look), BTreeSet::from([grown]));
     assert_eq!(both(Personality::Xfs, program, look), BTreeSet::from([vec![1; 4096]]));
+}
+
+#[test]
+fn a_refused_page_written_again_is_on_the_drive_except_on_ext4() {
+    let program = |stand: &mut Stand| {
+        let file = stand.open("/f");
+        stand.preallocate(file, 8192);
+        sync_all(stand, file, true);
+        stand.sync_dir("/");
+        stand.write(file, 0, &[2; 4096]);
+        stand.disk.fail_next_sync();
+        assert_eq!(stand.call(Request::Sync { handle: file, all: true }), Err(DiskError::Io));
+        stand.write(file, 0, &[2; 4096]);
+        sync_all(stand, file, true);
+    };
+    let look = |stand: &Stand| stand.content("/f").expect("its name is durable")[..4096].to_vec();
+    for personality in ALL {
+        let left = if personality == Personality::Ext4Ordered { 0 } else { 2 };
+        assert_eq!(both(personality, program, look), BTreeSet::from([vec![left; 4096]]), "{personality:?}");
+    }
+    // Once the page has left memory, its block is known to be unwritten.
+    let cold = |stand: &mut Stand| {
+        program(stand);
+        stand.go_cold();
+        let file = stand.open("/f");
+        assert_eq!(stand.read(file, 0, 4096), Ok(vec![0; 4096]));
+        stand.write(file, 0, &[3; 4096]);
+        sync_all(stand, file, true);
+    };
+    assert_eq!(both(Personality::Ext4Ordered, cold, look), BTreeSet::from([vec![3; 4096]]));
 }
 
 #[test]

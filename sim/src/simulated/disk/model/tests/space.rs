@@ -47,3 +47,36 @@ fn a_file_system_filled_by_something_else_refuses_until_that_is_deleted() {
     stand.call(write(file, 3)).expect("there is room");
     assert_eq!(stand.disk.stats().refused_room_injected, 1);
 }
+
+#[test]
+fn what_is_written_of_a_write_that_does_not_fit_depends_on_the_file_system() {
+    const ROOM: u64 = 64;
+    for (spec, written) in
+        [(DiskSpec::default(), [64, 64, 63]), (DiskSpec::ext4(), [64, 0, 63]), (DiskSpec::xfs(), [0; 3])]
+    {
+        for ((at, pages), written) in [(0, 65), (0, 128), (1, 65)].into_iter().zip(written) {
+            let mut stand = Stand::with_spec(1, spec.clone());
+            let file = stand.open("/f");
+            stand.disk.fill(Some((ROOM - at) * 4096));
+            let asked = Request::Write { handle: file, offset: at * 4096, bytes: vec![1; pages * 4096], wall_ms: 2 };
+            assert!(matches!(stand.call(asked), Err(DiskError::Full { .. })));
+            let end = if written == 0 { 0 } else { at + written };
+            assert_eq!(stand.disk.len(file), Ok(end * 4096), "{:?}: {pages} pages at {at}", spec.personality);
+            if written == 0 {
+                stand.call(write(file, 1)).expect("a small one fits");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_reservation_that_does_not_fit_takes_what_there_is_on_ext4_and_nothing_elsewhere() {
+    for (spec, pages) in [(DiskSpec::default(), 0), (DiskSpec::ext4(), 64), (DiskSpec::xfs(), 0)] {
+        let mut stand = Stand::with_spec(1, spec);
+        let file = stand.open("/f");
+        stand.disk.fill(Some(64 * 4096));
+        assert!(stand.call(Request::Preallocate { handle: file, len: 100 * 4096, wall_ms: 2 }).is_err());
+        assert_eq!(stand.disk.len(file), Ok(pages * 4096));
+        assert_eq!(stand.disk.usage().available_bytes, (64 - pages) * 4096);
+    }
+}

@@ -1,15 +1,18 @@
 //! Neither kinder nor crueller: for small programs the whole set of possible images is computed, and over many crashes the
 //! model must leave each of them and no other.
 //!
-//! The set is that of [`super::contract`] for a disk on which nothing is written back before the crash, so that a page has two
+//! The set is that of [`crate::contract`] for a disk on which nothing is written back before the crash, so that a page has two
 //! versions: the durable one and the last. Torn sectors are left out of the set (their number is large); an image with one
 //! must satisfy the contract. Programs that cut files are left to the random programs.
 
 use super::{
-    contract::{Contract, PAGE_BYTES, Promises, SECTOR_BYTES},
-    program::{Image, NAMES, Step, crash_images, is_possible, without_timers},
+    super::{
+        contract::{Contract, Crash, PAGE_BYTES, Personality, Promises, SECTOR_BYTES},
+        program::{Image, NAMES, Step},
+        programs::small_programs,
+    },
+    When, crash_images, without_timers,
 };
-use sim::world::{Crash, Personality};
 use std::collections::BTreeSet;
 
 /// Crashes per batch, and batches until a set must be complete.
@@ -77,9 +80,7 @@ fn prove_on(personality: Personality, steps: &[Step], crash: Crash) -> usize {
     let possible = images(&contract, crash);
     let mut missing = possible.clone();
     for batch in 0..BATCHES_MAX {
-        for left in
-            crash_images(batch, without_timers(personality), steps, crash, super::program::When::AtTheEnd, ROUNDS)
-        {
+        for left in crash_images(batch, without_timers(personality), steps, crash, When::AtTheEnd, ROUNDS) {
             missing.remove(&left.image);
             if !possible.contains(&left.image) {
                 let verdict = contract.check(&left.image, crash);
@@ -246,40 +247,14 @@ fn under_a_journal_overwrites_in_place_are_as_free_as_elsewhere() {
     }
 }
 
-/// As CrashMonkey's ACE does it: every sequence of up to three operations from a small alphabet.
 #[test]
 fn every_program_of_up_to_three_operations() {
-    let alphabet = [
-        Step::Create(0),
-        write(0, 0, 512),
-        write(0, 512, 512),
-        Step::SetLen(0, 2048),
-        Step::Fsync(0),
-        Step::Fdatasync(0),
-        Step::Rename(0, 1),
-        Step::Remove(0),
-        Step::SyncDir(0),
-    ];
-    let mut programs: Vec<Vec<Step>> = vec![Vec::new()];
     let mut proved = 0;
-    for _ in 0..3 {
-        let mut longer = Vec::new();
-        for program in &programs {
-            for step in &alphabet {
-                let names = Contract::after(Promises::default(), program).names;
-                let is_repeated_sync = program.last() == Some(step);
-                if is_possible(step, &names) && !is_repeated_sync && (!program.is_empty() || *step == Step::Create(0)) {
-                    longer.push([program.clone(), vec![step.clone()]].concat());
-                }
-            }
+    for program in small_programs(3) {
+        for crash in [Crash::Os, Crash::Power] {
+            prove(&program, crash);
+            proved += 1;
         }
-        for program in &longer {
-            for crash in [Crash::Os, Crash::Power] {
-                prove(program, crash);
-                proved += 1;
-            }
-        }
-        programs = longer;
     }
     assert!(proved > 80, "{proved}");
 }
