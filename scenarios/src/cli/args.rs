@@ -191,7 +191,7 @@ where
 
 /// A fault; one that there is not gets the most alike, or else the list of all.
 pub fn fault(text: &str) -> Result<Fault, String> {
-    text.parse().map_err(|error| {
+    text.parse::<Fault>().map_err(|error| {
         let near = match &error {
             FaultError::Unknown { unknown, .. } => did_you_mean(&unknown.0, FaultKind::ALL.map(FaultKind::name)),
             _ => String::new(),
@@ -205,7 +205,7 @@ pub fn fault(text: &str) -> Result<Fault, String> {
 
 pub fn profile(name: &str) -> Result<ProfileName, String> {
     let near = || did_you_mean(name, Profile::ALL.map(Profile::name));
-    name.parse().map_err(|error: quirks::UnknownProfile| format!("{error}{}", near()))
+    name.parse::<ProfileName>().map_err(|error| format!("{error}{}", near()))
 }
 
 pub fn seeds(text: &str) -> Result<Range<u64>, String> {
