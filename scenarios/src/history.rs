@@ -22,6 +22,7 @@
 use crate::message::MessageId;
 use serde::{Deserialize, Serialize};
 use std::{
+    collections::BTreeMap,
     io::{self, BufRead, Write},
     sync::Arc,
 };
@@ -131,28 +132,98 @@ pub enum Event {
     End { at_ns: u64 },
 }
 
-/// A line of a history file that is none.
+impl Event {
+    /// When it happened; what is read at the end has no time of its own.
+    pub fn at_ns(&self) -> Option<u64> {
+        match self {
+            Event::Send { at_ns, .. }
+            | Event::Sent { at_ns, .. }
+            | Event::Delivered { at_ns, .. }
+            | Event::Fault { at_ns, .. }
+            | Event::Note { at_ns, .. }
+            | Event::Load { at_ns }
+            | Event::Healed { at_ns }
+            | Event::Unload { at_ns }
+            | Event::Probe { at_ns, .. }
+            | Event::End { at_ns } => Some(*at_ns),
+            Event::Stored { .. }
+            | Event::Offsets { .. }
+            | Event::Unreadable { .. }
+            | Event::Replica { .. }
+            | Event::Record { .. } => None,
+        }
+    }
+}
+
+/// Why a history file is none.
 #[derive(Debug, thiserror::Error)]
 pub enum HistoryError {
     #[error("line {line} is not an event of a history: {source}")]
     Line { line: usize, source: serde_json::Error },
     #[error("cannot read line {line}: {source}")]
     Read { line: usize, source: io::Error },
+    #[error("line {line} cannot follow what comes before it: {why}")]
+    Impossible { line: usize, why: String },
+    #[error(
+        "it is not whole: there is no `end` after its {events} events, so that what it lacks would be taken for what did not \
+         happen"
+    )]
+    CutOff { events: usize },
 }
 
 /// Reads a history.
 ///
 /// # Errors
-/// The first line that is no event.
+/// The first line that is no event, or cannot be what happened next; and a history that is cut off.
 pub fn read(input: impl BufRead) -> Result<Vec<Event>, HistoryError> {
     let mut events = Vec::new();
+    let mut order = Order::default();
     for (line, text) in (1..).zip(input.lines()) {
         let text = text.map_err(|source| HistoryError::Read { line, source })?;
-        if !text.trim().is_empty() {
-            events.push(serde_json::from_str(&text).map_err(|source| HistoryError::Line { line, source })?);
+        if text.trim().is_empty() {
+            continue;
+        }
+        let event = serde_json::from_str(&text).map_err(|source| HistoryError::Line { line, source })?;
+        order.follow(&event).map_err(|why| HistoryError::Impossible { line, why })?;
+        events.push(event);
+    }
+    if order.has_ended { Ok(events) } else { Err(HistoryError::CutOff { events: events.len() }) }
+}
+
+/// What has been, as far as it limits what can come: oracles rely on it.
+#[derive(Default)]
+struct Order {
+    now_ns: u64,
+    /// The messages that were sent, and whether their sends have ended.
+    sends: BTreeMap<MessageId, bool>,
+    has_ended: bool,
+}
+
+impl Order {
+    fn follow(&mut self, event: &Event) -> Result<(), String> {
+        if self.has_ended {
+            return Err("the history has ended".to_owned());
+        }
+        if let Some(at_ns) = event.at_ns() {
+            if at_ns < self.now_ns {
+                return Err(format!("time goes back from {} to {at_ns} ns", self.now_ns));
+            }
+            self.now_ns = at_ns;
+        }
+        match event {
+            Event::Send { id, .. } if self.sends.insert(*id, false).is_some() => Err(format!("{id} is sent twice")),
+            Event::Sent { id, .. } => match self.sends.insert(*id, true) {
+                Some(false) => Ok(()),
+                Some(true) => Err(format!("the send of {id} ends twice")),
+                None => Err(format!("{id} was never sent")),
+            },
+            Event::End { .. } => {
+                self.has_ended = true;
+                Ok(())
+            }
+            _ => Ok(()),
         }
     }
-    Ok(events)
 }
 
 /// Writes a history.
@@ -188,6 +259,30 @@ mod tests {
         let mut written = Vec::new();
         write(&events, &mut written).expect("memory");
         assert_eq!(String::from_utf8(written).expect("JSON is UTF-8"), text);
+    }
+
+    #[test]
+    fn what_cannot_have_happened_is_refused_by_its_line() {
+        let refused = |lines: &[&str]| read(lines.join("\n").as_bytes()).expect_err("damaged").to_string();
+        let send = r#"{"event":"send","at_ns":5,"id":"p1-000001","bytes":1,"checksum":1}"#;
+        let sent = r#"{"event":"sent","at_ns":6,"id":"p1-000001","outcome":"ok"}"#;
+        let end = r#"{"event":"end","at_ns":7}"#;
+        assert!(refused(&[]).contains("no `end` after its 0 events"));
+        assert!(refused(&[send, sent]).contains("no `end` after its 2 events"));
+        assert!(
+            refused(&[sent, end]).starts_with("line 1 cannot follow") && refused(&[sent, end]).contains("never sent")
+        );
+        assert!(refused(&[send, sent, sent, end]).contains("line 3"));
+        assert!(
+            refused(&[send, "", send, end])
+                .contains("line 3 cannot follow what comes before it: p1-000001 is sent twice")
+        );
+        assert!(refused(&[end, send]).contains("has ended"));
+        assert!(
+            refused(&[send, &sent.replace("\"at_ns\":6", "\"at_ns\":4"), end])
+                .contains("time goes back from 5 to 4 ns")
+        );
+        assert_eq!(read([send, sent, end].join("\n").as_bytes()).expect("sound").len(), 3);
     }
 
     #[test]

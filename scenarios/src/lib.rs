@@ -16,6 +16,7 @@ pub mod history;
 pub mod knobs;
 mod log_image;
 pub mod message;
+mod nearest;
 mod operator;
 pub mod oracle;
 pub mod promise;

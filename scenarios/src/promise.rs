@@ -271,17 +271,18 @@ fn single(mode: Mode, flush: Flush, kind: FaultKind, bounds: &Bounds) -> Promise
         (FsyncError | WriteError, _, Flush::Sync) => none("a sync that fails is not acknowledged (C10)"),
         (FsyncError | WriteError, _, Flush::Async) => window(
             flush_window_ms,
-            "a failed sync drops what ASYNC_FLUSH had acknowledged since the last one; the broker then takes no more sends",
+            "a failed sync drops what ASYNC_FLUSH had acknowledged since the last one; the broker then takes no more sends \
+             (C2)",
         ),
         (RestartLoop | OutOfMemory | MemoryLimit, _, _) => none(
             "processes killed: what was acknowledged is at least in the page cache, which outlives each of them (C2)",
         ),
         (DiskFull, _, _) => host(
             "a full disk: what finds no room is not acknowledged, but from 85 % on the broker deletes its oldest files, whether \
-             or not they were consumed (cleanFileForciblyEnable)",
+             or not they were consumed (cleanFileForciblyEnable; against C9)",
         ),
         (ShortIo, _, _) => none("a short write is none until the rest of it is written (C9)"),
-        (DropCaches, _, _) => none("clean pages are on the disk"),
+        (DropCaches, _, _) => none("clean pages are on the disk (C9)"),
         (SlaveCrash | SlaveOsCrash | SlavePowerLoss | SlaveDiskLoss | SlaveBitRot, _, _) => {
             none("the master has everything, and the slave follows it again (C12, C13)")
         }
@@ -368,7 +369,7 @@ fn sequence(mode: Mode, flush: Flush, kinds: &[FaultKind], bounds: &Bounds) -> P
     if kinds.iter().any(|kind| takes(*kind) == (Loses::All, Loses::All)) {
         return host(
             "damaged medium, or old files deleted for want of room: nobody reads what was written until it is asked for, so \
-             nobody takes it from a replica",
+             nobody takes it from a replica (against C3, C9)",
         );
     }
     match (mode, master, slave) {
@@ -571,6 +572,26 @@ mod tests {
                         );
                     }
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn every_promise_cites_a_claim_that_the_architecture_lists() {
+        let listed = include_str!("../../ARCHITECTURE.md")
+            .lines()
+            .filter_map(|line| line.strip_prefix("| C")?.split(' ').next());
+        let listed = listed.collect::<std::collections::BTreeSet<_>>();
+        let pairs = FaultKind::ALL.into_iter().flat_map(|first| FaultKind::ALL.map(|second| vec![first, second]));
+        let all = FaultKind::ALL.map(|kind| vec![kind]).into_iter().chain(pairs);
+        for kinds in all.filter(|kinds| faults::Fault::sequence(kinds.clone()).is_ok()) {
+            for (mode, flush) in Mode::ALL.into_iter().flat_map(|mode| Flush::ALL.map(|flush| (mode, flush))) {
+                let source = promise(mode, flush, &kinds, &BOUNDS).source;
+                let words = source.split(|character: char| !character.is_ascii_alphanumeric());
+                let claims = words.filter_map(|word| word.strip_prefix('C').filter(|rest| rest.parse::<u8>().is_ok()));
+                let claims = claims.collect::<Vec<_>>();
+                assert!(!claims.is_empty(), "{mode} {flush} {kinds:?}: {source}");
+                assert!(claims.iter().all(|claim| listed.contains(claim)), "{source}: {claims:?}");
             }
         }
     }

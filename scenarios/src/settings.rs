@@ -2,6 +2,7 @@
 
 use crate::{
     catalogue, knobs,
+    nearest::did_you_mean,
     spec::{Scenario, ScenarioError},
 };
 use std::{fs, io, path::Path};
@@ -9,7 +10,11 @@ use std::{fs, io, path::Path};
 /// Why a scenario could not be had.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
-    #[error("unknown scenario `{name}`; the scenarios are: {known} (or give the path of a .toml file)", known = known())]
+    #[error(
+        "unknown scenario `{name}`{near}; the scenarios are: {known} (or give the path of a .toml file)",
+        near = did_you_mean(name, known().split(", ")),
+        known = known()
+    )]
     UnknownScenario { name: String },
     #[error("cannot read the scenario file `{path}`: {source}")]
     Read { path: String, source: io::Error },
@@ -17,7 +22,7 @@ pub enum SettingsError {
     File { path: String, message: String },
     #[error("--set {setting}: write it as key=value, for example --set workload.messages_per_second=100")]
     NotAnAssignment { setting: String },
-    #[error("--set {setting}: there is no `{key}`; the keys there are: {known}")]
+    #[error("--set {setting}: there is no `{key}`{near}; the keys there are: {known}", near = did_you_mean(key, known.split(", ")))]
     UnknownKey { setting: String, key: String, known: String },
     #[error("--set {setting}: {message}")]
     Value { setting: String, message: String },

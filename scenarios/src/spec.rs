@@ -13,7 +13,7 @@ pub use operation::{Operation, PlannedOperation, starts_late};
 pub use profile::{ProfileName, QuirkChange, QuirkChangeError, quirk_set};
 pub use topology::{BrokerHost, Disk, Placement, Topology};
 
-use crate::{fault_points::FaultPoints, knobs::Knobs};
+use crate::{fault_points::FaultPoints, knobs::Knobs, nearest::did_you_mean};
 use faults::{Action, Cast, Fault, FaultKind, Plan, Site, Window};
 use quirks::QuirkSet;
 use schemars::JsonSchema;
@@ -132,7 +132,11 @@ impl Default for BrokerSettings {
 /// Why a scenario cannot be run.
 #[derive(Debug, thiserror::Error)]
 pub enum ScenarioError {
-    #[error("unknown mode `{0}`; the modes are: {names}", names = Mode::ALL.map(Mode::name).join(", "))]
+    #[error(
+        "unknown mode `{0}`{near}; the modes are: {names}",
+        near = did_you_mean(.0, Mode::ALL.map(Mode::name)),
+        names = Mode::ALL.map(Mode::name).join(", ")
+    )]
     UnknownMode(String),
     #[error("unknown flush `{0}`; it is one of: async, sync")]
     UnknownFlush(String),

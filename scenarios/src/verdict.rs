@@ -102,10 +102,13 @@ fn longest_gap_ms(judgement: &Judgement, moments_ns: &[u64]) -> u64 {
     if ledger.counts.sent == 0 {
         return 0;
     }
+    if to < from {
+        return 0;
+    }
     let mut last = from;
     let mut longest = 0;
     for at_ns in moments_ns.iter().copied().filter(|at_ns| (from..=to).contains(at_ns)).chain([to]) {
-        longest = longest.max(at_ns - last);
+        longest = longest.max(at_ns.saturating_sub(last));
         last = at_ns;
     }
     longest / 1_000_000
@@ -181,6 +184,47 @@ mod tests {
         let risen = [send(1, 1), acked(1, 2, 1), power_loss(5), send(2, 10), acked(2, 11, 0), delivered(1, 3, 1)];
         let back = [delivered(2, 12, 0), stored(2, 0), stored(1, 1)];
         assert_eq!(oracles(&[risen.to_vec(), back.to_vec()].concat()), ["resurrection"]);
+    }
+
+    /// A small history in which all there is happens.
+    fn everything() -> String {
+        let documentation = include_str!("history.rs");
+        documentation.lines().filter_map(|line| line.strip_prefix("//! {")).map(|rest| format!("{{{rest}\n")).collect()
+    }
+
+    proptest::proptest! {
+        /// Somebody's file, damaged in any way: refused with its line, or judged.
+        #[test]
+        fn a_damaged_history_panics_nobody(
+            damages in proptest::collection::vec((0_usize..5, 0_usize..10_000, proptest::prelude::any::<i64>()), 1..4),
+        ) {
+            let mut text = everything().into_bytes();
+            for (kind, at, number) in damages {
+                let lines = text.split_inclusive(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect::<Vec<_>>();
+                if text.is_empty() {
+                    break;
+                }
+                let (line, byte) = (at % lines.len(), at % text.len());
+                text = match kind {
+                    0 => [&lines[..line], &lines[line + 1..]].concat().concat(),
+                    1 => [&lines[..=line], &lines[line..]].concat().concat(),
+                    2 => text[..byte].to_vec(),
+                    3 => [&text[..byte], &number.to_be_bytes()[..1], &text[byte + 1..]].concat(),
+                    // Another number where one begins.
+                    _ => match text[byte..].iter().position(u8::is_ascii_digit) {
+                        Some(digit) => {
+                            let rest = text[byte + digit..].iter().position(|b| !b.is_ascii_digit()).unwrap_or(1);
+                            let (from, to) = (byte + digit, byte + digit + rest);
+                            [&text[..from], number.unsigned_abs().to_string().as_bytes(), &text[to..]].concat()
+                        }
+                        None => text,
+                    },
+                };
+            }
+            if let Ok(events) = crate::history::read(&text[..]) {
+                judge_against(&events, &Promise { loss: LossPromise::None, source: "" });
+            }
+        }
     }
 
     #[test]

@@ -47,6 +47,13 @@ fn wrong_input_gets_one_line_that_names_it_and_what_is_allowed() {
     )
     .expect("a file");
     std::fs::write(dir.path().join("history.jsonl"), "{\"event\":\"nonsense\"}\n").expect("a file");
+    std::fs::write(dir.path().join("empty.jsonl"), "\n").expect("a file");
+    std::fs::write(
+        dir.path().join("unsent.jsonl"),
+        "{\"event\":\"sent\",\"at_ns\":1,\"id\":\"p1-000001\",\"outcome\":\"ok\"}\n{\"event\":\"end\",\"at_ns\":2}\n",
+    )
+    .expect("a file");
+    std::fs::write(dir.path().join("no-utf-8"), [0xff; 40]).expect("a file");
     let long_name = format!("{}.toml", "x".repeat(300));
     let cases: &[(&[&str], &[&str])] = &[
         (&["run", "single-mater"], &["`single-mater`", "single-master"]),
@@ -86,7 +93,27 @@ fn wrong_input_gets_one_line_that_names_it_and_what_is_allowed() {
         (&["replay", "bad.toml"], &["bad.toml", "not the record of a run"]),
         (&["check", "history.jsonl", "--promise", "single-master/sync/none"], &["history.jsonl", "line 1"]),
         (&["check", "history.jsonl", "--promise", "single-master"], &["MODE/FLUSH/FAULT"]),
+        // Nothing happened in it: that is no promise kept.
+        (&["check", "empty.jsonl", "--promise", "single-master/sync/none"], &["empty.jsonl", "not whole", "`end`"]),
+        (&["check", "unsent.jsonl", "--promise", "single-master/sync/none"], &["line 1", "p1-000001", "never sent"]),
+        (&["check", "no-utf-8", "--promise", "single-master/sync/none"], &["no-utf-8", "line 1"]),
+        (&["run", "single-master", "--plan", "no-utf-8"], &["no-utf-8", "UTF-8"]),
+        (&["run", "single-master", "--plan", "."], &["cannot read"]),
+        (&["replay", "no-utf-8"], &["no-utf-8"]),
+        (&["sweep", "--seeds", "5..5"], &["5..5", "1..51"]),
+        (&["sweep", "--seeds", "1..3", "--faults", "os-crsh"], &["did you mean os-crash?"]),
+        (&["sweep", "--seeds", "1..3", "--faults", "powerloss"], &["did you mean power-loss?"]),
+        (&["run", "single-mater"], &["did you mean single-master?"]),
+        (&["run", "2m-2s-sync", "--mode", "2m-2s-asinc"], &["did you mean 2m-2s-async?"]),
+        (&["run", "single-master", "--profile", "apache-4.9.9"], &["did you mean apache-4.9.8?"]),
+        (
+            &["run", "single-master", "--set", "quirks=[\"+stale-tail-resurection\"]"],
+            &["mean stale-tail-resurrection?"],
+        ),
+        (&["run", "single-master", "--set", "workload.queue=3"], &["did you mean queues?"]),
         (&["explode"], &["explode"]),
+        (&["demmo"], &["demmo", "'demo'"]),
+        (&["sweep", "--seeds", "1..3", "--fault", "none"], &["'--fault'", "'--faults'"]),
         (&[], &["Usage"]),
     ];
     for (words, named) in cases {

@@ -94,6 +94,8 @@ pub struct BrokerConfig {
     /// `haTailRecoveryTimeoutMillis` (ours): how long a master that may have lost the end of its log waits for the replicas
     /// that may have it; 0 is for ever. Without it, 5 s; for ever for a SYNC_MASTER under ASYNC_FLUSH.
     pub ha_tail_recovery_timeout_ms: Option<u64>,
+    /// `storePathCommitLog`: only said for Apache's sake, because the log lies in `commitlog` below the store directory.
+    pub store_path_commit_log: Option<PathBuf>,
     /// `slaveSynchronizeInterval` (in 4.9 a constant of `BrokerController`): how often a slave copies its master's topics,
     /// groups and offsets.
     pub slave_synchronize_interval_ms: u64,
@@ -149,6 +151,7 @@ impl BrokerConfig {
             ha_listen_port: None,
             ha_master_address: None,
             ha_tail_recovery_timeout_ms: None,
+            store_path_commit_log: None,
             slave_synchronize_interval_ms: 10_000,
             slave_synchronize_delay_ms: 3_000,
             ha: HaConfig::default(),

@@ -1,6 +1,8 @@
 //! Settings that do not go together are refused before anything is opened or listened on; each refusal names the keys and
 //! the remedy. What one setting alone may be is said in [`settings`](crate::settings).
 
+use std::path::PathBuf;
+
 use ha::Role;
 use protocol::BrokerId;
 
@@ -57,6 +59,32 @@ pub enum ConfigError {
         "brokerRole=SLAVE, but neither namesrvAddr nor haMasterAddress is set: it could never find its master; set one"
     )]
     NoWayToTheMaster,
+    /// The log would be at another place than the user thinks.
+    #[error(
+        "storePathCommitLog={} is not the directory commitlog in storePathRootDir={}, where this broker keeps its log; leave it \
+         out, and mount or link the other drive there",
+        given.display(),
+        root.display()
+    )]
+    LogElsewhere {
+        /// `storePathCommitLog`.
+        given: PathBuf,
+        /// `storePathRootDir`.
+        root: PathBuf,
+    },
+    /// A disk that gets fuller would be met by the last measure before the first.
+    #[error(
+        "diskMaxUsedSpaceRatio={max_used}, diskSpaceCleanForciblyRatio={forcibly} and diskSpaceWarningLevelRatio={warning} do \
+         not rise: first old files are deleted at any hour, then young ones, then sends are refused"
+    )]
+    RatiosDoNotRise {
+        /// `diskMaxUsedSpaceRatio`.
+        max_used: u64,
+        /// `diskSpaceCleanForciblyRatio`.
+        forcibly: u64,
+        /// `diskSpaceWarningLevelRatio`.
+        warning: u64,
+    },
     /// Replication is not looked after before it is given up.
     #[error(
         "haSendHeartbeatInterval={heartbeat_ms} is not below haHousekeepingInterval={housekeeping_ms}: a silent connection \
@@ -99,6 +127,19 @@ impl BrokerConfig {
         }
         if port == u16::MAX && self.ha_listen_port.is_none() {
             return Err(ConfigError::NoHaPort);
+        }
+        let store = &self.store;
+        if let Some(given) = self.store_path_commit_log.as_ref().filter(|given| **given != store.commit_log_dir()) {
+            let root = store.store_path_root_dir.clone();
+            return Err(ConfigError::LogElsewhere { given: given.clone(), root });
+        }
+        let (max_used, forcibly, warning) = (
+            store.disk_max_used_space_ratio_percent,
+            store.disk_space_clean_forcibly_ratio_percent,
+            store.disk_space_warning_level_ratio_percent,
+        );
+        if max_used > forcibly || forcibly > warning {
+            return Err(ConfigError::RatiosDoNotRise { max_used, forcibly, warning });
         }
         let (min, all) = (self.ha.min_in_sync_replicas, self.ha.in_sync_replicas);
         if min > all {
@@ -160,6 +201,12 @@ mod tests {
         assert!(refused(master.clone(), |c| c.ha_listen_port = Some(c.listen_port)).contains("haListenPort=10911"));
         assert!(refused(master.clone(), |c| c.ha.min_in_sync_replicas = 3).contains("minInSyncReplicas=3"));
         assert!(refused(master.clone(), |c| c.listen_port = u16::MAX).contains("haListenPort"));
+        let log = |dir: &str| Some(PathBuf::from(dir));
+        assert!(refused(master.clone(), |c| c.store_path_commit_log = log("/data/log")).contains("storePathRootDir=s"));
+        master.store_path_commit_log = log("s/commitlog/");
+        assert_eq!(master.check(), Ok(()));
+        let ratios = refused(master.clone(), |c| c.store.disk_max_used_space_ratio_percent = 88);
+        assert!(ratios.contains("diskMaxUsedSpaceRatio=88"), "{ratios}");
         assert!(refused(master, |c| c.ha.ha_send_heartbeat_interval_ms = 20_000).contains("haHousekeepingInterval"));
         assert!(refused(slave(), |c| c.ha_master_address = Some("10.0.0.1:10912".into())).contains("own HA address"));
         assert!(refused(slave(), |c| c.namesrv_addr.clear()).contains("namesrvAddr"));

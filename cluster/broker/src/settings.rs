@@ -1,13 +1,15 @@
 //! Settings under RocketMQ's own keys: what `broker.conf`, `getBrokerConfig` and `updateBrokerConfig` speak.
 //!
 //! One table ties each key to a field of [`BrokerConfig`] or its store; reading, showing and the list of keys come from
-//! it. Which keys may change while the broker runs is part of the table.
+//! it. Which keys may change while the broker runs is part of the table. [`apache`] has those that mean nothing here.
+
+mod apache;
 
 use std::net::IpAddr;
 
 use ha::Role;
 use protocol::{BrokerId, perm};
-use store::FlushDiskType;
+use store::{DeleteWhen, FlushDiskType};
 
 use crate::config::BrokerConfig;
 use crate::config_check::role_name;
@@ -16,11 +18,21 @@ use crate::state::delay_level::DelayLevels;
 /// Why a setting was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SettingError {
-    /// There is no setting of this name here.
-    #[error("there is no setting {key}")]
+    /// There is no setting of this name, here or in Apache's brokers.
+    #[error("there is no setting {key}{}", did_you_mean(*near))]
     UnknownKey {
         /// The key.
         key: String,
+        /// The one that may have been meant.
+        near: Option<&'static str>,
+    },
+    /// Apache's brokers have the setting; here it has no effect.
+    #[error("{key} has no effect: {why}")]
+    WithoutEffect {
+        /// The key.
+        key: String,
+        /// Why not.
+        why: &'static str,
     },
     /// The value makes no sense.
     #[error("{key} = {value} makes no sense: allowed is {allowed}")]
@@ -38,6 +50,10 @@ pub enum SettingError {
         /// The key.
         key: &'static str,
     },
+}
+
+fn did_you_mean(near: Option<&str>) -> String {
+    near.map(|near| format!("; did you mean {near}?")).unwrap_or_default()
 }
 
 /// A type that a setting can have. The error says what is allowed.
@@ -137,10 +153,33 @@ impl SettingValue for Role {
 
 impl SettingValue for std::path::PathBuf {
     fn from_text(text: &str) -> Result<Self, String> {
-        if text.is_empty() { Err("a directory".to_owned()) } else { Ok(text.into()) }
+        // As Java, we take them literally, which nobody means.
+        let is_for_a_shell = text.starts_with('~') || text.contains('$');
+        if text.is_empty() || is_for_a_shell {
+            return Err("a directory, written in full: ~ and $ are not replaced here".to_owned());
+        }
+        Ok(text.into())
     }
     fn to_text(&self) -> String {
         self.display().to_string()
+    }
+}
+
+impl SettingValue for Option<std::path::PathBuf> {
+    fn from_text(text: &str) -> Result<Self, String> {
+        if text.is_empty() { Ok(None) } else { std::path::PathBuf::from_text(text).map(Some) }
+    }
+    fn to_text(&self) -> String {
+        self.as_ref().map(SettingValue::to_text).unwrap_or_default()
+    }
+}
+
+impl SettingValue for DeleteWhen {
+    fn from_text(text: &str) -> Result<Self, String> {
+        text.parse().map_err(|error: store::NotHours| error.to_string())
+    }
+    fn to_text(&self) -> String {
+        self.to_string()
     }
 }
 
@@ -201,7 +240,8 @@ enum Rule {
     AtLeastOne,
     Perm,
     Percent,
-    Hour,
+    /// Name servers forget a broker of which they have not heard for 120 s; Apache's brokers allow 10 s to 60 s.
+    Registration,
 }
 
 impl Rule {
@@ -213,7 +253,7 @@ impl Rule {
                 Err("2 (write), 4 (read) or 6 (both)")
             }
             Self::Percent if !(1..=100).contains(&number) => Err("a percentage, 1 to 100"),
-            Self::Hour if !(0..=23).contains(&number) => Err("an hour of the day, 0 to 23"),
+            Self::Registration if !(1..=60_000).contains(&number) => Err("1 to 60000 ms"),
             _ => Ok(()),
         }
     }
@@ -263,10 +303,12 @@ const SETTINGS: &[Setting] = settings! {
     "brokerTopicEnable", Start, Any => broker_topic_enable;
     "channelExpiredTimeout", Any, AtLeastOne => channel_expired_timeout_ms;
     "checkCRCOnRecover", Start, Any => store.check_crc_on_recover;
+    "cleanFileForciblyEnable", Start, Any => store.clean_file_forcibly_enable;
     "cleanResourceInterval", Start, AtLeastOne => store.clean_resource_interval_ms;
     "clusterTopicEnable", Start, Any => cluster_topic_enable;
     "defaultTopicQueueNums", Start, AtLeastOne => default_topic_queue_nums;
-    "deleteWhen", Start, Hour => store.delete_when_hour;
+    "deleteFileBatchMax", Start, AtLeastOne => store.delete_file_batch_max;
+    "deleteWhen", Start, Any => store.delete_when;
     "diskMaxUsedSpaceRatio", Start, Percent => store.disk_max_used_space_ratio_percent;
     "diskSpaceCleanForciblyRatio", Start, Percent => store.disk_space_clean_forcibly_ratio_percent;
     "diskSpaceWarningLevelRatio", Start, Percent => store.disk_space_warning_level_ratio_percent;
@@ -314,7 +356,7 @@ const SETTINGS: &[Setting] = settings! {
     "osPageCacheBusyTimeOutMills", Any, AtLeastOne => os_page_cache_busy_time_out_ms;
     "regionId", Any, Any => region_id;
     "registerBrokerTimeoutMills", Any, AtLeastOne => register_broker_timeout_ms;
-    "registerNameServerPeriod", Any, AtLeastOne => register_name_server_period_ms;
+    "registerNameServerPeriod", Any, Registration => register_name_server_period_ms;
     "sendThreadPoolQueueCapacity", Any, AtLeastOne => send_thread_pool_queue_capacity;
     "serverChannelMaxIdleTimeMills", Start, AtLeastOne => server_channel_max_idle_time_ms;
     "shortPollingTimeMills", Any, AtLeastOne => short_polling_time_ms;
@@ -323,6 +365,7 @@ const SETTINGS: &[Setting] = settings! {
     "slaveSynchronizeDelay", Start, Any => slave_synchronize_delay_ms;
     "slaveSynchronizeInterval", Start, AtLeastOne => slave_synchronize_interval_ms;
     "slaveTimeout", Start, AtLeastOne => ha.slave_timeout_ms;
+    "storePathCommitLog", Start, Any => store_path_commit_log;
     "storePathRootDir", Start, Any => store.store_path_root_dir;
     "syncFlushTimeout", Start, AtLeastOne => store.sync_flush_timeout_ms;
     "tailCacheMaxBytes", Start, Any => store.tail_cache_max_bytes;
@@ -337,6 +380,21 @@ const ALIASES: [(&str, &str); 3] = [
     ("mapedFileSizeCommitLog", "mappedFileSizeCommitLog"),
     ("mapedFileSizeConsumeQueue", "mappedFileSizeConsumeQueue"),
 ];
+
+/// Those that Apache's brokers have in seconds.
+const IN_SECONDS: [(&str, &str); 1] = [("serverChannelMaxIdleTimeSeconds", "serverChannelMaxIdleTimeMills")];
+
+/// How alike two names must be to be taken for one another, from 0 to 1.
+const ALIKE: f64 = 0.8;
+
+/// The name that may have been meant.
+fn near(key: &str) -> Option<&'static str> {
+    let aliases = ALIASES.iter().map(|(alias, _)| *alias);
+    let names = SETTINGS.iter().map(|setting| setting.key).chain(aliases).chain(apache::names());
+    let alike =
+        names.map(|name| (strsim::normalized_damerau_levenshtein(&key.to_lowercase(), &name.to_lowercase()), name));
+    alike.filter(|(alike, _)| *alike >= ALIKE).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, name)| name)
+}
 
 fn find(key: &str) -> Option<&'static Setting> {
     let key = ALIASES.iter().find(|(alias, _)| *alias == key).map_or(key, |(_, name)| name);
@@ -355,8 +413,29 @@ fn change(config: &mut BrokerConfig, setting: &Setting, value: &str) -> Result<(
 /// # Errors
 /// The key is not known, or the value makes no sense.
 pub fn set(config: &mut BrokerConfig, key: &str, value: &str) -> Result<(), SettingError> {
-    let setting = find(key).ok_or_else(|| SettingError::UnknownKey { key: key.to_owned() })?;
-    change(config, setting, value)
+    match find(key) {
+        Some(setting) => change(config, setting, value),
+        None => set_otherwise(config, key, value),
+    }
+}
+
+/// What is no setting under this name: it may be one under another, or one that only Apache's brokers have.
+fn set_otherwise(config: &mut BrokerConfig, key: &str, value: &str) -> Result<(), SettingError> {
+    if let Some((key, in_ms)) = IN_SECONDS.iter().find(|(name, _)| *name == key) {
+        let ms = value.trim().parse::<u64>().ok().and_then(|seconds| seconds.checked_mul(1_000));
+        let allowed = || "a whole number of seconds above 0".to_owned();
+        let bad = || SettingError::BadValue { key, value: value.to_owned(), allowed: allowed() };
+        return set(config, in_ms, &ms.ok_or_else(bad)?.to_string());
+    }
+    match apache::find(key, value) {
+        Some(apache::Known::AsItIs) => Ok(()),
+        Some(apache::Known::WithoutEffect { why }) => Err(SettingError::WithoutEffect { key: key.to_owned(), why }),
+        Some(apache::Known::Refused { key, value: only, why }) => {
+            let allowed = if only.is_empty() { format!("only nothing; {why}") } else { format!("only {only}; {why}") };
+            Err(SettingError::BadValue { key, value: value.to_owned(), allowed })
+        }
+        None => Err(SettingError::UnknownKey { key: key.to_owned(), near: near(key) }),
+    }
 }
 
 /// Sets one setting of a running broker.
@@ -364,7 +443,7 @@ pub fn set(config: &mut BrokerConfig, key: &str, value: &str) -> Result<(), Sett
 /// # Errors
 /// As [`set`], or the setting is read only when the broker starts.
 pub fn set_at_run_time(config: &mut BrokerConfig, key: &str, value: &str) -> Result<(), SettingError> {
-    let setting = find(key).ok_or_else(|| SettingError::UnknownKey { key: key.to_owned() })?;
+    let Some(setting) = find(key) else { return set_otherwise(&mut config.clone(), key, value) };
     if setting.when == When::Start {
         return Err(SettingError::NeedsRestart { key: setting.key });
     }
@@ -393,6 +472,30 @@ mod tests {
     }
 
     #[test]
+    fn what_only_apaches_brokers_have_is_known_and_what_nobody_has_gets_a_proposal() {
+        let mut config = BrokerConfig::new("b", "s");
+        let mut said = |key: &str, value: &str| set(&mut config, key, value).unwrap_err().to_string();
+        assert!(said("sendMessageThreadPoolNums", "128").contains("no effect: there are no thread pools"));
+        assert!(said("transientStorePoolEnable", "true").contains("no effect"));
+        assert!(said("aclEnable", "true").contains("allowed is only false; this broker does not ask who sends"));
+        assert_eq!(
+            said("fileReserverdTime", "48"),
+            "there is no setting fileReserverdTime; did you mean fileReservedTime?"
+        );
+        assert_eq!(said("haListenport", "1"), "there is no setting haListenport; did you mean haListenPort?");
+        assert_eq!(
+            said("sendMessageThreadPoolNum", "1").split("; ").nth(1),
+            Some("did you mean sendMessageThreadPoolNums?")
+        );
+        assert_eq!(said("xyz", "1"), "there is no setting xyz");
+        set(&mut config, "aclEnable", "false").unwrap();
+        assert!(matches!(
+            set_at_run_time(&mut config, "pullMessageThreadPoolNums", "1"),
+            Err(SettingError::WithoutEffect { .. })
+        ));
+    }
+
+    #[test]
     fn nonsense_is_refused_and_the_allowed_is_named() {
         let mut config = BrokerConfig::new("b", "s");
         for (key, value) in [
@@ -400,6 +503,15 @@ mod tests {
             ("listenPort", "70000"),
             ("brokerPermission", "9"),
             ("deleteWhen", "24"),
+            ("deleteWhen", "2,4"),
+            ("registerNameServerPeriod", "300000"),
+            ("storePathRootDir", "~/store"),
+            ("storePathRootDir", "${user.home}/store"),
+            ("serverChannelMaxIdleTimeSeconds", "2m"),
+            ("serverChannelMaxIdleTimeSeconds", "0"),
+            ("aclEnable", "true"),
+            ("enableControllerMode", "true"),
+            ("storeType", "defaultRocksDB"),
             ("namesrvAddr", "nowhere"),
             ("messageDelayLevel", "1s 2x"),
             ("brokerId", "-1"),
@@ -414,6 +526,10 @@ mod tests {
         assert!(matches!(set(&mut config, "nonsense", "1"), Err(SettingError::UnknownKey { .. })));
         assert!(matches!(set_at_run_time(&mut config, "listenPort", "1"), Err(SettingError::NeedsRestart { .. })));
         set(&mut config, "mapedFileSizeCommitLog", "1048576").unwrap();
+        set(&mut config, "serverChannelMaxIdleTimeSeconds", "60").unwrap();
+        assert_eq!(config.server_channel_max_idle_time_ms, 60_000);
+        set(&mut config, "deleteWhen", "02;04").unwrap();
+        assert!(config.store.delete_when.has(2) && config.store.delete_when.has(4));
         assert_eq!(config.store.mapped_file_size_commit_log_bytes, 1_048_576);
     }
 }

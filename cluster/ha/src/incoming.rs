@@ -52,13 +52,20 @@ impl Incoming {
         }
     }
 
-    /// Takes exactly so many bytes, and waits for each part of them at most `silence`.
+    /// Takes exactly so many bytes, and waits for all of them at most `silence`: who sends them one by one holds a connection
+    /// no longer than who sends none.
     ///
     /// # Errors
     /// As [`Incoming::read`], or [`HaError::Silent`].
     pub(crate) async fn exactly(&mut self, bytes: usize, silence: Duration) -> Result<Bytes, HaError> {
-        while self.buffer.len() < bytes {
-            timeout(silence, self.read()).await.map_err(|_| HaError::Silent(silence))??;
+        if self.buffer.len() < bytes {
+            let arrive = async {
+                while self.buffer.len() < bytes {
+                    self.read().await?;
+                }
+                Ok::<_, HaError>(())
+            };
+            timeout(silence, arrive).await.map_err(|_| HaError::Silent(silence))??;
         }
         Ok(self.buffer.split_to(bytes).freeze())
     }

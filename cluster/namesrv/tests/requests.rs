@@ -439,3 +439,43 @@ fn key_value_configuration_survives_a_power_loss() {
         }
     }
 }
+
+/// Every code that Apache's servers are asked, with any fields and bodies: refused or answered, and routes are as before.
+#[test]
+fn requests_of_every_code_with_any_fields_harm_nobody() {
+    const FIELDS: &str = "brokerName brokerAddr clusterName haServerAddr brokerId compressed bodyCrc32 topic cluster namespace \
+        key value acceptStandardJsonOnly heartbeatTimeoutMillis enableActingMaster";
+    const VALUES: [&str; 12] = [
+        "",
+        "0",
+        "-1",
+        "9223372036854775807",
+        "99999999999999999999",
+        "true",
+        "x",
+        "*",
+        "\u{1}\u{2}",
+        "a:b",
+        "[]",
+        "null",
+    ];
+    const BODIES: [&str; 6] =
+        ["", "x", "null", "[]", "{}", "{\"topicConfigSerializeWrapper\":{\"topicConfigTable\":{\"T\":{}}}}"];
+    support::run(|| async {
+        let setup = set_up().await;
+        setup.ask(registration(0, "10.0.0.1:10911", &["TopicA"])).await;
+        let any = |values: &[&'static str]| values[sim::rng::below("hostile", values.len() as u64) as usize];
+        let stranger = RemotingClient::new(ClientConfig::default());
+        for code in (0..356).chain(900..910).chain([-1, i32::MIN, i32::MAX]) {
+            for _ in 0..6 {
+                let mut request = RemotingCommand::request(code, &());
+                for field in FIELDS.split_ascii_whitespace().filter(|_| sim::rng::below("hostile", 3) > 0) {
+                    request.ext_fields.insert(field, any(&VALUES));
+                }
+                // An error is a connection that is closed.
+                let _ = stranger.invoke(&setup.addr, request.with_body(any(&BODIES)), Duration::from_secs(1)).await;
+            }
+        }
+        assert!(setup.has_route("TopicA").await);
+    });
+}

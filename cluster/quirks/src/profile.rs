@@ -117,6 +117,20 @@ mod tests {
     }
 
     #[test]
+    fn most_quirks_have_an_issue_of_apaches_project() {
+        let number = |reference: &str| {
+            let digits = reference.split('#').nth(1)?.split(|c: char| !c.is_ascii_digit()).next()?;
+            digits.parse::<u32>().ok()
+        };
+        let without: Vec<_> = Quirk::ALL.into_iter().filter(|quirk| number(quirk.reference()).is_none()).collect();
+        // Read in the source, and reported by nobody.
+        assert_eq!(without, [Quirk::PageCacheAcks, Quirk::InternalPutsUnwaited]);
+        for profile in [Profile::Apache498, Profile::Apache53] {
+            assert!(profile.quirks().filter(|quirk| number(quirk.reference()).is_some()).count() >= 14, "{profile}");
+        }
+    }
+
+    #[test]
     fn names_are_read_back() {
         for profile in Profile::ALL {
             assert_eq!(profile.name().parse(), Ok(profile));

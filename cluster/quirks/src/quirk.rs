@@ -20,7 +20,7 @@ macro_rules! quirks {
                 match self { $( Quirk::$variant => $name, )+ }
             }
 
-            /// Apache's issue or pull request, or the class where it can be read.
+            /// Apache's issue or pull request; of the few that nobody has reported, the class where they can be read.
             pub fn reference(self) -> &'static str {
                 match self { $( Quirk::$variant => $reference, )+ }
             }
@@ -36,9 +36,9 @@ macro_rules! quirks {
 quirks! {
     StaleTailResurrection, "stale-tail-resurrection", "#10666",
         "recovery moves the log's end back in memory only: the bytes beyond stay, and rise again after the next crash";
-    RecordOffsetUnchecked, "record-offset-unchecked", "CommitLog.checkMessageAndReturnSize",
+    RecordOffsetUnchecked, "record-offset-unchecked", "#10017",
         "recovery takes any whole record for its own, wherever it says that it stands";
-    BodyCrcOnly, "body-crc-only", "MessageStoreConfig.enabledAppendPropCRC",
+    BodyCrcOnly, "body-crc-only", "#7437",
         "a record's checksum covers its body alone: header and properties that a torn sector has damaged are believed";
     UnflushedVisible, "unflushed-visible", "#8239",
         "consumers are given messages that SYNC_FLUSH has not flushed yet";
@@ -48,25 +48,25 @@ quirks! {
         "the checkpoint claims ConsumeQueue units that are not on the drive yet";
     IndexDeletedOnRecovery, "index-deleted-on-recovery", "#8007",
         "recovery deletes index files that the checkpoint does not vouch for, and does not build them again in full";
-    FlushErrorIgnored, "flush-error-ignored", "#9713",
+    FlushErrorIgnored, "flush-error-ignored", "#9713, #2706",
         "the flushed position moves on although the sync failed";
-    ConfigOverwritten, "config-overwritten", "MixAll.string2File",
+    ConfigOverwritten, "config-overwritten", "#5905, #3401",
         "configuration files are overwritten in place without a sync";
     ReplicaOffsetBelieved, "replica-offset-believed", "#1155, #3015, #3016",
         "a slave's first report counts as an acknowledgement even beyond the master's own end";
-    ReplicaOffsetUnguarded, "replica-offset-unguarded", "5c350af174 (RIP-34)",
+    ReplicaOffsetUnguarded, "replica-offset-unguarded", "#3979 (RIP-34, against #3016)",
         "a slave that reports an offset beyond the master's end is kept, and its reports count";
     DivergenceUnchecked, "divergence-unchecked", "#1155",
         "a slave's log is continued at the offset that it names, whatever it holds before";
-    TailNotTakenBack, "tail-not-taken-back", "DefaultHAService",
+    TailNotTakenBack, "tail-not-taken-back", "alibaba/rocketmq#510",
         "a master that lost the end of its log serves at once and never asks its slaves for it";
-    HistoryNotCopied, "history-not-copied", "DefaultHAConnection",
+    HistoryNotCopied, "history-not-copied", "#3661, #9580",
         "an empty slave is sent the last file of the log only";
     PageCacheAcks, "page-cache-acks", "DefaultHAClient",
         "a slave acknowledges what is in its page cache, even under SYNC_FLUSH";
-    UnreplicatedVisible, "unreplicated-visible", "#8239",
+    UnreplicatedVisible, "unreplicated-visible", "#2830",
         "consumers of a SYNC_MASTER are given messages that no slave has yet";
-    InSyncReplicasOne, "in-sync-replicas-one", "MessageStoreConfig.inSyncReplicas",
+    InSyncReplicasOne, "in-sync-replicas-one", "#3979 (RIP-34)",
         "SYNC_MASTER waits for no slave: inSyncReplicas is 1 unless it is set";
     OffsetsReplaced, "offsets-replaced", "#1094, #1440",
         "a slave replaces its consumer offsets by the master's, even by older ones; a master never takes newer ones back";

@@ -1,6 +1,6 @@
 //! A broker's settings out of a property file: `broker.conf` under RocketMQ's keys.
 //!
-//! Unknown keys are warned about. A value that makes no sense by itself, or not together with the others, is refused with
+//! Unknown keys, and those that have no effect here, are warned about. A value that makes no sense by itself, or not together with the others, is refused with
 //! its file, line and key. What each setting may be is said by [`broker::settings`]; which do not go together, by
 //! [`broker::config_check`].
 
@@ -38,13 +38,19 @@ const fn keys(error: &ConfigError) -> &'static [&'static str] {
         ConfigError::MinAboveInSync { .. } => &["minInSyncReplicas", "inSyncReplicas"],
         ConfigError::FollowsItself { .. } => &["haMasterAddress"],
         ConfigError::NoWayToTheMaster => &["brokerRole"],
+        ConfigError::LogElsewhere { .. } => &["storePathCommitLog"],
+        ConfigError::RatiosDoNotRise { .. } => {
+            &["diskMaxUsedSpaceRatio", "diskSpaceCleanForciblyRatio", "diskSpaceWarningLevelRatio"]
+        }
         ConfigError::HeartbeatsTooRare { .. } => &["haSendHeartbeatInterval", "haHousekeepingInterval"],
     }
 }
 
 fn refusal(error: SettingError) -> Refusal {
     match error {
-        SettingError::UnknownKey { .. } => Refusal::Unknown,
+        SettingError::UnknownKey { .. } | SettingError::WithoutEffect { .. } => {
+            Refusal::Ignored { why: error.to_string() }
+        }
         SettingError::BadValue { allowed, .. } => Refusal::Invalid { allowed },
         SettingError::NeedsRestart { .. } => Refusal::Invalid { allowed: error.to_string() },
     }
@@ -75,6 +81,40 @@ mod tests {
         assert!(master.starts_with("broker.conf:2: brokerId = 2 is refused: brokerRole=ASYNC_MASTER"), "{master}");
         let itself = refused("brokerIP1=10.0.0.1\nbrokerId=1\nbrokerRole=SLAVE\nhaMasterAddress=10.0.0.1:10912\n");
         assert!(itself.starts_with("broker.conf:4: haMasterAddress = 10.0.0.1:10912 is refused"), "{itself}");
+    }
+
+    /// What people put into `broker.conf`, from Apache's documents and what is written about them.
+    #[test]
+    fn a_configuration_that_served_apaches_broker_serves_this_one() {
+        let text = "brokerClusterName=DefaultCluster\nbrokerName=broker-a\nbrokerId=0\nnamesrvAddr=ns-1:9876;ns-2:9876\n\
+                    defaultTopicQueueNums=4\nautoCreateTopicEnable=true\nautoCreateSubscriptionGroup=true\nlistenPort=10911\n\
+                    deleteWhen=02;04\nfileReservedTime=120\nmapedFileSizeCommitLog=1073741824\n\
+                    mapedFileSizeConsumeQueue=6000000\ndestroyMapedFileIntervalForcibly=120000\n\
+                    redeleteHangedFileInterval=120000\ndiskMaxUsedSpaceRatio=80\nstorePathRootDir=/data/rocketmq/store\n\
+                    storePathCommitLog=/data/rocketmq/store/commitlog\nstorePathConsumeQueue=/data/rocketmq/store/consumequeue\n\
+                    storePathIndex=/data/rocketmq/store/index\nstoreCheckpoint=/data/rocketmq/store/checkpoint\n\
+                    abortFile=/data/rocketmq/store/abort\nmaxMessageSize=65536\nflushCommitLogLeastPages=4\n\
+                    flushConsumeQueueLeastPages=2\nflushCommitLogThoroughInterval=10000\n\
+                    flushConsumeQueueThoroughInterval=60000\nbrokerRole=SYNC_MASTER\nflushDiskType=ASYNC_FLUSH\n\
+                    checkTransactionMessageEnable=false\nsendMessageThreadPoolNums=128\npullMessageThreadPoolNums=128\n\
+                    useReentrantLockWhenPutMessage=true\nwaitTimeMillsInSendQueue=1000\naclEnable=false\n\
+                    enablePropertyFilter=true\ntransientStorePoolEnable=false\nwarmMapedFileEnable=false\n\
+                    serverChannelMaxIdleTimeSeconds=120\nslaveReadEnable=true\nhaMaxGapNotInSync=268435456\n\
+                    inSyncReplicas=2\nminInSyncReplicas=1\nenableAutoInSyncReplicas=true\nslaveTimeout=3000\n\
+                    brokerIP1=10.0.0.1\nbrokerIP2=10.0.1.1\ntraceTopicEnable=true\nmsgTraceTopicName=RMQ_SYS_TRACE_TOPIC\n";
+        let properties = Properties::parse(Path::new("broker.conf"), text).expect("it is well-formed");
+        let mut config = BrokerConfig::new("unnamed", "store");
+        let mut without_effect = Vec::new();
+        for setting in properties.settings() {
+            match settings::set(&mut config, &setting.key, &setting.value) {
+                Ok(()) => {}
+                Err(SettingError::WithoutEffect { key, .. }) => without_effect.push(key),
+                Err(error) => panic!("line {}: {error}", setting.line),
+            }
+        }
+        check(&config, Some(&properties)).expect("they go together");
+        assert_eq!(without_effect.len(), 13, "{without_effect:?}");
+        assert_eq!((config.ha.in_sync_replicas, config.store.max_message_size_bytes), (2, 65_536));
     }
 
     #[test]

@@ -28,8 +28,11 @@ pub struct Setting {
 /// Why a setting is not taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// There is no setting of this name: the user is warned.
-    Unknown,
+    /// It changes nothing: the user is warned.
+    Ignored {
+        /// Why not.
+        why: String,
+    },
     /// It cannot have this value; says what is allowed.
     Invalid {
         /// What would be right.
@@ -139,20 +142,19 @@ impl Properties {
         Some(self.invalid(setting, allowed.into()))
     }
 
-    /// Gives each setting to `set`. Unknown ones are warned about; the first that is invalid is the error.
+    /// Gives each setting to `set`. What changes nothing, and what is said twice, is warned about; the first that is invalid is the error.
     ///
     /// # Errors
     /// [`PropertiesError::Invalid`], which names file, line, key, value and what is allowed.
     pub fn apply(&self, mut set: impl FnMut(&str, &str) -> Result<(), Refusal>) -> Result<(), PropertiesError> {
-        for setting in &self.settings {
+        for (number, setting) in self.settings.iter().enumerate() {
+            let place = || format!("{}:{}", self.path.display(), setting.line);
+            if let Some(later) = self.settings[number + 1..].iter().find(|later| later.key == setting.key) {
+                tracing::warn!("{}: {} is said again in line {}, which counts", place(), setting.key, later.line);
+            }
             match set(&setting.key, &setting.value) {
                 Ok(()) => {}
-                Err(Refusal::Unknown) => tracing::warn!(
-                    "{}:{}: there is no setting {}; it is ignored",
-                    self.path.display(),
-                    setting.line,
-                    setting.key
-                ),
+                Err(Refusal::Ignored { why }) => tracing::warn!("{}: {why}", place()),
                 Err(Refusal::Invalid { allowed }) => return Err(self.invalid(setting, allowed)),
             }
         }
@@ -253,7 +255,7 @@ mod tests {
             seen.push(format!("{key}={value}"));
             match key {
                 "b" => Err(Refusal::Invalid { allowed: "a number".to_owned() }),
-                _ => Err(Refusal::Unknown),
+                _ => Err(Refusal::Ignored { why: "there is no such setting".to_owned() }),
             }
         });
         assert_eq!(seen, ["a=1", "b=x"]);

@@ -50,6 +50,7 @@ fn every_example_configuration_is_taken_whole() {
         ("broker.conf", "broker-a", 0, Role::AsyncMaster),
         ("2m-noslave/broker-a.properties", "broker-a", 0, Role::AsyncMaster),
         ("2m-noslave/broker-b.properties", "broker-b", 0, Role::AsyncMaster),
+        ("2m-noslave/broker-trace.properties", "broker-trace", 0, Role::AsyncMaster),
         ("2m-2s-async/broker-a.properties", "broker-a", 0, Role::AsyncMaster),
         ("2m-2s-async/broker-a-s.properties", "broker-a", 1, Role::Slave),
         ("2m-2s-async/broker-b.properties", "broker-b", 0, Role::AsyncMaster),

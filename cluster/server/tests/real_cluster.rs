@@ -133,6 +133,77 @@ fn servers_stop_in_good_order_and_nothing_is_lost() {
 }
 
 #[test]
+fn a_rolling_restart_fails_no_send_and_loses_nothing() {
+    run(async {
+        let mut machines = Machines::start(2).await;
+        machines.start_pair("2m-2s-sync", "broker-a").await;
+        machines.start_pair("2m-2s-sync", "broker-b").await;
+        machines.create_topic(TOPIC, 2).await;
+        let mut senders = Senders::start(&machines, TOPIC, SENDERS).await;
+        // Slaves first, as one does.
+        for (name, pair) in
+            [("broker-a-s", "broker-a"), ("broker-a", "broker-a"), ("broker-b-s", "broker-b"), ("broker-b", "broker-b")]
+        {
+            senders.wait_for("broker-a", SOME).await;
+            senders.wait_for("broker-b", SOME).await;
+            machines.broker_mut(name).server.stop().await;
+            machines.broker_mut(name).server.start().await;
+            machines.wait_for_slave(pair).await;
+        }
+        senders.wait_for("broker-a", SOME).await;
+        senders.wait_for("broker-b", SOME).await;
+        senders.stop().await;
+        assert_eq!(senders.other("error"), 0, "a send that meets a broker on its way out is made again elsewhere");
+        machines.check_equal("broker-a").await;
+        machines.check_equal("broker-b").await;
+        let reader = Reader::start(&machines, "afterwards", TOPIC).await;
+        reader.wait_for(&senders.all_ok()).await;
+        reader.stop().await;
+    });
+}
+
+#[test]
+fn what_cannot_be_served_is_refused_in_words() {
+    run(async {
+        let mut machines = Machines::start(1).await;
+        machines.add("broker-a", "broker.conf", &[]).server.start().await;
+        let (port, ha_port) = (machines.broker("broker-a").port, machines.broker("broker-a").port + 1);
+        let store = machines.broker("broker-a").store.display().to_string();
+        let (port, ha_port) = (port.to_string(), ha_port.to_string());
+        let foreign = machines.broker("broker-a").store.with_extension("foreign");
+        std::fs::create_dir_all(foreign.join("commitlog")).expect("the work directory can be written");
+        std::fs::write(foreign.join("commitlog/holiday.jpg"), "!").expect("the work directory can be written");
+        let foreign = foreign.display().to_string();
+        let cases: [(&[(&str, &str)], &[&str]); 9] = [
+            (&[("storePathRootDir", &store)], &[&store, "locked by another process", "storePathRootDir"]),
+            (&[("listenPort", &port)], &[&port, "cannot listen on", "listenPort"]),
+            (&[("haListenPort", &ha_port)], &[&ha_port, "cannot listen for slaves", "haListenPort"]),
+            (&[("storePathRootDir", "/proc/none/store")], &["/proc/none/store", "cannot create the directory"]),
+            (&[("storePathRootDir", &foreign)], &["holiday.jpg", "does not belong to a store"]),
+            (
+                &[("storePathCommitLog", "/data/log")],
+                &[".properties:", "storePathCommitLog", "commitlog in storePathRootDir"],
+            ),
+            (&[("aclEnable", "true")], &[".properties:", "aclEnable = true", "does not ask who sends"]),
+            (&[("brokerRole", "EMPEROR")], &[".properties:", "EMPEROR", "SYNC_MASTER"]),
+            (
+                &[("fileReserverdTime", "4"), ("inSyncReplicas", "0")],
+                &["did you mean fileReservedTime?", "inSyncReplicas = 0"],
+            ),
+        ];
+        for (number, (settings, words)) in cases.into_iter().enumerate() {
+            let (name, alias) = (format!("case-{number}"), [("brokerName", "broker-x")]);
+            let settings = [&alias[..], settings].concat();
+            let output = machines.add(&name, "broker.conf", &settings).server.refuses().await;
+            for wanted in words {
+                assert!(output.contains(wanted), "{settings:?}: it does not say {wanted}:\n{output}");
+            }
+            assert!(!output.contains("panicked"), "{output}");
+        }
+    });
+}
+
+#[test]
 fn a_second_broker_of_the_same_name_and_id_does_not_start() {
     run(async {
         let mut machines = Machines::start(1).await;

@@ -7,7 +7,7 @@ use std::{path::PathBuf, time::Duration};
 
 use quirks::QuirkSet;
 
-use crate::{consume_queue::UNIT_BYTES, error::StoreError};
+use crate::{consume_queue::UNIT_BYTES, delete_when::DeleteWhen, error::StoreError};
 
 /// When an acknowledgement may be given (`flushDiskType`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,10 +49,12 @@ pub struct StoreConfig {
     pub max_message_size_bytes: usize,
     /// `fileReservedTime`: files older than this are deleted.
     pub file_reserved_time_hours: u64,
-    /// `deleteWhen`: the hour (0 to 23, UTC) in which old files are deleted.
-    pub delete_when_hour: u64,
+    /// `deleteWhen`: the hours (UTC) in which old files are deleted.
+    pub delete_when: DeleteWhen,
     /// `diskMaxUsedSpaceRatio`: a fuller disk has old files deleted at any hour.
     pub disk_max_used_space_ratio_percent: u64,
+    /// `cleanFileForciblyEnable`: whether young files are ever deleted for want of room.
+    pub clean_file_forcibly_enable: bool,
     /// `rocketmq.broker.diskSpaceCleanForciblyRatio`: a fuller disk has files deleted however young they are.
     pub disk_space_clean_forcibly_ratio_percent: u64,
     /// `rocketmq.broker.diskSpaceWarningLevelRatio`: a fuller disk refuses writes.
@@ -106,8 +108,9 @@ impl StoreConfig {
             sync_flush_timeout_ms: 5_000,
             max_message_size_bytes: 4 << 20,
             file_reserved_time_hours: 72,
-            delete_when_hour: 4,
+            delete_when: DeleteWhen::hour(4),
             disk_max_used_space_ratio_percent: 75,
+            clean_file_forcibly_enable: true,
             disk_space_clean_forcibly_ratio_percent: 85,
             disk_space_warning_level_ratio_percent: 90,
             clean_resource_interval_ms: 10_000,
@@ -169,13 +172,6 @@ impl StoreConfig {
                 let why = "an index file has 2 to 100000000 of them";
                 return Err(StoreError::Setting { setting, value: u64::from(value), why });
             }
-        }
-        if self.delete_when_hour > 23 {
-            return Err(StoreError::Setting {
-                setting: "deleteWhen",
-                value: self.delete_when_hour,
-                why: "it is an hour of the day, 0 to 23",
-            });
         }
         for (setting, value) in [
             ("flushIntervalCommitLog", self.flush_interval_commit_log_ms),

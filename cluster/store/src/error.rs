@@ -64,6 +64,24 @@ pub enum StoreError {
         /// The file that should be there.
         path: PathBuf,
     },
+    /// There is nothing that a broker makes.
+    #[error("{} is no store directory: it has no commitlog, nor anything else of a store", path.display())]
+    NoStore {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// A store that was closed in good order has no log any more. Nothing was changed.
+    #[error(
+        "{} has no file, although the broker that closed this store in good order had flushed the log up to physical offset \
+         {flushed_offset}: mount or restore it; or, to begin anew without what was in it, move the whole store directory away",
+        path.display()
+    )]
+    LogGone {
+        /// The directory of the log.
+        path: PathBuf,
+        /// How far the log went.
+        flushed_offset: PhysicalOffset,
+    },
     /// A record that had been made durable is damaged while later ones are whole. Nothing was changed.
     #[error(
         "the CommitLog is damaged in {} at byte {file_offset} (physical offset {physical_offset}): {why}, although it had been \

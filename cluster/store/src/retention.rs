@@ -1,6 +1,6 @@
 //! Deleting what is old, and refusing what does not fit (`CleanCommitLogService`, `CleanConsumeQueueService`).
 //!
-//! Old CommitLog files go at hour `deleteWhen` (UTC here, the machine's zone in Apache), or at any hour when the disk is
+//! Old CommitLog files go in the hours `deleteWhen` (UTC here, the machine's zone in Apache), or at any hour when the disk is
 //! fuller than `diskMaxUsedSpaceRatio`; beyond the forcible ratio also young ones go. The last file always stays. The
 //! ConsumeQueues follow. Beyond the warning ratio no write is taken.
 
@@ -38,12 +38,13 @@ impl Shared {
         let used_percent = used_bytes.saturating_mul(100).checked_div(usage.total_bytes).unwrap_or(0);
         self.state.set_disk_full(used_percent > self.config.disk_space_warning_level_ratio_percent);
         let now_ms = wall_clock_ms();
-        let hour = now_ms.div_euclid(HOUR_MS).rem_euclid(24).cast_unsigned();
+        let hour = u32::try_from(now_ms.div_euclid(HOUR_MS).rem_euclid(24)).unwrap_or(0);
         let is_full = used_percent > self.config.disk_max_used_space_ratio_percent;
-        if hour != self.config.delete_when_hour && !is_full {
+        if !self.config.delete_when.has(hour) && !is_full {
             return Ok(0);
         }
-        let forcibly = used_percent > self.config.disk_space_clean_forcibly_ratio_percent;
+        let forcibly = self.config.clean_file_forcibly_enable
+            && used_percent > self.config.disk_space_clean_forcibly_ratio_percent;
         self.delete_expired(now_ms, forcibly).await
     }
 

@@ -22,6 +22,11 @@ pub(crate) struct SegmentListing {
     pub unfinished: Option<u64>,
 }
 
+/// Whether a directory of this name is there because a file system is mounted where it lies.
+pub(crate) fn is_the_file_systems(name: &str) -> bool {
+    name == "lost+found"
+}
+
 /// Lists the files of a series. `setting` is the name of the setting that gives `size_bytes`.
 pub(crate) async fn list(
     directory: &Path,
@@ -32,7 +37,8 @@ pub(crate) async fn list(
     if !disk::exists(directory).await.map_err(io_error("look for", directory))? {
         return Ok(listing);
     }
-    let entries = disk::read_dir(directory).await.map_err(io_error("list", directory))?;
+    let mut entries = disk::read_dir(directory).await.map_err(io_error("list", directory))?;
+    entries.retain(|entry| !is_the_file_systems(&entry.name));
     let count = entries.len();
     for (number, entry) in entries.into_iter().enumerate() {
         let path = directory.join(&entry.name);

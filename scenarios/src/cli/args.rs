@@ -1,9 +1,13 @@
 //! The arguments.
 
 use super::demo::DemoArguments;
-use crate::spec::{Flush, Mode, ProfileName};
+use crate::{
+    nearest::did_you_mean,
+    spec::{Flush, Mode, ProfileName},
+};
 use clap::{Args, Parser, Subcommand};
-use faults::Fault;
+use faults::{Fault, FaultError, FaultKind};
+use quirks::Profile;
 use std::{ops::Range, path::PathBuf};
 
 /// Fires faults at a simulated RocketMQ cluster and says what survived.
@@ -55,10 +59,10 @@ pub struct RunArguments {
     #[arg(long, value_parser = parse::<Flush>)]
     pub flush: Option<Flush>,
     /// The class of faults, or up to three in sequence: os-crash+power-loss
-    #[arg(long, value_parser = parse::<Fault>)]
+    #[arg(long, value_parser = fault)]
     pub fault: Option<Fault>,
     /// Whose behaviour the brokers have: hardened, apache-4.9.8 or apache-5.3
-    #[arg(long, value_parser = parse::<ProfileName>)]
+    #[arg(long, value_parser = profile)]
     pub profile: Option<ProfileName>,
     /// A fault plan of your own (TOML, or JSON where the name ends so) instead of a class of faults
     #[arg(long, value_name = "FILE", conflicts_with = "fault")]
@@ -109,10 +113,10 @@ pub struct SweepArguments {
     #[arg(long, value_delimiter = ',', value_parser = parse::<Flush>)]
     pub flush: Vec<Flush>,
     /// The classes of faults, each one or up to three in sequence: none,os-crash+power-loss [default: all single ones]
-    #[arg(long, value_delimiter = ',', value_parser = parse::<Fault>)]
+    #[arg(long, value_delimiter = ',', value_parser = fault)]
     pub faults: Vec<Fault>,
     /// Whose behaviour the brokers have: hardened, apache-4.9.8 or apache-5.3 [default: hardened]
-    #[arg(long, value_parser = parse::<ProfileName>)]
+    #[arg(long, value_parser = profile)]
     pub profile: Option<ProfileName>,
     /// The seeds, the last one not included: 1..51 are fifty
     #[arg(long, value_parser = seeds)]
@@ -171,7 +175,7 @@ pub struct MetaArguments {
     #[arg(long, value_parser = parse::<Flush>)]
     pub flush: Option<Flush>,
     /// The class of faults
-    #[arg(long, default_value = "power-loss", value_parser = parse::<Fault>)]
+    #[arg(long, default_value = "power-loss", value_parser = fault)]
     pub fault: Fault,
     /// Print one JSON object
     #[arg(long)]
@@ -183,6 +187,25 @@ where
     T::Err: std::fmt::Display,
 {
     text.parse().map_err(|error: T::Err| error.to_string())
+}
+
+/// A fault; one that there is not gets the most alike, or else the list of all.
+pub fn fault(text: &str) -> Result<Fault, String> {
+    text.parse::<Fault>().map_err(|error| {
+        let near = match &error {
+            FaultError::Unknown { unknown, .. } => did_you_mean(&unknown.0, FaultKind::ALL.map(FaultKind::name)),
+            _ => String::new(),
+        };
+        match (&error, near.is_empty()) {
+            (FaultError::Unknown { unknown, .. }, false) => format!("unknown fault `{}`{near}", unknown.0),
+            _ => error.to_string(),
+        }
+    })
+}
+
+pub fn profile(name: &str) -> Result<ProfileName, String> {
+    let near = || did_you_mean(name, Profile::ALL.map(Profile::name));
+    name.parse::<ProfileName>().map_err(|error| format!("{error}{}", near()))
 }
 
 pub fn seeds(text: &str) -> Result<Range<u64>, String> {

@@ -1,6 +1,10 @@
 //! `staticfire check`: the oracles alone, on any history.
 
-use super::{CliError, Exit, args::CheckArguments, output};
+use super::{
+    CliError, Exit,
+    args::{self, CheckArguments},
+    output,
+};
 use crate::{
     catalogue, history, promise,
     spec::{Flush, Mode},
@@ -36,7 +40,7 @@ fn parse_promise(text: &str) -> Result<(Mode, Flush, Fault), CliError> {
             "--promise {text}: write MODE/FLUSH/FAULT, for example single-master/sync/power-loss"
         )));
     };
-    let fault = fault.parse::<Fault>().map_err(|error| CliError::Usage(error.to_string()))?;
+    let fault = args::fault(fault).map_err(CliError::Usage)?;
     Ok((mode.parse()?, flush.parse()?, fault))
 }
 

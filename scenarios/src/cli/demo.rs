@@ -6,7 +6,7 @@
 
 use super::{
     CliError, Exit,
-    args::{parse, seeds},
+    args::{fault, parse, profile, seeds},
     combinations::{Combinations, Wanted},
     matrix, output,
 };
@@ -58,10 +58,10 @@ pub struct DemoArguments {
     #[arg(long, value_delimiter = ',', value_parser = parse::<Flush>)]
     pub flush: Vec<Flush>,
     /// The classes of faults [default: those that tell the modes apart]
-    #[arg(long, value_delimiter = ',', value_parser = parse::<Fault>)]
+    #[arg(long, value_delimiter = ',', value_parser = fault)]
     pub faults: Vec<Fault>,
     /// Whose behaviour the brokers have: hardened, apache-4.9.8 or apache-5.3 [default: hardened]
-    #[arg(long, value_parser = parse::<ProfileName>)]
+    #[arg(long, value_parser = profile)]
     pub profile: Option<ProfileName>,
     /// Change one field of every scenario; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE")]

@@ -98,8 +98,12 @@ fn refuse(error: &clap::Error) -> Exit {
         }
         _ => {
             let text = error.to_string();
-            let first = text.split("\n\n").next().unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ");
-            eprintln!("staticfire: {}; see --help", first.trim_start_matches("error: "));
+            let one_line = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+            let mut parts = text.split("\n\n");
+            let first = one_line(parts.next().unwrap_or_default());
+            let similar = parts.find(|part| part.contains("similar")).map(one_line);
+            let similar = similar.map(|tip| format!("; {}", tip.trim_start_matches("tip: "))).unwrap_or_default();
+            eprintln!("staticfire: {}{similar}; see --help", first.trim_start_matches("error: "));
             Exit::Usage
         }
     }

@@ -22,7 +22,7 @@ pub fn find(ledger: &Ledger) -> Vec<Finding> {
         findings.push(finding("liveness", format!("{queue} cannot be read: {why}")));
     }
     for end in &ledger.queues {
-        let behind = end.max - end.committed.unwrap_or(end.min).max(end.min);
+        let behind = end.max.saturating_sub(end.committed.unwrap_or(end.min).max(end.min));
         if behind > 0 {
             findings
                 .push(finding("liveness", format!("the group is {behind} messages behind the end of {}", end.queue)));

@@ -102,9 +102,9 @@ fn age_ns(ledger: &Ledger, entry: &Entry) -> Option<u64> {
     let last_seen_ns = seen.map(|(_, at_ns)| *at_ns).max().unwrap_or(0);
     let explains = |fault: &&Destruction| {
         let at_ns = fault.at_ns;
-        let after_answer =
-            at_ns >= entry.answered_at_ns || (was_under_way(at_ns) && at_ns + IN_FLIGHT_NS_MAX >= entry.answered_at_ns);
-        fault.concerns(queue) && after_answer && at_ns + IN_FLIGHT_NS_MAX >= last_seen_ns
+        let reach_ns = at_ns.saturating_add(IN_FLIGHT_NS_MAX);
+        let after_answer = at_ns >= entry.answered_at_ns || (was_under_way(at_ns) && reach_ns >= entry.answered_at_ns);
+        fault.concerns(queue) && after_answer && reach_ns >= last_seen_ns
     };
     let fault = ledger.destructions.iter().find(explains)?;
     Some(fault.at_ns.saturating_sub(entry.answered_at_ns))

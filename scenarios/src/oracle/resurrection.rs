@@ -21,7 +21,7 @@ pub fn risen(ledger: &Ledger, cuts: &IndexMap<MessageId, Vec<Cut>>) -> IndexSet<
     let is_back = |id: &MessageId, cut: &Cut| {
         let Some(entry) = ledger.messages.get(id) else { return false };
         let delivered_again = || {
-            let late = |at_ns: &u64| *at_ns > cut.known_at_ns + IN_HAND_NS_MAX;
+            let late = |at_ns: &u64| *at_ns > cut.known_at_ns.saturating_add(IN_HAND_NS_MAX);
             let mut deliveries = entry.delivered.iter().zip(&entry.delivered_at_ns);
             !ledger.has_slaves(&cut.place.0) && deliveries.any(|(place, at_ns)| *place == cut.place && late(at_ns))
         };

@@ -1,6 +1,7 @@
 //! Whose behaviour the brokers have, as scenario files write it: a profile, and single quirks added to it or taken away.
 
-use quirks::{Profile, Quirk, QuirkSet};
+use crate::nearest::did_you_mean;
+use quirks::{Profile, Quirk, QuirkSet, UnknownQuirk};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 use std::{borrow::Cow, fmt, str::FromStr};
@@ -21,8 +22,12 @@ pub struct QuirkChange {
 pub enum QuirkChangeError {
     #[error("`{0}`: write +NAME to add a quirk, or -NAME to take one away")]
     NoSign(String),
-    #[error(transparent)]
-    Unknown(#[from] quirks::UnknownQuirk),
+    #[error("{0}{near}", near = near(.0))]
+    Unknown(#[from] UnknownQuirk),
+}
+
+fn near(unknown: &UnknownQuirk) -> String {
+    did_you_mean(&unknown.0, Quirk::ALL.map(Quirk::name))
 }
 
 /// The quirks of a profile after these changes, in their order.

@@ -32,12 +32,16 @@ pub(crate) fn update_config(core: &Core, request: &RemotingCommand) -> Answer {
         .map_err(|_| Refusal::new(code::SYSTEM_ERROR, "the settings are no UTF-8 text"))?;
     let mut config = (*core.config()).clone();
     let refused = |error: SettingError| Refusal::new(code::SYSTEM_ERROR, error.to_string());
+    let mut changed = Vec::new();
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
         let Some((key, value)) = line.split_once('=') else {
             return Err(Refusal::new(code::SYSTEM_ERROR, format!("\"{line}\" is not of the form key=value")));
         };
         settings::set_at_run_time(&mut config, key.trim(), value.trim()).map_err(refused)?;
-        tracing::info!(key = key.trim(), value = value.trim(), "setting changed");
+        changed.push((key.trim(), value.trim()));
+    }
+    for (key, value) in changed {
+        tracing::info!(key, value, "setting changed");
     }
     core.name_servers.update_name_servers(config.namesrv_addr.clone());
     if config.broker_permission != core.config().broker_permission {

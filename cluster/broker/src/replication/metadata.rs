@@ -1,10 +1,11 @@
 //! A slave copies its master's topics, consumer groups, committed offsets and progress of delayed delivery, every 10 seconds
 //! (`SlaveSynchronize`).
 //!
-//! Apache's slave replaces what it has by what the master says. Here committed offsets are brought together, since groups
-//! may have committed at the slave; a topic whose messages come before its configuration is asked for at once; a master that
-//! has lost its tables does not wipe the slave's; and the progress of delayed delivery counts only when the slave has the
-//! delivered messages too.
+//! Apache's slave replaces what it has by what the master says, whether or not its log is that master's. Here a slave copies
+//! nothing before the master has taken it: a store of another cluster would lose its topics and their queues. Committed
+//! offsets are brought together, since groups may have committed at the slave; a topic whose messages come before its
+//! configuration is asked for at once; a master that has lost its tables does not wipe the slave's; and the progress of
+//! delayed delivery counts only when the slave has the delivered messages too.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,28 +19,38 @@ use protocol::request_code;
 use quirks::Quirk;
 use sim::time::sleep;
 
+use super::Replication;
 use super::honest_clients;
 use super::log_position::LogPosition;
 use super::peers::{self, PeerError};
 use crate::core::{Core, lock};
 use crate::state::consumer_offsets::ConsumerOffsets;
 
+/// How often it is looked whether the master has taken this slave.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
 /// Copies for ever.
 pub(crate) async fn run(core: Arc<Core>) {
     let (mut known, mut delayed) = (Known::default(), Delayed::default());
+    let mut taken_by = None;
     sleep(Duration::from_millis(core.config().slave_synchronize_delay_ms)).await;
     loop {
         let master = lock(&core.master_addr).clone();
-        if let Some(master) = master
+        if follows(&core) {
+            taken_by.clone_from(&master);
+        }
+        let is_taken = master.is_some() && (taken_by == master || core.config().quirks.has(Quirk::OffsetsReplaced));
+        if let Some(master) = master.filter(|_| is_taken)
             && !sim::fault_point!("broker.metadata.round-skipped")
             && let Err(error) = synchronize(&core, &master, &mut known, &mut delayed).await
         {
             tracing::warn!(master, %error, "the master's tables were not copied: it is tried again");
         }
+        let interval = Duration::from_millis(core.config().slave_synchronize_interval_ms);
         tokio::select! {
             biased;
             () = core.metadata_wanted.notified() => {}
-            () = sleep(Duration::from_millis(core.config().slave_synchronize_interval_ms)) => {}
+            () = sleep(if is_taken { interval } else { interval.min(LOOK_INTERVAL) }) => {}
         }
     }
 }
@@ -54,6 +65,11 @@ struct Known {
 /// Whether the master has sent this table before and ours still has the version of that one: then there is nothing to copy.
 fn is_known(known: Option<&(Bytes, DataVersion)>, body: &Bytes, own: &DataVersion) -> bool {
     known.is_some_and(|(known, version)| known == body && version == own)
+}
+
+/// Whether the master sends its log to this slave: it has compared the two, or, as Apache's, found nothing against it.
+fn follows(core: &Core) -> bool {
+    matches!(core.replication.get(), Some(Replication::Slave(service)) if service.status().connected)
 }
 
 /// A table of delayed delivery whose delivered messages the slave does not have yet.

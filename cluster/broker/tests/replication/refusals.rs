@@ -1,9 +1,10 @@
 //! What does not go together is refused in words, and does no harm.
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use broker::Role;
-use protocol::BrokerId;
-use protocol::response_code as code;
+use protocol::{BrokerId, request_code, response_code as code};
 use sim::time::sleep;
 
 use crate::TOPIC;
@@ -36,6 +37,45 @@ fn a_second_broker_of_the_same_name_and_id_does_not_start() {
             });
             assert!(cluster.end_of(SLAVE).unwrap().contains(&cluster.addr(MASTER)));
             cluster.holds(MASTER, TOPIC, &["m"]).await;
+        },
+    );
+}
+
+/// Its log is refused, and its topics, queues and offsets stay as they are, too.
+#[test]
+fn a_slave_with_the_store_of_another_cluster_loses_nothing_of_it() {
+    let is_stranger = Arc::new(AtomicBool::new(true));
+    let at_boot = Arc::clone(&is_stranger);
+    play(
+        3,
+        1,
+        move |name, config| {
+            if name == SLAVE && at_boot.load(Ordering::Relaxed) {
+                (config.broker_name, config.broker_cluster_name) = ("broker-z".to_owned(), "elsewhere".to_owned());
+                (config.ha.role, config.broker_id) = (Role::AsyncMaster, BrokerId::MASTER);
+            }
+        },
+        move |cluster| {
+            let is_stranger = Arc::clone(&is_stranger);
+            async move {
+                until!("up", cluster.try_send(MASTER, TOPIC, "ours").await.is_some());
+                until!("up", cluster.try_send(SLAVE, "Theirs", "theirs").await == Some(code::SUCCESS));
+                let stranger = cluster.at(SLAVE);
+                stranger.pull("readers", "Theirs", 0).await;
+                assert_eq!(stranger.commit("readers", "Theirs", 1).await, code::SUCCESS);
+                cluster.stop(SLAVE).await;
+                is_stranger.store(false, Ordering::Relaxed);
+                cluster.boot(SLAVE).await;
+                cluster.answers(SLAVE).await;
+                // Many rounds of copying.
+                sleep(Duration::from_secs(20)).await;
+                cluster.holds(SLAVE, "Theirs", &["theirs"]).await;
+                assert_eq!(stranger.committed("readers", "Theirs").await, Some(1));
+                let topics = stranger.ask(request_code::GET_ALL_TOPIC_CONFIG, &()).await.body;
+                let topics = String::from_utf8_lossy(&topics).into_owned();
+                assert!(topics.contains("\"Theirs\"") && !topics.contains(&format!("\"{TOPIC}\"")), "{topics}");
+                cluster.in_sync(0).await;
+            }
         },
     );
 }

@@ -120,6 +120,38 @@ fn what_the_slave_needs_is_deleted_and_it_is_told_so() {
     });
 }
 
+/// All connections that there may be, each kept busy with a byte now and then.
+#[test]
+fn who_sends_byte_by_byte_does_not_keep_the_slave_out() {
+    on_nodes(46, 3, |nodes| async move {
+        let [a, b, c] = &nodes[..] else { unreachable!() };
+        let master = serve(a, &Setup::new(a, Role::AsyncMaster, 0)).await;
+        put_ok(a, &master.store, 5, 100).await;
+        let addr: SocketAddr = a.addr(HA_PORT).parse().unwrap();
+        c.run(move || async move {
+            let mut streams = Vec::new();
+            for _ in 0..128 {
+                let mut stream = TcpStream::connect(addr).await.unwrap();
+                stream.write_all(&[0xF5, b'S', b'F', b'H', b'A', b'/', b'1', b'\n', 0, 0, 4, 0]).await.unwrap();
+                streams.push(stream);
+            }
+            sim::task::spawn(async move {
+                loop {
+                    for stream in &mut streams {
+                        // An error means that it was closed.
+                        let _ = stream.write_all(b" ").await;
+                    }
+                    sim::time::sleep(std::time::Duration::from_secs(4)).await;
+                }
+            });
+        })
+        .await;
+        // haHousekeepingInterval, 20 s, is for the whole of a message.
+        let slave = start_slave(b, &Setup::new(b, Role::Slave, 1), a).await;
+        until_equal(&master, &slave, a).await;
+    });
+}
+
 #[test]
 fn nonsense_on_the_port_disturbs_nobody() {
     on_nodes(45, 3, |nodes| async move {

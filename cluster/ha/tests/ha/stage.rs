@@ -146,7 +146,7 @@ impl Setup {
     pub async fn with_short_retention(mut self, node: &Node) -> Setup {
         let now_ms = node.run(|| async { sim::time::wall_clock_ms() }).await;
         self.store.file_reserved_time_hours = 0;
-        self.store.delete_when_hour = (now_ms / 3_600_000 % 24) as u64;
+        self.store.delete_when = store::DeleteWhen::hour((now_ms / 3_600_000 % 24) as u32);
         self
     }
 

@@ -1,5 +1,7 @@
 //! Messages by key: `queryMsgByKey`, `queryMsgByUniqueKey`.
 
+use std::ops::RangeInclusive;
+
 use clap::Args;
 use protocol::body::TopicRouteData;
 use protocol::header::{EXT_UNIQUE_KEY_QUERY, QueryMessageRequestHeader};
@@ -12,6 +14,8 @@ use super::session::{AdminError, Session};
 
 /// How many messages a broker is asked for (`MQAdminImpl.queryMessage` as `mqadmin` calls it).
 const MAX_NUM: i32 = 64;
+/// Any time.
+const ALWAYS: RangeInclusive<i64> = 0..=i64::MAX;
 
 /// `queryMsgByKey`
 #[derive(Debug, Args)]
@@ -22,12 +26,28 @@ pub struct QueryMsgByKey {
     /// One of the keys
     #[arg(short = 'k', long = "msgKey")]
     msg_key: String,
+    /// Only messages stored at this time or later, in ms since 1970
+    #[arg(short = 'b', long = "beginTimestamp", value_name = "MS", default_value_t = *ALWAYS.start(), value_parser = clap::value_parser!(i64).range(0..))]
+    begin_timestamp: i64,
+    /// Only messages stored at this time or earlier, in ms since 1970 [default: any]
+    #[arg(short = 'e', long = "endTimestamp", value_name = "MS", default_value_t = *ALWAYS.end(), hide_default_value = true, value_parser = clap::value_parser!(i64).range(0..))]
+    end_timestamp: i64,
+    /// How many messages each broker may answer with
+    #[arg(short = 'm', long = "maxNum", value_name = "COUNT", default_value_t = MAX_NUM, value_parser = clap::value_parser!(i32).range(1..))]
+    max_num: i32,
 }
 
 impl QueryMsgByKey {
     pub(super) async fn run(&self, session: &Session) -> Result<String, AdminError> {
         let mut out = row("#Message ID", "#QID", "#Offset");
-        let mut messages = query(session, &self.topic, &self.msg_key, false).await?;
+        if self.begin_timestamp > self.end_timestamp {
+            let (begin, end) = (self.begin_timestamp, self.end_timestamp);
+            return Err(AdminError::Usage(format!(
+                "beginTimestamp {begin} is after endTimestamp {end}: nothing lies between"
+            )));
+        }
+        let stored = self.begin_timestamp..=self.end_timestamp;
+        let mut messages = query(session, &self.topic, &self.msg_key, stored, self.max_num, false).await?;
         // As Apache's client does: the broker's index does not tell keys from ids.
         messages.retain(|message| {
             message.keys().is_some_and(|keys| keys.split(KEY_SEPARATOR).any(|key| key == self.msg_key))
@@ -56,7 +76,7 @@ pub struct QueryMsgByUniqueKey {
 
 impl QueryMsgByUniqueKey {
     pub(super) async fn run(&self, session: &Session) -> Result<String, AdminError> {
-        let mut messages = query(session, &self.topic, &self.msg_id, true).await?;
+        let mut messages = query(session, &self.topic, &self.msg_id, ALWAYS, MAX_NUM, true).await?;
         messages.retain(|message| message.properties.get(property::UNIQ_KEY) == Some(&self.msg_id));
         if messages.is_empty() {
             return Err(not_found(&self.topic, &self.msg_id));
@@ -70,14 +90,21 @@ fn not_found(topic: &str, key: &str) -> AdminError {
     AdminError::Usage(format!("no broker of topic {topic} has a message with {key}"))
 }
 
-/// What the brokers of a topic have under a key.
-async fn query(session: &Session, topic: &str, key: &str, is_unique: bool) -> Result<Vec<MessageExt>, AdminError> {
+/// What the brokers of a topic have under a key, stored in a time.
+async fn query(
+    session: &Session,
+    topic: &str,
+    key: &str,
+    stored: RangeInclusive<i64>,
+    max_num: i32,
+    is_unique: bool,
+) -> Result<Vec<MessageExt>, AdminError> {
     let header = QueryMessageRequestHeader {
         topic: topic.to_owned(),
         key: key.to_owned(),
-        max_num: MAX_NUM,
-        begin_timestamp: 0,
-        end_timestamp: i64::MAX,
+        max_num,
+        begin_timestamp: *stored.start(),
+        end_timestamp: *stored.end(),
     };
     let TopicRouteData { broker_datas, .. } = session.route(topic).await?;
     let mut messages = Vec::new();

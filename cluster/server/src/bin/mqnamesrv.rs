@@ -57,7 +57,7 @@ async fn read_config(arguments: &Arguments) -> Result<NamesrvConfig, Box<dyn Err
         config.config_store_path = Some(path.clone());
         Properties::load(path).await?.apply(|key, value| {
             config.set(key, value).map_err(|error| match error {
-                SettingError::Unknown { .. } => Refusal::Unknown,
+                SettingError::Unknown { .. } => Refusal::Ignored { why: error.to_string() },
                 SettingError::Invalid { allowed, .. } => Refusal::Invalid { allowed: allowed.to_owned() },
             })
         })?;

@@ -7,7 +7,10 @@ use std::{
 
 use sim::disk::{self, File, OpenOptions};
 
-use crate::error::{StoreError, io_error};
+use crate::{
+    error::{StoreError, io_error},
+    segment_dir::is_the_file_systems,
+};
 
 /// A file that is only read.
 #[derive(Debug)]
@@ -46,6 +49,7 @@ pub(super) async fn list(directory: &Path) -> Result<Vec<(String, bool)>, StoreE
     }
     let entries = disk::read_dir(directory).await.map_err(io_error("list", directory))?;
     let mut entries: Vec<_> = entries.into_iter().map(|entry| (entry.name, entry.is_dir)).collect();
+    entries.retain(|(name, _)| !is_the_file_systems(name));
     entries.sort();
     Ok(entries)
 }

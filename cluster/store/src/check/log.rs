@@ -1,6 +1,6 @@
 //! The CommitLog, record by record.
 
-use std::path::PathBuf;
+use std::{fmt, path::PathBuf};
 
 use protocol::{
     PhysicalOffset, QueueOffset,
@@ -55,6 +55,15 @@ pub(super) enum Tags {
     Code(i64),
     /// A time of delivery, which depends on the broker's delay levels.
     NotBefore(i64),
+}
+
+impl fmt::Display for Tags {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Tags::Code(code) => write!(formatter, "tags code {code}"),
+            Tags::NotBefore(ms) => write!(formatter, "a time of delivery from {ms} on"),
+        }
+    }
 }
 
 impl Facts {

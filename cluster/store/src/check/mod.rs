@@ -165,6 +165,14 @@ impl fmt::Display for CheckReport {
 pub async fn check(options: CheckOptions) -> Result<CheckReport, StoreError> {
     let root = options.store_path_root_dir.clone();
     disk::metadata(&root).await.map_err(io_error("look at", &root))?;
+    let mut parts = ["commitlog", "consumequeue", "checkpoint", "config", "index"].iter();
+    loop {
+        let Some(part) = parts.next() else { return Err(StoreError::NoStore { path: root }) };
+        let path = root.join(part);
+        if disk::exists(&path).await.map_err(io_error("look for", &path))? {
+            break;
+        }
+    }
     let is_open = matches!(lock_file::acquire(&root.join("lock"), false).await, Err(StoreError::Locked { .. }));
     let mut check = Check {
         is_abnormal: disk::exists(root.join("abort")).await.map_err(io_error("look for", &root))?,

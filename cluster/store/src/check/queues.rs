@@ -236,13 +236,13 @@ impl Check {
                     return Ok(());
                 }
                 format!(
-                    "the unit says offset {}, size {}, tags code {}; the record is at {}, with {} bytes and {:?}",
+                    "the unit says offset {}, size {}, tags code {}; the record is at {}, with {} bytes and {}",
                     unit.physical_offset.0,
                     unit.size_bytes,
                     unit.tags_code,
                     record.offset,
                     record.size_bytes,
-                    record.tags
+                    record.tags.map_or_else(|| "no tags code".to_owned(), |tags| tags.to_string())
                 )
             }
             None => format!("the record at physical offset {} has no unit", record.offset),

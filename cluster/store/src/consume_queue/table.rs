@@ -39,6 +39,9 @@ pub(crate) async fn found_on_disk(config: &StoreConfig) -> Result<Vec<FoundQueue
         return Ok(found);
     }
     for topic in disk::read_dir(&root).await.map_err(io_error("list", &root))? {
+        if segment_dir::is_the_file_systems(&topic.name) {
+            continue;
+        }
         let topic_dir = root.join(&topic.name);
         if !topic.is_dir {
             return Err(StoreError::ForeignFile { path: topic_dir, why: "a file among the directories of topics" });

@@ -141,6 +141,13 @@ pub(crate) async fn recover(
     found_on_disk(config).await?;
     let left_open = lock_file::left_open(&abort_path(config)).await?;
     let checkpoint = Checkpoint::load(&checkpoint_path(config)).await?;
+    let was_flushed = checkpoint.master_flushed_offset > 0;
+    if was_flushed && left_open == LeftOpen::No && listing == SegmentListing::default() && options.truncate_at.is_none()
+    {
+        // A drive that is not mounted looks so. To go on would take everything out of the queues, and offsets would begin anew.
+        let flushed_offset = PhysicalOffset(checkpoint.master_flushed_offset);
+        return Err(StoreError::LogGone { path: config.commit_log_dir(), flushed_offset });
+    }
     let mut segments = Vec::with_capacity(listing.starts.len());
     for start in &listing.starts {
         segments.push(Arc::new(Segment::open(&config.commit_log_dir(), *start, segment_bytes).await?));

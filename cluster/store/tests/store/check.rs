@@ -77,6 +77,9 @@ fn a_store_in_which_nothing_was_put_is_clean_and_a_missing_one_is_an_error() {
         machine
             .run(|| async {
                 assert!(check(CheckOptions::new(STORE)).await.is_err());
+                write_file("/photos/rocket.jpg", b"!").await;
+                let error = check(CheckOptions::new("/photos")).await.unwrap_err().to_string();
+                assert!(error.contains("/photos is no store directory"), "{error}");
                 open(&config()).await.shutdown().await.unwrap();
                 assert_eq!(report().await.findings, []);
             })
@@ -222,7 +225,7 @@ fn damaged_queues_are_found() {
     assert_found(&patch(3, 0, &[0; 20]), QUEUE, "has no unit");
     assert_found(&patch(3, 7, &[0xff]), QUEUE, "the unit says");
     assert_found(&patch(3, 11, &[1]), QUEUE, "the unit says");
-    assert_found(&patch(3, 19, &[1]), QUEUE, "tags code");
+    assert_found(&patch(3, 19, &[1]), QUEUE, "bytes and tags code");
     let swapped = damaged(|_| async {
         let file = disk::read(QUEUE).await.unwrap();
         patch_file(QUEUE, 40, &[&file[60..80], &file[40..60]].concat()).await;

@@ -17,7 +17,7 @@ use sim::{
     task::{self, JoinHandle},
     time::sleep,
 };
-use store::{GetMessageStatus, MessageStore, StoreConfig};
+use store::{DeleteWhen, GetMessageStatus, MessageStore, StoreConfig};
 
 use crate::{
     machine::on_machine,
@@ -28,7 +28,7 @@ use crate::{
 fn config() -> StoreConfig {
     StoreConfig {
         file_reserved_time_hours: 0,
-        delete_when_hour: 0,
+        delete_when: DeleteWhen::hour(0),
         tail_cache_max_bytes: 2000,
         max_hash_slot_num: 7,
         max_index_num: 40,

@@ -57,6 +57,42 @@ fn foreign_files_are_named() {
 }
 
 #[test]
+fn the_mount_point_of_a_drive_is_no_foreign_directory() {
+    on_machine(1, |machine| async move {
+        machine
+            .run(|| async {
+                let store = open(&small_config()).await;
+                put(&store, "TopicA", 0, "m").await;
+                store.shutdown().await.unwrap();
+                for directory in ["/store/commitlog", "/store/consumequeue"] {
+                    disk::create_dir_all(format!("{directory}/lost+found")).await.unwrap();
+                }
+                let found = store::check::check(store::check::CheckOptions::new("/store")).await.unwrap();
+                assert_eq!(found.findings, []);
+                open(&small_config()).await.shutdown().await.unwrap();
+            })
+            .await;
+    });
+}
+
+/// A drive that is not mounted: the mount point is there, or not even that.
+#[test]
+fn a_log_that_is_gone_as_a_whole_is_refused_after_a_good_shutdown() {
+    async fn remove_files() {
+        for entry in disk::read_dir("/store/commitlog").await.unwrap() {
+            disk::remove_file(format!("/store/commitlog/{}", entry.name)).await.unwrap();
+        }
+    }
+    let harms: [Harm; 2] =
+        [|| Box::pin(remove_files()), || Box::pin(async { disk::remove_dir_all("/store/commitlog").await.unwrap() })];
+    for harm in harms {
+        let error = refused(true, harm);
+        assert!(matches!(error, StoreError::LogGone { .. }), "{error}");
+        assert!(error.to_string().contains("/store/commitlog has no file"), "{error}");
+    }
+}
+
+#[test]
 fn truncated_files_are_named() {
     async fn truncate(path: &'static str, bytes: u64) {
         let file = disk::OpenOptions::new().write(true).open(path).await.unwrap();

@@ -24,7 +24,9 @@ async fn fill(store: &store::MessageStore, count: usize) {
 #[test]
 fn old_files_go_at_their_hour_and_the_queues_follow() {
     on_machine(1, |machine| async move {
-        let config = StoreConfig { file_reserved_time_hours: 1, ..small_config() };
+        // At four, and at another hour that does not come.
+        let delete_when = "20;04".parse().unwrap();
+        let config = StoreConfig { file_reserved_time_hours: 1, delete_when, ..small_config() };
         let here = config.clone();
         let (min_offset, bodies) = machine
             .run(move || async move {
@@ -98,6 +100,31 @@ fn a_full_disk_deletes_at_any_hour_and_then_refuses() {
                 ballast_2.set_len(0).await.unwrap();
                 sleep(Duration::from_secs(11)).await;
                 put(&store, "TopicA", 0, "taken again").await;
+            })
+            .await;
+    });
+}
+
+#[test]
+fn young_files_stay_on_a_full_disk_where_that_is_wanted() {
+    let disk = DiskSpec { capacity_bytes: 256 << 10, ..DiskSpec::default() };
+    on_machine_with(1, disk, |machine| async move {
+        machine
+            .run(|| async {
+                let store = open(&StoreConfig { clean_file_forcibly_enable: false, ..small_config() }).await;
+                fill(&store, 60).await;
+                store.flush().await.unwrap();
+                let ballast = disk::OpenOptions::new().write(true).create(true).open("/ballast").await.unwrap();
+                let room = disk::usage("/").await.unwrap().available_bytes;
+                ballast.preallocate(room - (34 << 10)).await.unwrap();
+                sleep(Duration::from_secs(11)).await;
+                assert_eq!(store.min_physical_offset().0, 0);
+                // Beyond the warning level no more is taken, and nothing goes.
+                ballast.preallocate(room - (8 << 10)).await.unwrap();
+                sleep(Duration::from_secs(11)).await;
+                let refused = store.put(message("TopicA", 0, "too much")).await;
+                assert_eq!(refused.status, PutMessageStatus::ServiceNotAvailable, "{refused:?}");
+                assert_eq!(store.min_physical_offset().0, 0);
             })
             .await;
     });
