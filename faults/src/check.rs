@@ -127,7 +127,7 @@ impl Plan {
             }
             _ => event.clone(),
         });
-        Plan { events: events.collect() }
+        Plan { events: events.collect(), spared: self.spared.clone() }
     }
 
     fn check_exclusion(&self, site: &Site, heal_ms: u64) -> Result<(), PlanError> {
@@ -188,7 +188,7 @@ mod tests {
 
     fn checked(events: Vec<(u64, Action)>) -> Result<(), PlanError> {
         let events = events.into_iter().map(|(at_ms, action)| PlannedEvent { at_ms, action }).collect();
-        Plan { events }.check(&Site::of(["a", "b"]), 10_000)
+        Plan::of(events).check(&Site::of(["a", "b"]), 10_000)
     }
 
     fn crash(host: &str, crash: CrashKind, boot_after_ms: Option<u64>) -> Action {
@@ -322,7 +322,7 @@ mod tests {
             let moved = (500, action(r#"kind = "move-disk", host = "a", to = "spare", boot_after_ms = 10"#));
             let events = crash.map(|toml| (100, action(toml))).into_iter().chain([moved]);
             let events = events.map(|(at_ms, action)| PlannedEvent { at_ms, action }).collect();
-            Plan { events }.check(&site, 10_000)
+            Plan::of(events).check(&site, 10_000)
         };
         assert_eq!(check(Some(r#"kind = "crash", host = "a", crash = "power-loss""#)), Ok(()));
         for wrong in [

@@ -81,7 +81,7 @@ pub fn generate(fault: &Fault, key: Key, cast: &Cast, window: Window) -> Result<
     for event in &mut events {
         event.at_ms = (event.at_ms + from_ms).min(window.to_ms);
     }
-    Ok(Plan { events })
+    Ok(Plan::of(events))
 }
 
 /// When the next fault of a sequence strikes.
@@ -269,7 +269,7 @@ mod tests {
             for (fault, action) in expected {
                 let at_ms = draw("moment", 10_000, 30_000);
                 let events = vec![PlannedEvent { at_ms, action }];
-                assert_eq!(plan(fault, seed, &single()), Ok(Plan { events }));
+                assert_eq!(plan(fault, seed, &single()), Ok(Plan::of(events)));
             }
         }
     }

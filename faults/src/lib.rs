@@ -8,6 +8,7 @@
 #![cfg(not(feature = "real"))]
 
 mod action;
+mod budget;
 mod cast;
 mod check;
 mod effect;
@@ -20,6 +21,7 @@ mod storm;
 mod written;
 
 pub use action::{Action, CrashKind, Damage, Direction, DiskFaultRates, Down, LinkFaultRates, NameFault, Swizzled};
+pub use budget::{Budget, Spared};
 pub use cast::{Cast, Group};
 pub use check::{Machine, Part, PlanError, Site};
 pub use effect::Effect;

@@ -10,7 +10,7 @@
 //! action = { kind = "isolate", host = "broker-a", direction = "both", heal_after_ms = 8000 }
 //! ```
 
-use crate::Action;
+use crate::{Action, Spared};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +19,16 @@ use serde::{Deserialize, Serialize};
 #[serde(deny_unknown_fields)]
 pub struct Plan {
     pub events: Vec<PlannedEvent>,
+    /// What was drawn and is not done, for the sake of a [`Budget`](crate::Budget).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub spared: Vec<Spared>,
+}
+
+impl Plan {
+    /// A plan of these events.
+    pub fn of(events: Vec<PlannedEvent>) -> Plan {
+        Plan { events, spared: Vec::new() }
+    }
 }
 
 /// One action at its time.

@@ -7,9 +7,12 @@ mod operations;
 use crate::{
     fault_points::FaultPoints,
     knobs::Knobs,
-    spec::{BrokerSettings, Disk, Flush, Mode, Placement, ProfileName, Scenario, Schedule, Topology, Workload},
+    spec::{
+        BrokerSettings, Disk, FileSystem, Flush, Mode, Placement, ProfileName, Scenario, Schedule, Topology, Workload,
+    },
 };
-use faults::Fault;
+use faults::{Budget, Fault};
+use std::collections::BTreeMap;
 
 /// All scenarios: the modes, then the others.
 pub fn all() -> Vec<Scenario> {
@@ -31,9 +34,11 @@ pub fn standard(mode: Mode) -> Scenario {
         mode,
         flush: Flush::Async,
         profile: ProfileName::default(),
+        profiles: BTreeMap::new(),
         quirks: Vec::new(),
         fault: Fault::none(),
         plan: None,
+        budget: Budget::Unlimited,
         fault_points: FaultPoints::Off,
         knobs: Knobs::default(),
         operations: Vec::new(),
@@ -45,6 +50,7 @@ pub fn standard(mode: Mode) -> Scenario {
             consumers: 2,
             placement: Placement::Spread,
             disk: if mode == Mode::TwoMastersNoSlave { Disk::Raid10 } else { Disk::Single },
+            file_system: FileSystem::StrictPosix,
         },
         workload: Workload {
             topic: "StaticfireTopic".to_owned(),

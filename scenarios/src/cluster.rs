@@ -3,7 +3,7 @@
 use crate::{
     operator::Operator,
     recorder::Recorder,
-    spec::{BrokerHost, Disk, Flush, Mode, Placement, Scenario},
+    spec::{BrokerHost, Disk, FileSystem, Flush, Mode, Placement, Scenario},
     workload::{self, Client},
 };
 use broker::{Broker, BrokerConfig};
@@ -11,8 +11,12 @@ use faults::{Action, Cast, Plan};
 use ha::Role;
 use namesrv::{Namesrv, NamesrvConfig};
 use protocol::BrokerId;
+use quirks::QuirkSet;
 use sim::world::{ClockSpec, DiskSpec, HostId, HostSpec, LinkSpec, World};
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 use store::FlushDiskType;
 
 /// The clocks of the hosts are off by up to this, as under a working NTP…
@@ -40,8 +44,29 @@ pub struct Hosts {
     pub producers: Vec<HostId>,
     pub consumers: Vec<HostId>,
     pub operator: HostId,
+    /// By the host on which it began: as which version a broker runs when it starts the next time.
+    pub versions: BTreeMap<String, Version>,
     /// All but the operator's, for the plan of faults: spares too, which are switched off.
     pub by_name: BTreeMap<String, HostId>,
+}
+
+/// Which of Apache's defects a broker has when it starts the next time: an operator may install another version.
+#[derive(Clone, Debug)]
+pub struct Version(Arc<Mutex<QuirkSet>>);
+
+impl Version {
+    fn new(quirks: QuirkSet) -> Version {
+        Version(Arc::new(Mutex::new(quirks)))
+    }
+
+    /// Installs another version.
+    pub fn install(&self, quirks: QuirkSet) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = quirks;
+    }
+
+    fn installed(&self) -> QuirkSet {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Hosts {
@@ -80,10 +105,17 @@ pub fn build(world: &World, scenario: &Arc<Scenario>, recorder: &Recorder, opera
         .map(|name| add(name.clone(), name_server(&name, scenario, recorder)))
         .collect::<Vec<_>>();
     let addresses = topology.name_server_hosts().map(|name| format!("{name}:9876")).collect::<Vec<_>>();
+    let versions = topology.brokers().into_iter();
+    let versions = versions
+        .map(|BrokerHost { host, .. }| (host.clone(), Version::new(scenario.quirk_set(&host))))
+        .collect::<BTreeMap<_, _>>();
+    let broker_spec = |name: &str, host: &BrokerHost| {
+        let config = broker_config(scenario, addresses.clone(), host);
+        broker(scenario, recorder, config, versions[&host.host].clone(), name)
+    };
     let brokers = topology.brokers().into_iter();
-    let brokers = brokers
-        .map(|host| (host.clone(), add(host.host.clone(), broker(scenario, recorder, &addresses, &host.host, &host))))
-        .collect::<Vec<_>>();
+    let brokers = brokers.map(|host| (host.clone(), add(host.host.clone(), broker_spec(&host.host, &host))));
+    let brokers = brokers.collect::<Vec<_>>();
     let client = |number: u16, name: &str| Client {
         scenario: Arc::clone(scenario),
         recorder: recorder.clone(),
@@ -109,7 +141,7 @@ pub fn build(world: &World, scenario: &Arc<Scenario>, recorder: &Recorder, opera
     if scenario.has_spares() {
         for (host, _) in &brokers {
             let name = Cast::spare_of(&host.host);
-            add(name.clone(), broker(scenario, recorder, &addresses, &name, host));
+            add(name.clone(), broker_spec(&name, host));
         }
     }
     let (operator, operated) = (operator.clone(), client(0, "operator"));
@@ -118,7 +150,7 @@ pub fn build(world: &World, scenario: &Arc<Scenario>, recorder: &Recorder, opera
     if topology.placement == Placement::Rack {
         shorten_ways(world, &brokers);
     }
-    Hosts { name_servers, brokers, producers, consumers, operator, by_name }
+    Hosts { name_servers, brokers, producers, consumers, operator, versions, by_name }
 }
 
 /// Puts the machines of each broker name into one rack.
@@ -160,17 +192,11 @@ fn name_server(name: &str, scenario: &Scenario, recorder: &Recorder) -> HostSpec
 }
 
 /// The machine `name` with this broker on it.
-fn broker(
-    scenario: &Arc<Scenario>,
-    recorder: &Recorder,
-    name_servers: &[String],
-    name: &str,
-    host: &BrokerHost,
-) -> HostSpec {
-    let (config, recorder) = (broker_config(scenario, name_servers.to_vec(), host), recorder.clone());
-    let (host, disk) = (name.to_owned(), scenario.topology.disk);
+fn broker(scenario: &Scenario, recorder: &Recorder, config: BrokerConfig, version: Version, name: &str) -> HostSpec {
+    let (recorder, host) = (recorder.clone(), name.to_owned());
     let mut spec = HostSpec::new(host.clone(), move || {
-        let (config, recorder, host) = (config.clone(), recorder.clone(), host.clone());
+        let (mut config, recorder, host) = (config.clone(), recorder.clone(), host.clone());
+        config.quirks = version.installed();
         async move {
             match Broker::start(config).await {
                 Ok(broker) => {
@@ -183,9 +209,16 @@ fn broker(
             }
         }
     });
-    spec.disk = match disk {
-        Disk::Single => DiskSpec::default(),
-        Disk::Raid10 => DiskSpec::raid10(),
+    spec.disk = DiskSpec {
+        raid10: match scenario.topology.disk {
+            Disk::Single => None,
+            Disk::Raid10 => DiskSpec::raid10().raid10,
+        },
+        ..match scenario.topology.file_system {
+            FileSystem::StrictPosix => DiskSpec::default(),
+            FileSystem::Ext4 => DiskSpec::ext4(),
+            FileSystem::Xfs => DiskSpec::xfs(),
+        }
     };
     spec
 }
@@ -195,7 +228,6 @@ fn broker_config(scenario: &Scenario, name_servers: Vec<String>, host: &BrokerHo
     let mut config = BrokerConfig::new(host.broker.as_str(), STORE);
     config.namesrv_addr = name_servers;
     config.broker_id = BrokerId(i64::from(host.broker_id));
-    config.quirks = scenario.quirk_set();
     config.slave_read_enable = settings.slave_read_enable;
     config.slave_synchronize_interval_ms = settings.slave_metadata_interval_ms;
     // 0 is for ever: a SYNC_MASTER does not go on without what it has promised.

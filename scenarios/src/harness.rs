@@ -7,19 +7,26 @@ use crate::{
     log_image,
     operator::{Operator, Order},
     recorder::Recorder,
-    spec::{BrokerHost, Disk, Operation, Scenario, Schedule, starts_late},
+    spec::{BrokerHost, Disk, FileSystem, Operation, Scenario, Schedule, starts_late},
 };
 use faults::{Action, Effect, Injected, Plan};
 use sim::world::{CrashReport, HostId, HostState, World};
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
-/// How long the group may get nothing before the drain is given up while messages are outstanding: longer than a client's
-/// pull time-out (30 s).
-const QUIET_MS: u64 = 35_000;
+/// How long the group may get nothing before the drain is given up while messages are outstanding: longer than it takes to come
+/// back to a broker that name servers had forgotten, which registers every 30 s; clients ask for routes every 30 s, and share
+/// queues anew every 20 s.
+const QUIET_MS: u64 = 85_000;
 /// How long a client may take to stop in good order.
 const STOP_MS_MAX: u64 = 20_000;
 /// How long slaves may take to catch up at the end before they count as behind.
 const CATCH_UP_MS_MAX: u64 = 60_000;
+/// How long a broker may take to open its store, or to refuse it.
+const OPENS_WITHIN: Duration = Duration::from_secs(1);
 /// How often it is looked whether a sync has failed that is to fail.
 const SYNC_WATCH: Duration = Duration::from_millis(20);
 
@@ -30,6 +37,9 @@ pub async fn harness(world: World, scenario: Arc<Scenario>, plan: Plan) -> (Vec<
     let mut hosts = cluster::build(&world, &scenario, &recorder, &operator);
     let schedule = scenario.schedule.clone();
     recorder.note("built", summary(&scenario));
+    for spared in &plan.spared {
+        recorder.note("budget", format!("at {:.1} s {spared}", spared.at_ms as f64 / 1e3));
+    }
     scenario.fault_points.arm(&world);
     boot(&world, &hosts.name_servers);
     world.sleep_until_ns(ms(200)).await;
@@ -52,11 +62,13 @@ pub async fn harness(world: World, scenario: Arc<Scenario>, plan: Plan) -> (Vec<
         watch_syncs(&world, &recorder, &scenario, &plan, &hosts),
     );
     hosts.replace_moved(&plan);
+    take_out_removed(&world, &scenario, &mut hosts).await;
     restart_after_failed_sync(&world, &recorder, &plan, &hosts).await;
     for host in hosts.in_use().filter(|host| world.state(*host) != HostState::Running) {
         // A process that ended by itself (a broker that could not go on) gets its last chance here.
         world.boot(host);
     }
+    replace_damaged(&world, &recorder, &scenario, &plan, &hosts).await;
     world.disarm_fault_points();
     recorder.push(|at_ns| Event::Healed { at_ns });
     world.sleep_until_ns(ms(schedule.load_to_ms)).await;
@@ -87,8 +99,12 @@ fn summary(scenario: &Scenario) -> String {
         Disk::Single => "",
         Disk::Raid10 => ", RAID10",
     };
+    let file_system = match topology.file_system {
+        FileSystem::StrictPosix => String::new(),
+        other => format!(", {}", other.name()),
+    };
     format!(
-        "{}, {brokers} ({} flush, log files of {} KiB{disk}), {}, {} in one group, 1 operator, each on a machine of its own; \
+        "{}, {brokers} ({} flush, log files of {} KiB{disk}{file_system}), {}, {} in one group, 1 operator, each on a machine of its own; \
          {} msg/s to {}",
         several(topology.name_servers, "name server"),
         scenario.flush,
@@ -132,7 +148,14 @@ async fn operate(world: &World, recorder: &Recorder, scenario: &Scenario, hosts:
                 world.sleep(Duration::from_millis(*away_ms)).await;
                 start(world, id);
             }
-            Operation::Stop { host } => stop(world, &[hosts.by_name[host]]).await,
+            Operation::Upgrade { host, profile, away_ms } => {
+                let id = hosts.by_name[host];
+                stop(world, &[id]).await;
+                hosts.versions[host].install(scenario.quirks_of(*profile));
+                world.sleep(Duration::from_millis(*away_ms)).await;
+                start(world, id);
+            }
+            Operation::Stop { host } | Operation::Remove { host } => stop(world, &[hosts.by_name[host]]).await,
             Operation::Start { host } => start(world, hosts.by_name[host]),
             Operation::CreateTopic { broker } => operator.order(Order::CreateTopic(broker.clone())).await,
             Operation::WipeWritePermission { broker } => {
@@ -149,6 +172,19 @@ async fn operate(world: &World, recorder: &Recorder, scenario: &Scenario, hosts:
 fn start(world: &World, host: HostId) {
     if world.state(host) != HostState::Running {
         world.boot(host);
+    }
+}
+
+/// Takes the brokers out that were removed for good; what a fault's end has booted is stopped again.
+async fn take_out_removed(world: &World, scenario: &Scenario, hosts: &mut Hosts) {
+    let removed = scenario.operations.iter().filter_map(|operation| match &operation.what {
+        Operation::Remove { host } => Some(host),
+        _ => None,
+    });
+    for host in removed {
+        let ids = hosts.brokers.iter().filter(|(broker, _)| broker.host == *host).map(|(_, id)| *id);
+        stop(world, &ids.collect::<Vec<_>>()).await;
+        hosts.brokers.retain(|(broker, _)| broker.host != *host);
     }
 }
 
@@ -187,6 +223,33 @@ async fn restart_after_failed_sync(world: &World, recorder: &Recorder, plan: &Pl
             stop(world, &[host]).await;
             start(world, host);
         }
+    }
+}
+
+/// A broker that refuses to open what a drive has damaged waits for its operator, who gives it an empty disk: what there is of it
+/// on replicas comes back from there.
+async fn replace_damaged(world: &World, recorder: &Recorder, scenario: &Scenario, plan: &Plan, hosts: &Hosts) {
+    let damages = |action: &Action| match action {
+        Action::DamageMedia { .. } => true,
+        Action::DiskFaults { faults, .. } => faults.destroys(),
+        _ => false,
+    };
+    let damaged = plan.events.iter().filter(|event| damages(&event.action)).map(|event| event.action.host());
+    let damaged = damaged.collect::<BTreeSet<_>>();
+    if damaged.is_empty() {
+        return;
+    }
+    world.sleep(OPENS_WITHIN).await;
+    for name in damaged {
+        let host = hosts.by_name[name];
+        if !hosts.in_use().any(|other| other == host) || world.state(host) == HostState::Running {
+            continue;
+        }
+        world.crash(host, sim::world::Crash::Disk);
+        let broker = scenario.topology.broker_of(name).map(Arc::from);
+        let what = "its broker refuses to open what the drive has damaged: it gets an empty disk".into();
+        recorder.push(|at_ns| Event::Fault { at_ns, host: name.into(), what, destroys: true, broker });
+        world.boot(host);
     }
 }
 
@@ -263,7 +326,10 @@ async fn read_logs(world: &World, recorder: &Recorder, hosts: &Hosts, operator: 
         world.sleep(Duration::from_millis(500)).await;
     };
     let directory = format!("{STORE}/commitlog");
-    for (broker, id) in &hosts.brokers {
+    // What is on the disk of a master that does not open it is no log that a slave could be compared with; that it does not is
+    // told by others.
+    let serves = |broker: &BrokerHost| !broker.is_master() || bounds.contains_key(&broker.host);
+    for (broker, id) in hosts.brokers.iter().filter(|(broker, _)| serves(broker)) {
         let image = log_image::read(&world.disk_files(*id), &directory, bounds.get(&broker.host).cloned());
         let host: Arc<str> = broker.host.as_str().into();
         recorder.push(|_| Event::Replica {

@@ -10,9 +10,10 @@
 //! its copies loses ([`sequence`]); it is never stronger than that of any of its parts.
 
 use crate::spec::{Flush, Mode, Placement, Scenario};
-use faults::{Action, CrashKind, Damage, DiskFaultRates, FaultKind, Plan};
+use faults::{Action, Budget, CrashKind, Damage, DiskFaultRates, FaultKind, Plan};
 use reports::LossPromise;
 use std::fmt;
+use store::StoreConfig;
 
 /// The time that the drive may take for one flush together with those queued before it, in milliseconds. The default
 /// drive answers a flush in 5 ms at most; a dozen files may stand in line.
@@ -43,6 +44,8 @@ pub struct Bounds {
     pub disturbed_window_ms: u64,
     /// How old the oldest message can be that an ASYNC_MASTER's slave does not have, while nothing else is broken.
     pub replication_lag_ms: u64,
+    /// Whether recovery reads the whole log, and so finds all damage: no checkpoint has said yet that a part needs no look.
+    pub recovery_reads_all: bool,
 }
 
 /// The promise for a scenario: that of its fault, or, under a plan of the user's own, of the classes that cover what the plan
@@ -52,6 +55,15 @@ pub fn of_scenario(scenario: &Scenario) -> Promise {
         Some(plan) => classes(&plan.with_hosts_for_zones(&scenario.site()), scenario),
         None => scenario.fault.kinds().to_vec(),
     };
+    let has_spare_copy = scenario.mode == Mode::TwoMastersTwoSlavesSync;
+    let is_damage_found = bounds(scenario).recovery_reads_all || !kinds.iter().any(is_damage);
+    if scenario.budget == Budget::OneCopyLeft && (has_spare_copy && is_damage_found || !scenario.mode.has_slaves()) {
+        return none(if has_spare_copy {
+            "the budget leaves one whole copy of everything that was acknowledged, which master and slave both had (C3, C13)"
+        } else {
+            "the budget leaves the only copy whole (C2)"
+        });
+    }
     // In one rack a master's room has its slaves too.
     let is_in_one_room = scenario.topology.placement == Placement::Rack;
     let kinds = kinds.into_iter().map(|kind| match kind {
@@ -70,7 +82,16 @@ pub fn bounds(scenario: &Scenario) -> Bounds {
         flush_window_ms: flush_window_ms(scenario),
         disturbed_window_ms: thorough_ms + STALL_MS_MAX,
         replication_lag_ms: REPLICATION_LAG_MS_MAX,
+        recovery_reads_all: recovery_reads_all(scenario),
     }
+}
+
+/// Whether no broker writes a checkpoint before the last crash: it does so every `flushConsumeQueueThoroughInterval`, and when it
+/// stops in good order.
+fn recovery_reads_all(scenario: &Scenario) -> bool {
+    let interval_ms = StoreConfig::new("").flush_consume_queue_thorough_interval_ms;
+    let is_default = scenario.fault_points.is_off() && scenario.knobs.is_off() && scenario.operations.is_empty();
+    is_default && scenario.schedule.heal_ms < interval_ms
 }
 
 /// The classes of faults in a plan, in its order; as if all struck one group, which promises the least.
@@ -209,9 +230,18 @@ fn single(mode: Mode, flush: Flush, kind: FaultKind, bounds: &Bounds) -> Promise
         (BrokerCrash, _, _) => {
             none("broker crash: what was acknowledged is at least in the page cache, which outlives the process (C2)")
         }
+        (LatentError | BitRot | LostWrite | MisdirectedWrite, TwoMastersTwoSlavesSync, _)
+            if bounds.recovery_reads_all =>
+        {
+            none(
+                "damaged medium: recovery reads all that no checkpoint vouches for, ends the log at the first damage, and takes the \
+             rest back from the slave, which has all that was acknowledged (C3, C13, C15)",
+            )
+        }
         (LatentError | BitRot | LostWrite | MisdirectedWrite, _, _) => host(
-            "damaged medium: nobody reads what was written until it is asked for, so nobody takes it from a replica: what was \
-             damaged is refused, not served, and may be lost (C3 speaks of a disk that is broken as a whole)",
+            "damaged medium: recovery ends the log at the first damage that no checkpoint vouches for, and what is older nobody \
+             reads until it is asked for: what was damaged is never served, and may be lost (C3 speaks of a disk that is \
+             broken as a whole)",
         ),
         (LyingFsync | MisdirectedRead | StaleRead, SingleMaster | TwoMastersNoSlave, _) => host(
             "a drive that lies: what it says that it has is all that there is; no flush is worth more than the drive's word \
@@ -322,7 +352,8 @@ fn takes(kind: FaultKind) -> (Loses, Loses) {
         MachineLoss | DiskLoss => (Loses::All, Loses::Nothing),
         // How much it is does not follow from anything.
         LyingFsync | MisdirectedRead | StaleRead => (Loses::All, Loses::Nothing),
-        LatentError | BitRot | LostWrite | MisdirectedWrite | DiskFull => (Loses::All, Loses::All),
+        LatentError | BitRot | LostWrite | MisdirectedWrite => (Loses::All, Loses::Nothing),
+        DiskFull => (Loses::All, Loses::All),
         SlaveBitRot => (Loses::Nothing, Loses::All),
         SlaveOsCrash | SlavePowerLoss => (Loses::Nothing, Loses::Tail),
         SlaveDiskLoss => (Loses::Nothing, Loses::All),
@@ -352,6 +383,12 @@ fn delays_replication(kind: FaultKind) -> bool {
     )
 }
 
+/// Whether the medium holds something else than what was written, and nobody knows until it is read.
+fn is_damage(kind: &FaultKind) -> bool {
+    use FaultKind::{BitRot, LatentError, LostWrite, MisdirectedWrite};
+    matches!(kind, LatentError | BitRot | LostWrite | MisdirectedWrite)
+}
+
 /// The promise under several faults of one replica group, one after the other.
 fn sequence(mode: Mode, flush: Flush, kinds: &[FaultKind], bounds: &Bounds) -> Promise {
     let mut master = kinds.iter().map(|kind| takes(*kind).0).max().unwrap_or(Loses::Nothing);
@@ -366,7 +403,8 @@ fn sequence(mode: Mode, flush: Flush, kinds: &[FaultKind], bounds: &Bounds) -> P
     if master == Loses::Nothing {
         return none("the master's log outlives all of it (C2, C4, C12)");
     }
-    if kinds.iter().any(|kind| takes(*kind) == (Loses::All, Loses::All)) {
+    let is_found = mode == Mode::TwoMastersTwoSlavesSync && bounds.recovery_reads_all;
+    if kinds.iter().any(|kind| takes(*kind) == (Loses::All, Loses::All) || is_damage(kind) && !is_found) {
         return host(
             "damaged medium, or old files deleted for want of room: nobody reads what was written until it is asked for, so \
              nobody takes it from a replica (against C3, C9)",
@@ -472,7 +510,12 @@ mod tests {
     use super::*;
     use crate::{catalogue, settings::set};
 
-    const BOUNDS: Bounds = Bounds { flush_window_ms: 700, disturbed_window_ms: 25_700, replication_lag_ms: 250 };
+    const BOUNDS: Bounds = Bounds {
+        flush_window_ms: 700,
+        disturbed_window_ms: 25_700,
+        replication_lag_ms: 250,
+        recovery_reads_all: false,
+    };
 
     fn loss(mode: &str, flush: Flush, fault: &str) -> LossPromise {
         let fault: faults::Fault = fault.parse().expect("a fault");
@@ -514,7 +557,7 @@ mod tests {
             ("2m-2s-async", Flush::Async, "lying-fsync", Window { bound_ms: 700 }),
             ("2m-2s-sync", Flush::Sync, "lying-fsync", None),
             ("2m-2s-sync", Flush::Async, "stale-read", None),
-            // Nobody scrubs.
+            // Where a checkpoint vouches for what recovery does not read, nobody reads it until it is asked for.
             ("2m-2s-sync", Flush::Sync, "bit-rot", Host),
             ("2m-2s-sync", Flush::Sync, "slave-bit-rot", None),
             ("single-master", Flush::Sync, "read-error", None),
@@ -527,6 +570,22 @@ mod tests {
         ] {
             assert_eq!(loss(mode, flush, fault), expected, "{mode} {flush} {fault}");
         }
+    }
+
+    #[test]
+    fn damage_that_recovery_finds_comes_back_from_a_slave_that_has_everything() {
+        let found = Bounds { recovery_reads_all: true, ..BOUNDS };
+        let loss = |mode, kinds: &[FaultKind]| promise(mode, Flush::Sync, kinds, &found).loss;
+        assert_eq!(loss(Mode::TwoMastersTwoSlavesSync, &[FaultKind::BitRot]), LossPromise::None);
+        assert_eq!(loss(Mode::TwoMastersTwoSlavesSync, &[FaultKind::Jam, FaultKind::LatentError]), LossPromise::None);
+        let both = [FaultKind::SlaveDiskLoss, FaultKind::BitRot];
+        assert_eq!(loss(Mode::TwoMastersTwoSlavesSync, &both), LossPromise::Host);
+        assert_eq!(loss(Mode::TwoMastersTwoSlavesAsync, &[FaultKind::BitRot]), LossPromise::Host);
+        assert_eq!(loss(Mode::SingleMaster, &[FaultKind::BitRot]), LossPromise::Host);
+        let mut scenario = catalogue::standard(Mode::TwoMastersTwoSlavesSync);
+        assert!(bounds(&scenario).recovery_reads_all);
+        scenario.schedule.heal_ms = 100_000;
+        assert!(!bounds(&scenario).recovery_reads_all, "a checkpoint is written after 60 s");
     }
 
     #[test]
@@ -612,13 +671,13 @@ mod tests {
             at_ms: 20_000,
             action: Action::Crash { host: "broker-a".to_owned(), crash, boot_after_ms: Some(1_000) },
         };
-        scenario.plan = Some(Plan { events: vec![] });
+        scenario.plan = Some(Plan::of(vec![]));
         assert_eq!(of_scenario(&scenario).loss, LossPromise::None);
-        scenario.plan = Some(Plan { events: vec![crash(CrashKind::PowerLoss)] });
+        scenario.plan = Some(Plan::of(vec![crash(CrashKind::PowerLoss)]));
         assert_eq!(of_scenario(&scenario).loss, LossPromise::Window { bound_ms: 700 });
-        scenario.plan = Some(Plan { events: vec![crash(CrashKind::PowerLoss), crash(CrashKind::ProcessKill)] });
+        scenario.plan = Some(Plan::of(vec![crash(CrashKind::PowerLoss), crash(CrashKind::ProcessKill)]));
         assert_eq!(of_scenario(&scenario).loss, LossPromise::Window { bound_ms: 25_700 });
-        scenario.plan = Some(Plan { events: vec![crash(CrashKind::DiskLoss), crash(CrashKind::PowerLoss)] });
+        scenario.plan = Some(Plan::of(vec![crash(CrashKind::DiskLoss), crash(CrashKind::PowerLoss)]));
         assert_eq!(of_scenario(&scenario).loss, LossPromise::Host);
     }
 }

@@ -61,10 +61,12 @@ pub fn fault_name(scenario: &Scenario) -> String {
 /// When the scenario has nobody for the fault to strike; never if it has passed [`Scenario::check`].
 pub fn plan(scenario: &Scenario, seed: u64) -> Result<Plan, FaultError> {
     let key = sim::world::Key::root(seed).derive("plan");
-    match &scenario.plan {
-        Some(plan) => Ok(plan.with_hosts_for_zones(&scenario.site())),
-        None => faults::generate(&scenario.fault, key, &scenario.cast(), scenario.window()),
-    }
+    let cast = scenario.cast();
+    let plan = match &scenario.plan {
+        Some(plan) => plan.with_hosts_for_zones(&scenario.site()),
+        None => faults::generate(&scenario.fault, key, &cast, scenario.window())?,
+    };
+    Ok(scenario.budget.applied(&plan, &cast, key.derive("budget")))
 }
 
 /// Runs a scenario, which must have passed [`Scenario::check`].

@@ -68,6 +68,13 @@ pub fn set(scenario: &Scenario, setting: &str) -> Result<Scenario, SettingsError
         // Only those are there that are set.
         table.entry(knob.name).or_insert(toml::Value::Integer(0));
     }
+    if let Some(host) = path.strip_prefix("profiles.")
+        && let Some(table) = root.as_table_mut()
+    {
+        // Likewise.
+        let profiles = table.entry("profiles").or_insert_with(|| toml::Table::new().into());
+        profiles.as_table_mut().map(|profiles| profiles.entry(host).or_insert_with(|| String::new().into()));
+    }
     let mut place = &mut root;
     for key in path.split('.') {
         let mut known = place.as_table().map(|table| table.keys().cloned().collect::<Vec<_>>()).unwrap_or_default();
@@ -110,6 +117,8 @@ fn differences(path: &str, base: &toml::Value, changed: &toml::Value, found: &mu
                 let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
                 match base.get(key) {
                     Some(base) => differences(&path, base, value, found),
+                    // A table that the catalogue leaves out.
+                    None if value.is_table() => differences(&path, &toml::Table::new().into(), value, found),
                     None => found.push(format!("{path}={value}")),
                 }
             }
@@ -134,16 +143,24 @@ mod tests {
         let changed = set(&standard(), "workload.messages_per_second=25").expect("a field");
         assert_eq!(changed.workload.messages_per_second, 25);
         assert_eq!(set(&standard(), "flush=sync").expect("text without quotes").flush, Flush::Sync);
+        let mixed = set(&standard(), "profiles.broker-a=apache-5.3").expect("a broker");
+        assert_eq!((mixed.profiles.len(), mixed.profiles["broker-a"].to_string()), (1, "apache-5.3".to_owned()));
         assert_eq!(set(&standard(), "workload.body_bytes=[64]").expect("a list").workload.body_bytes, [64]);
     }
 
     #[test]
     fn what_was_set_beyond_the_catalogue_can_be_set_again() {
-        let settings =
-            ["workload.body_bytes=[64, 128]", "schedule.heal_ms=40000", "workload.topic=Other", "flush=sync"];
+        let settings = [
+            "workload.body_bytes=[64, 128]",
+            "schedule.heal_ms=40000",
+            "workload.topic=Other",
+            "profiles.broker-a=apache-5.3",
+            "topology.file_system=ext4",
+            "flush=sync",
+        ];
         let changed = settings.iter().fold(standard(), |scenario, setting| set(&scenario, setting).expect("a field"));
         let found = beyond_catalogue(&changed);
-        assert_eq!(found.len(), 3, "flush has an option of its own: {found:?}");
+        assert_eq!(found.len(), 5, "flush has an option of its own: {found:?}");
         let mut again = found.iter().fold(standard(), |scenario, setting| set(&scenario, setting).expect("a field"));
         again.flush = changed.flush;
         assert_eq!(again, changed);

@@ -11,14 +11,14 @@ mod topology;
 pub use mode::{Flush, Mode};
 pub use operation::{Operation, PlannedOperation, starts_late};
 pub use profile::{ProfileName, QuirkChange, QuirkChangeError, quirk_set};
-pub use topology::{BrokerHost, Disk, Placement, Topology};
+pub use topology::{BrokerHost, Disk, FileSystem, Placement, Topology};
 
 use crate::{fault_points::FaultPoints, knobs::Knobs, nearest::did_you_mean};
-use faults::{Action, Cast, Fault, FaultKind, Plan, Site, Window};
+use faults::{Action, Budget, Cast, Fault, FaultKind, Plan, Site, Window};
 use quirks::QuirkSet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 /// A scenario.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -32,6 +32,9 @@ pub struct Scenario {
     /// Whose behaviour the brokers have.
     #[serde(default)]
     pub profile: ProfileName,
+    /// Brokers that begin with the behaviour of another profile, by their hosts: a cluster of mixed versions.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub profiles: BTreeMap<String, ProfileName>,
     /// Single quirks, added to those of the profile or taken away.
     #[serde(default)]
     pub quirks: Vec<QuirkChange>,
@@ -40,6 +43,9 @@ pub struct Scenario {
     /// A plan of one's own instead of `fault`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<Plan>,
+    /// How much of what is drawn, or planned, may be done: what a replica group survives, or everything.
+    #[serde(default)]
+    pub budget: Budget,
     /// Which rare branches of the cluster's code are made common, from the start until everything is healed.
     #[serde(default)]
     pub fault_points: FaultPoints,
@@ -154,6 +160,13 @@ pub enum ScenarioError {
          2m-2s-async, or another fault"
     )]
     NeedsSlave { fault: Fault, mode: Mode },
+    #[error("profiles.{host}: there is no such broker in the scenario; its brokers are: {known}")]
+    ProfileHost { host: String, known: String },
+    #[error(
+        "operation {index} takes the master `{host}` away for good, and with it what is on its disk; wipe its write \
+         permission and stop it instead, or remove a slave"
+    )]
+    MasterRemoved { index: usize, host: String },
     #[error("operation {index} is done to `{host}`, which is no broker of the scenario; its brokers are: {known}")]
     OperationHost { index: usize, host: String, known: String },
     #[error(
@@ -282,12 +295,19 @@ impl Scenario {
     }
 
     fn check_operations(&self) -> Result<(), ScenarioError> {
-        let known = self.topology.brokers();
+        let brokers = self.topology.brokers();
+        let known = || brokers.iter().map(|broker| broker.host.as_str()).collect::<Vec<_>>().join(", ");
+        let find = |host: &str| brokers.iter().find(|broker| broker.host == host);
+        if let Some(host) = self.profiles.keys().find(|host| find(host).is_none()) {
+            return Err(ScenarioError::ProfileHost { host: host.clone(), known: known() });
+        }
         for (index, operation) in self.operations.iter().enumerate() {
             let host = operation.what.host();
-            if !known.iter().any(|broker| broker.host == host) {
-                let known = known.iter().map(|broker| broker.host.as_str()).collect::<Vec<_>>().join(", ");
-                return Err(ScenarioError::OperationHost { index, host: host.to_owned(), known });
+            let Some(broker) = find(host) else {
+                return Err(ScenarioError::OperationHost { index, host: host.to_owned(), known: known() });
+            };
+            if broker.is_master() && matches!(operation.what, Operation::Remove { .. }) {
+                return Err(ScenarioError::MasterRemoved { index, host: host.to_owned() });
             }
             let (at_ms, heal_ms) = (operation.at_ms + operation.what.lasts_ms(), self.schedule.heal_ms);
             if at_ms >= heal_ms {
@@ -310,9 +330,14 @@ impl Scenario {
         self.topology.site(self.has_spares())
     }
 
-    /// The brokers' quirks.
-    pub fn quirk_set(&self) -> QuirkSet {
-        quirk_set(self.profile, &self.quirks)
+    /// The quirks of a broker that begins on this host.
+    pub fn quirk_set(&self, host: &str) -> QuirkSet {
+        self.quirks_of(self.profiles.get(host).copied().unwrap_or(self.profile))
+    }
+
+    /// The quirks of a broker with this profile.
+    pub fn quirks_of(&self, profile: ProfileName) -> QuirkSet {
+        quirk_set(profile, &self.quirks)
     }
 
     /// Whom faults can strike: all hosts that run from the beginning.

@@ -70,6 +70,9 @@ fn wrong_input_gets_one_line_that_names_it_and_what_is_allowed() {
         (&["run", "single-master", "--set", "nonsense"], &["nonsense", "key=value"]),
         (&["run", "single-master", "--set", "workload.rate=3"], &["rate", "messages_per_second"]),
         (&["run", "single-master", "--set", "schedule.heal_ms=1"], &["schedule.heal_ms"]),
+        (&["run", "single-master", "--set", "topology.file_system=fat"], &["fat", "ext4"]),
+        (&["run", "single-master", "--set", "profiles.broker-x=apache-5.3"], &["broker-x", "broker-a"]),
+        (&["run", "single-master", "--set", "profiles.broker-a=apache-3"], &["apache-3", "hardened"]),
         (&["run", "single-master", "--set", "fault_points=often"], &["fault_points", "on"]),
         (&["run", "single-master", "--set", "fault_points=[\"store.melts\"]"], &["store.melts", "list"]),
         (&["run", "single-master", "--set", "knobs.speed=3"], &["speed", "consumer_pull_batch"]),
@@ -316,7 +319,7 @@ fn list_names_everything() {
     let dir = dir();
     let text = staticfire(dir.path(), &["list"]);
     let listed = json(&staticfire(dir.path(), &["list", "--json"]));
-    for kind in ["modes", "faults", "scenarios", "oracles"] {
+    for kind in ["modes", "faults", "file_systems", "scenarios", "oracles"] {
         for entry in listed[kind].as_array().expect("a list") {
             let name = entry["name"].as_str().expect("a name");
             assert!(String::from_utf8_lossy(&text.stdout).contains(name), "{name}");

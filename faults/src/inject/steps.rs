@@ -81,7 +81,7 @@ mod tests {
     use crate::PlannedEvent;
 
     fn told(action: Action) -> Vec<(u64, What)> {
-        let plan = Plan { events: vec![PlannedEvent { at_ms: 1_000, action }] };
+        let plan = Plan::of(vec![PlannedEvent { at_ms: 1_000, action }]);
         steps(&plan, 2_000).into_iter().map(|step| (step.at_ms, step.what)).collect()
     }
 

@@ -5,7 +5,7 @@ use crate::{
     catalogue,
     fault_points::SITES,
     knobs::{self, Knob},
-    spec::{Flush, Mode},
+    spec::{FileSystem, Flush, Mode},
 };
 use faults::FaultKind;
 use quirks::{Profile, Quirk};
@@ -43,6 +43,7 @@ pub fn list(arguments: &ListArguments) -> Result<Exit, CliError> {
             "quirks": Quirk::ALL.map(|quirk| json!({
                 "name": quirk.name(), "about": quirk.describe(), "reference": quirk.reference(),
             })),
+            "file_systems": FileSystem::ALL.map(|f| json!({ "name": f.name(), "about": f.describe() })),
             "fault_points": SITES.iter().map(|s| json!({ "name": s.name, "about": s.about })).collect::<Vec<_>>(),
             "knobs": knobs::ALL.iter().map(|k| json!({
                 "name": k.name, "about": k.about, "low": k.low, "high": k.high,
@@ -81,6 +82,10 @@ pub fn list(arguments: &ListArguments) -> Result<Exit, CliError> {
         Quirk::ALL
             .map(|quirk| (quirk.name().to_owned(), format!("{} ({})", quirk.describe(), quirk.reference())))
             .into(),
+    );
+    section(
+        "file systems (--set topology.file_system=NAME)",
+        FileSystem::ALL.map(|system| named(system.name(), system.describe())).into(),
     );
     section(
         "fault points (--set fault_points=on, or =[\"NAME\"])",

@@ -1,7 +1,7 @@
 //! The knobs: names, ranges, and the setting that each turns. Names begin with whose setting it is and end in its unit; those
 //! of fields of the scenario are the fields' own, and they are set there.
 
-use crate::spec::Scenario;
+use crate::spec::{FileSystem, Scenario};
 use broker::BrokerConfig;
 use client::{AllocateMessageQueueStrategy, ClientConfig, ProducerConfig, PushConfig};
 use namesrv::NamesrvConfig;
@@ -74,6 +74,16 @@ fn small(value: u64) -> u32 {
 
 /// All knobs.
 pub const ALL: &[Knob] = &[
+    knob(
+        "topology.file_system",
+        "strict-posix, ext4, xfs",
+        0,
+        2,
+        Place::Scenario {
+            get: |scenario| scenario.topology.file_system as u64,
+            set: |scenario, value| scenario.topology.file_system = FileSystem::ALL[size(value).min(2)],
+        },
+    ),
     knob(
         "workload.queues",
         "writeQueueNums, readQueueNums",

@@ -1,8 +1,9 @@
-//! What operators do to a healthy cluster while it works: restarts in good order, new brokers, permissions.
+//! What operators do to a cluster while it works: restarts in good order, other versions, brokers that come and go, permissions.
 //!
 //! Operations are planned like faults and carried out beside them; unlike faults they break no promise of their own: nothing
 //! may be lost, and no send may fail beyond the client's retries.
 
+use super::ProfileName;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -27,6 +28,16 @@ pub enum Operation {
         /// How long it is away, from its end to its start.
         away_ms: u64,
     },
+    /// Stops the process of a broker in good order, and starts it after a while as another version: on the same store, with the
+    /// behaviour of this profile.
+    Upgrade {
+        /// The host's name.
+        host: String,
+        /// The version that it is from now on, whatever stops it.
+        profile: ProfileName,
+        /// How long it is away, from its end to its start.
+        away_ms: u64,
+    },
     /// Stops the process of a host in good order.
     Stop {
         /// The host's name.
@@ -34,6 +45,11 @@ pub enum Operation {
     },
     /// Starts the process of a host. A host whose first operation this is does not run from the beginning.
     Start {
+        /// The host's name.
+        host: String,
+    },
+    /// Takes a slave out of the cluster for good: its process is stopped in good order, and nobody starts it again.
+    Remove {
         /// The host's name.
         host: String,
     },
@@ -49,7 +65,11 @@ impl Operation {
     /// The host that it is done to; that of its master for a broker name.
     pub fn host(&self) -> &str {
         match self {
-            Operation::Restart { host, .. } | Operation::Stop { host } | Operation::Start { host } => host,
+            Operation::Restart { host, .. }
+            | Operation::Upgrade { host, .. }
+            | Operation::Stop { host }
+            | Operation::Start { host }
+            | Operation::Remove { host } => host,
             Operation::CreateTopic { broker }
             | Operation::WipeWritePermission { broker }
             | Operation::AddWritePermission { broker } => broker,
@@ -59,7 +79,7 @@ impl Operation {
     /// How long it takes at least until it is over.
     pub fn lasts_ms(&self) -> u64 {
         match self {
-            Operation::Restart { away_ms, .. } => *away_ms,
+            Operation::Restart { away_ms, .. } | Operation::Upgrade { away_ms, .. } => *away_ms,
             _ => 0,
         }
     }
@@ -69,6 +89,10 @@ impl fmt::Display for Operation {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Operation::Restart { away_ms, .. } => write!(formatter, "restarted in good order, away for {away_ms} ms"),
+            Operation::Upgrade { profile, away_ms, .. } => {
+                write!(formatter, "stopped in good order, to be {profile} after {away_ms} ms")
+            }
+            Operation::Remove { .. } => formatter.write_str("stopped in good order, for good"),
             Operation::Stop { .. } => formatter.write_str("stopped in good order"),
             Operation::Start { .. } => formatter.write_str("started"),
             Operation::CreateTopic { .. } => formatter.write_str("the topic is created"),
@@ -80,12 +104,16 @@ impl fmt::Display for Operation {
 
 /// Whether this host does not run from the beginning.
 pub fn starts_late(operations: &[PlannedOperation], host: &str) -> bool {
-    let mut of_host = operations.iter().filter(|operation| match &operation.what {
-        Operation::Restart { host: of, .. } | Operation::Stop { host: of } | Operation::Start { host: of } => {
-            of == host
-        }
-        _ => false,
-    });
+    let is_of_process = |what: &Operation| {
+        !matches!(
+            what,
+            Operation::CreateTopic { .. }
+                | Operation::WipeWritePermission { .. }
+                | Operation::AddWritePermission { .. }
+        )
+    };
+    let mut of_host =
+        operations.iter().filter(|operation| is_of_process(&operation.what) && operation.what.host() == host);
     let first = of_host.by_ref().min_by_key(|operation| operation.at_ms);
     first.is_some_and(|first| matches!(first.what, Operation::Start { .. }))
 }

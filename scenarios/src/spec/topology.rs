@@ -28,6 +28,9 @@ pub struct Topology {
     /// What the brokers' logs are kept on.
     #[serde(default)]
     pub disk: Disk,
+    /// What the brokers' disks are formatted with.
+    #[serde(default)]
+    pub file_system: FileSystem,
 }
 
 fn one() -> u16 {
@@ -54,6 +57,45 @@ pub enum Disk {
     Single,
     /// Mirrored pairs of drives, striped.
     Raid10,
+}
+
+/// A file system: what it keeps of names and sizes when the machine crashes. The table of ARCHITECTURE.md, under "The simulated
+/// machine", says how they differ.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum FileSystem {
+    /// Nothing but what POSIX promises: a store must not rely on more.
+    #[default]
+    StrictPosix,
+    /// ext4 with `data=ordered`, its default.
+    Ext4,
+    /// XFS.
+    Xfs,
+}
+
+impl FileSystem {
+    /// All of them.
+    pub const ALL: [FileSystem; 3] = [FileSystem::StrictPosix, FileSystem::Ext4, FileSystem::Xfs];
+
+    /// The name in scenarios.
+    pub fn name(self) -> &'static str {
+        match self {
+            FileSystem::StrictPosix => "strict-posix",
+            FileSystem::Ext4 => "ext4",
+            FileSystem::Xfs => "xfs",
+        }
+    }
+
+    /// What it is, in one line.
+    pub fn describe(self) -> &'static str {
+        match self {
+            FileSystem::StrictPosix => {
+                "no more than POSIX promises: the default, which the others do not outdo in harshness"
+            }
+            FileSystem::Ext4 => "ext4, data=ordered: one journal, every 5 s; content before the name that it is given",
+            FileSystem::Xfs => "XFS: one log, forced every 30 s; names and sizes in order, content on its own",
+        }
+    }
 }
 
 /// The machine of one broker.
@@ -207,6 +249,7 @@ mod tests {
             consumers: 1,
             placement: Placement::Spread,
             disk: Disk::Single,
+            file_system: FileSystem::StrictPosix,
         };
         let brokers =
             ["broker-a", "broker-a-s", "broker-a-s2", "broker-b", "broker-b-s", "broker-b-s2"].map(str::to_owned);

@@ -4,7 +4,7 @@ use crate::support::{Log, MS_NS, SECOND_NS, Tick, ticking, ticks};
 use sim::world::{ClockSpec, ClockStrobe, EPOCH_MS, HostSpec, SimulationSpec, simulate};
 use std::time::Duration;
 
-/// Row "per-node clock skew/drift".
+/// Testbeds §1.3 "per-node clock skew / drift".
 #[test]
 fn clocks_of_hosts_are_apart_from_the_start_and_drift_away() {
     let finished = simulate(SimulationSpec::default(), |world| async move {
@@ -71,7 +71,7 @@ fn the_wall_clock_drifts_alone() {
     });
 }
 
-/// Row "clock jump".
+/// Testbeds §1.3 "clock jump".
 #[test]
 fn a_wall_clock_jumps_forward_and_back_while_timers_go_on() {
     ticking(3, async |world, host, log| {
@@ -88,7 +88,7 @@ fn a_wall_clock_jumps_forward_and_back_while_timers_go_on() {
     });
 }
 
-/// Row "clock jump": Jepsen's strobe.
+/// Testbeds §1.3 "clock jump": Jepsen's strobe.
 #[test]
 fn a_strobed_wall_clock_steps_forth_and_back_and_ends_right() {
     ticking(4, async |world, host, log| {

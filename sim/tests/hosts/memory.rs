@@ -38,7 +38,7 @@ fn killed_at(operation: u64) -> (usize, Vec<u64>) {
     (len, notes.all())
 }
 
-/// Row "allocation failure": an allocation that fails ends the process at that very point, wherever it is.
+/// Testbeds §1.3 "allocation failure": an allocation that fails ends the process at that very point, wherever it is.
 #[test]
 fn a_process_that_gets_no_memory_dies_between_two_operations() {
     assert_eq!(killed_at(1), (0, Vec::new()), "before it opens the file");

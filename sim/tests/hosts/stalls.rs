@@ -9,7 +9,7 @@ use sim::{
 use std::{net::SocketAddr, time::Duration};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-/// Row "pause (long GC / SIGSTOP)".
+/// Testbeds §1.3 "pause": a long collection of garbage, or SIGSTOP.
 #[test]
 fn a_paused_process_finds_that_both_clocks_ran_on() {
     ticking(1, async |world, host, log| {
@@ -28,7 +28,7 @@ fn a_paused_process_finds_that_both_clocks_ran_on() {
     });
 }
 
-/// Row "pause", of a virtual machine.
+/// Testbeds §1.3 "pause", of a virtual machine.
 #[test]
 fn a_suspended_machine_finds_that_its_monotonic_clock_stood_still() {
     ticking(1, async |world, host, log| {
@@ -192,7 +192,7 @@ fn a_suspended_machine_can_lose_its_power_and_boot_again() {
     });
 }
 
-/// Row "CPU starvation, thread pause".
+/// Testbeds §1.3 "CPU starvation, thread pause".
 #[test]
 fn a_starved_process_runs_in_its_share_of_the_slices_and_its_timers_are_late() {
     let run = |share: f64| {

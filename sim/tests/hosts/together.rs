@@ -22,7 +22,7 @@ fn sixteen_hosts(world: &World) -> Vec<HostId> {
     hosts
 }
 
-/// Row "correlated: rack / zone / hall / whole DC, all at the same instant".
+/// Testbeds §1.3 "correlated failures": a rack, a room or a whole data centre, all at the same instant.
 #[test]
 fn one_event_hits_all_hosts_of_a_place_at_one_instant() {
     for (place, expected) in [
@@ -53,7 +53,7 @@ fn one_event_hits_all_hosts_of_a_place_at_one_instant() {
     }
 }
 
-/// Row "kill / restart, restart loops".
+/// Testbeds §1.3 "kill / restart, restart loops".
 #[test]
 fn a_process_is_killed_over_and_over() {
     ticking(1, async |world, host, log| {
@@ -73,7 +73,7 @@ fn a_process_is_killed_over_and_over() {
     });
 }
 
-/// Row "OS crash, single host".
+/// Testbeds §1.3 "OS crash, single host".
 #[test]
 fn an_os_crash_takes_what_one_host_had_not_synced_and_nothing_of_its_neighbour() {
     let finished = simulate(SimulationSpec::default(), |world| async move {

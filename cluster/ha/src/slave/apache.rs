@@ -59,8 +59,8 @@ impl Comparing<'_> {
     /// Begins to append at `at`.
     async fn begin(&mut self, at: PhysicalOffset) -> Result<(), HaError> {
         let mut log = ReplicaLog::new(self.store, at, self.is_unchecked);
-        // Who writes these bytes is not known: they are not of the epoch of those before.
-        if self.store.epochs().last().is_none_or(|last| last.id != EpochEntry::UNKNOWN_ID) {
+        // Who writes these bytes is not known: they are not of the epoch of those before. Apache's slave writes nothing down.
+        if !self.is_unchecked && self.store.epochs().last().is_none_or(|last| last.id != EpochEntry::UNKNOWN_ID) {
             log.begin(EpochEntry { id: EpochEntry::UNKNOWN_ID, start: at }).await?;
         }
         self.log = Some(log);

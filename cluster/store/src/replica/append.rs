@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use protocol::PhysicalOffset;
+use quirks::Quirk;
 use sim::rng;
 
 use super::ReplicaRecords;
@@ -28,9 +29,16 @@ impl Appender {
             return Ok(epoch);
         }
         self.refuse_if_failed()?;
-        let id = (rng::u64("store-epoch") >> 1).max(EpochEntry::UNKNOWN_ID + 1);
-        let epoch = EpochEntry { id, start: self.written.offset };
-        self.store_epoch(epoch).await?;
+        let start = self.written.offset;
+        let epoch = if self.shared.config.quirks.has(Quirk::DivergenceUnchecked) {
+            // Apache's broker knows no epochs, and writes none down.
+            EpochEntry { id: EpochEntry::UNKNOWN_ID, start }
+        } else {
+            let id = (rng::u64("store-epoch") >> 1).max(EpochEntry::UNKNOWN_ID + 1);
+            let epoch = EpochEntry { id, start };
+            self.store_epoch(epoch).await?;
+            epoch
+        };
         // Whatever this log has lost is lost now.
         tail_at_risk::clear(&self.shared.config).await?;
         self.epoch = Some(epoch);

@@ -170,8 +170,8 @@ fn a_new_connection_may_use_addresses_that_wait_at_the_server() {
     assert!(took_ns < 10 * MS, "{took_ns}");
 }
 
-/// Testbeds §1.2 "half-open": the server still holds the connection of a client that has rebooted. The client's SYN is
-/// answered by a challenge (RFC 5961), which the client resets; its next SYN, after 1 s, connects.
+/// Testbeds §1.2 "TCP truthfulness": half-open; the server still holds the connection of a client that has rebooted. The
+/// client's SYN is answered by a challenge (RFC 5961), which the client resets; its next SYN, after 1 s, connects.
 #[test]
 fn a_rebooted_client_on_its_old_port_ends_the_half_open_connection() {
     let mut bench = Bench::new(9);

@@ -83,7 +83,7 @@ fn what_a_jam_holds_outlives_its_sender_but_not_a_cut() {
     }
 }
 
-/// Testbeds §1.2 "connection reset": a storm hits every connection of a pair at one instant, at both ends.
+/// Testbeds §1.2 "TCP truthfulness": resets; a storm hits every connection of a pair at one instant, at both ends.
 #[test]
 fn a_reset_storm_is_told_to_both_programs_at_once() {
     let mut bench = Bench::new(5);

@@ -36,7 +36,7 @@ fn a_live_peer_answers_a_probe_every_7200_s_for_ever() {
     assert_eq!(bench.net.stats().keepalive_probes, 10, "it was switched off");
 }
 
-/// Testbeds §1.2 "half-open": the peer has rebooted, and its answer to the first probe is a reset.
+/// Testbeds §1.2 "TCP truthfulness": half-open; the peer has rebooted, and its answer to the first probe is a reset.
 #[test]
 fn a_probe_finds_out_that_the_peer_has_rebooted() {
     let mut bench = Bench::new(3);
@@ -129,7 +129,7 @@ fn a_shut_window_outlasts_everything_but_a_user_timeout() {
     }
 }
 
-/// Testbeds §1.2 "fault by message type": what begins with `B` meets the verdict, and nothing else does.
+/// What begins with `B` meets the verdict, and nothing else does.
 fn with_filter(verdict: Verdict) -> (Bench, EndpointId, EndpointId) {
     let mut bench = Bench::new(9);
     let (client, server) = bench.pair();
@@ -146,6 +146,7 @@ fn with_filter(verdict: Verdict) -> (Bench, EndpointId, EndpointId) {
     (bench, client, server)
 }
 
+/// Testbeds §1.2 "fault by message type".
 #[test]
 fn a_filter_stalls_one_kind_of_message() {
     let (mut bench, _, server) = with_filter(Verdict::Drop);

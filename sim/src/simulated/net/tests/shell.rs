@@ -199,8 +199,8 @@ fn a_second_attempt_may_succeed() {
     assert_eq!(log, ["true", "5000"]);
 }
 
-/// Testbeds §1.2 "client↔server faults": the way between a client and its server breaks like any other, and a keep-alive that
-/// the client asked for tells it.
+/// Testbeds §1.2 "client↔server faults as well as server↔server": the way between a client and its server breaks like any
+/// other, and a keep-alive that the client asked for tells it.
 #[test]
 fn a_client_behind_a_cut_is_told_by_its_keep_alive() {
     let client = |log: Log| async move {

@@ -59,6 +59,7 @@ async fn read_all(file: File) -> io::Result<u64> {
     Ok(bytes.iter().map(|&byte| u64::from(byte)).sum())
 }
 
+/// Testbeds §1.1 "latent sector error / bit rot" and "short read / write".
 #[test]
 fn a_program_reads_errors_and_rotten_bits_and_does_not_notice_short_reads() {
     let tries = tried(DiskSpec::default(), read_all, async |world, host| {
@@ -88,6 +89,7 @@ fn a_program_reads_errors_and_rotten_bits_and_does_not_notice_short_reads() {
     assert_eq!(error.raw_os_error(), Some(5), "EIO is 5: {error}");
 }
 
+/// Testbeds §1.1 "slow / stalling disk".
 #[test]
 fn a_program_waits_for_a_stalled_disk() {
     let sync = async |file: File| file.sync_data().await.map(|()| 0);
@@ -108,6 +110,7 @@ fn a_program_waits_for_a_stalled_disk() {
     assert!(tries.iter().all(Result::is_ok));
 }
 
+/// Testbeds §1.1 "ENOSPC", and a quota.
 #[test]
 fn a_program_is_refused_room_by_a_quota_and_by_a_full_file_system() {
     let append = async |file: File| {
@@ -133,6 +136,7 @@ fn a_program_is_refused_room_by_a_quota_and_by_a_full_file_system() {
     assert_eq!(kinds, [None, Some(io::ErrorKind::QuotaExceeded), None, Some(io::ErrorKind::StorageFull), None]);
 }
 
+/// Testbeds §1.1 "disk moved to another host".
 #[test]
 fn a_disk_moves_to_another_machine_with_what_is_on_it() {
     let found = Arc::new(Mutex::new(Vec::new()));
