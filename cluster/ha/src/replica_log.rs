@@ -1,10 +1,11 @@
 //! Writing another replica's bytes to our own log: whole records at a time, each epoch noted before its first byte.
 //!
-//! A slave uses it for what its master sends, a master for the tail that it takes back.
+//! A slave uses it for what its master sends, a master for the tail that it takes back. What comes in large pieces is
+//! written while the next piece is received and looked at.
 
 use bytes::{Buf, Bytes, BytesMut};
 use protocol::PhysicalOffset;
-use store::{EpochEntry, MessageStore, RecordCutter};
+use store::{EpochEntry, MessageStore, RecordCutter, ReplicaAppend};
 
 use crate::{error::HaError, frame::Frame};
 
@@ -12,11 +13,17 @@ use crate::{error::HaError, frame::Frame};
 pub(crate) struct ReplicaLog<'a> {
     store: &'a MessageStore,
     cutter: RecordCutter,
+    /// A large piece that is being written.
+    appending: Option<ReplicaAppend>,
     /// The epoch of what is appended now.
     epoch: Option<EpochEntry>,
     /// [`quirks::Quirk::DivergenceUnchecked`] only: what the cutter holds, to be written as it is when it is no record.
     unchecked: Option<Unchecked>,
 }
+
+/// A piece from which on the next one is received while it is written, and with which no other is joined. For less, to wait
+/// for it costs less.
+const LARGE_PIECE_BYTES: usize = 64 << 10;
 
 /// What has come and is not written yet.
 #[derive(Default)]
@@ -32,7 +39,7 @@ impl<'a> ReplicaLog<'a> {
     pub(crate) fn new(store: &'a MessageStore, at: PhysicalOffset, unchecked: bool) -> ReplicaLog<'a> {
         let epoch = if at == store.max_physical_offset() { store.epochs().last().copied() } else { None };
         let unchecked = unchecked.then(Unchecked::default);
-        ReplicaLog { store, cutter: store.record_cutter(at), epoch, unchecked }
+        ReplicaLog { store, cutter: store.record_cutter(at), appending: None, epoch, unchecked }
     }
 
     /// Where the next bytes belong.
@@ -57,7 +64,10 @@ impl<'a> ReplicaLog<'a> {
         {
             self.begin(epoch).await?;
         }
-        self.cutter.feed(&frame.body);
+        if self.cutter.held_bytes() >= LARGE_PIECE_BYTES {
+            self.write().await?;
+        }
+        self.cutter.feed(frame.body.clone());
         if let Some(unchecked) = &mut self.unchecked {
             unchecked.held.extend_from_slice(&frame.body);
         }
@@ -67,6 +77,7 @@ impl<'a> ReplicaLog<'a> {
     /// Notes that the bytes from here on are of this epoch.
     pub(crate) async fn begin(&mut self, epoch: EpochEntry) -> Result<(), HaError> {
         self.write().await?;
+        self.finish().await?;
         if self.cutter.expected() != self.cutter.offset() && !self.is_raw() {
             return Err(HaError::Nonsense(format!("epoch {} begins at {} within a record", epoch.id, self.expected())));
         }
@@ -75,7 +86,8 @@ impl<'a> ReplicaLog<'a> {
         Ok(())
     }
 
-    /// Writes all whole records that have come. Whether there were any.
+    /// Writes all whole records that have come. Whether there were any. The last of them, if they are many, may still be
+    /// under way: see [`ReplicaLog::written`].
     ///
     /// # Errors
     /// They are no log of this store's, or the store fails.
@@ -88,7 +100,7 @@ impl<'a> ReplicaLog<'a> {
                     if let Some(unchecked) = &mut self.unchecked {
                         unchecked.held.advance(records.len());
                     }
-                    self.store.append_replica(at, records).await?;
+                    self.append(at, records).await?;
                     any = true;
                 }
                 Err(error) => match &mut self.unchecked {
@@ -103,12 +115,47 @@ impl<'a> ReplicaLog<'a> {
         self.write_raw().await.map(|wrote| wrote || any)
     }
 
+    async fn append(&mut self, at: PhysicalOffset, records: Bytes) -> Result<(), HaError> {
+        let is_large = records.len() >= LARGE_PIECE_BYTES;
+        let append = self.store.begin_append_replica(at, records)?;
+        // At most two are under way: what is received cannot run away from what is written.
+        if let Some(former) = self.appending.replace(append) {
+            former.await?;
+        }
+        if is_large { Ok(()) } else { self.finish().await }
+    }
+
+    /// Resolves when what is under way has been written; never, if nothing is. May be dropped while it waits.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub(crate) async fn written(&mut self) -> Result<(), HaError> {
+        match &mut self.appending {
+            Some(append) => {
+                let outcome = append.await;
+                self.appending = None;
+                outcome?;
+                Ok(())
+            }
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Waits until nothing is under way.
+    ///
+    /// # Errors
+    /// As [`ReplicaLog::written`].
+    pub(crate) async fn finish(&mut self) -> Result<(), HaError> {
+        if self.appending.is_some() { self.written().await } else { Ok(()) }
+    }
+
     fn is_raw(&self) -> bool {
         self.unchecked.as_ref().is_some_and(|unchecked| unchecked.is_raw)
     }
 
     /// Writes what has come, records or not, file by file.
     async fn write_raw(&mut self) -> Result<bool, HaError> {
+        self.finish().await?;
         let Some(unchecked) = &mut self.unchecked else { return Ok(false) };
         let file_bytes = self.store.config().mapped_file_size_commit_log_bytes;
         let mut any = false;

@@ -4,6 +4,7 @@
 //! larger frames.
 
 use std::{
+    pin::pin,
     sync::atomic::{AtomicI64, Ordering},
     time::Duration,
 };
@@ -14,7 +15,7 @@ use sim::{
     net::OwnedWriteHalf,
     time::{Instant, sleep, sleep_until},
 };
-use store::{EpochEntry, MessageStore};
+use store::{EpochEntry, MessageStore, RawLog};
 use tokio::io::AsyncWriteExt;
 
 use crate::{
@@ -42,6 +43,8 @@ pub(crate) struct LogSender<'a> {
     /// The next byte to send. Also read by who judges the reports that come back.
     shipped: &'a AtomicI64,
     epochs: std::sync::Arc<[EpochEntry]>,
+    /// What is read from a file, of a log that the other side is far behind of.
+    buffer: Vec<u8>,
     sent_at: Instant,
 }
 
@@ -66,6 +69,7 @@ impl<'a> LogSender<'a> {
             flow,
             shipped,
             epochs: store.epochs(),
+            buffer: Vec::new(),
             sent_at: Instant::now(),
         }
     }
@@ -83,6 +87,8 @@ impl<'a> LogSender<'a> {
         mut sent: impl FnMut(PhysicalOffset),
     ) -> Result<std::convert::Infallible, HaError> {
         let mut written = self.store.subscribe_written();
+        // Set too early it fires, finds nothing due and is set anew: cheaper than setting it for every frame.
+        let mut timer = pin!(sleep_until(self.sent_at + self.heartbeat_interval));
         loop {
             let end = *written.borrow_and_update();
             while self.position() < end {
@@ -96,7 +102,12 @@ impl<'a> LogSender<'a> {
                         return Err(HaError::Refused("the store was closed".to_owned()));
                     }
                 }
-                () = sleep_until(self.sent_at + self.heartbeat_interval) => self.heartbeat().await?,
+                () = &mut timer => {
+                    if self.sent_at + self.heartbeat_interval <= Instant::now() {
+                        self.heartbeat().await?;
+                    }
+                    timer.as_mut().reset(self.sent_at + self.heartbeat_interval);
+                }
             }
         }
     }
@@ -125,12 +136,37 @@ impl<'a> LogSender<'a> {
         }
         let (epoch, epoch_end) = self.epoch_at(position);
         let until_epoch_end = epoch_end.map_or(usize::MAX, |end| usize::try_from(end - position).unwrap_or(0));
-        let body = self.store.read_log(position, most.min(behind).min(until_epoch_end)).await?;
+        let most = most.min(behind).min(until_epoch_end);
+        if most > self.batch_bytes && self.buffer.is_empty() {
+            self.buffer.resize(CATCH_UP_BYTES, 0);
+        }
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let sent = self.send_body(position, epoch, most, &mut buffer).await;
+        self.buffer = buffer;
+        sent
+    }
+
+    /// Sends one frame of at most `most` bytes.
+    async fn send_body(
+        &mut self,
+        position: PhysicalOffset,
+        epoch: Option<EpochEntry>,
+        most: usize,
+        buffer: &mut [u8],
+    ) -> Result<(), HaError> {
+        let body = if most > self.batch_bytes {
+            self.store.read_log_with(position, most, buffer).await?
+        } else {
+            RawLog::Shared(self.store.read_log(position, most).await?)
+        };
         if body.is_empty() {
             return Err(HaError::Refused(format!(
                 "offset {position} is not in our log any more: its file has been deleted (fileReservedTime) before it was sent"
             )));
         }
+        // The slave need not put together what was cut here.
+        let length = if body.len() > self.batch_bytes { whole_records(&body) } else { body.len() };
+        let body = &body[..length];
         if let Some((bucket, since)) = &mut self.flow {
             let wait = bucket.take(body.len(), since.elapsed());
             if !wait.is_zero() {
@@ -149,10 +185,10 @@ impl<'a> LogSender<'a> {
         }
         let position = self.position();
         let (epoch, _) = self.epoch_at(position);
-        self.write(FrameHeader { offset: position, body_bytes: 0, epoch }, bytes::Bytes::new()).await
+        self.write(FrameHeader { offset: position, body_bytes: 0, epoch }, &[]).await
     }
 
-    async fn write(&mut self, header: FrameHeader, body: bytes::Bytes) -> Result<(), HaError> {
+    async fn write(&mut self, header: FrameHeader, body: &[u8]) -> Result<(), HaError> {
         self.outgoing.write_all_buf(&mut header.encode().chain(body)).await?;
         self.sent_at = Instant::now();
         Ok(())
@@ -167,5 +203,35 @@ impl<'a> LogSender<'a> {
         let unknown = EpochEntry { id: EpochEntry::UNKNOWN_ID, start: self.store.min_physical_offset().min(position) };
         let epoch = after.checked_sub(1).map_or(unknown, |index| self.epochs[index]);
         (Some(epoch), self.epochs.get(after).map(|next| next.start))
+    }
+}
+
+/// How many bytes of `body`, which begins at a record, are whole records; all of it if it has none.
+fn whole_records(body: &[u8]) -> usize {
+    let mut end = 0;
+    while let Some(length) = body.get(end..end + 4).and_then(|length| length.try_into().ok()).map(i32::from_be_bytes)
+        && let Ok(length) = usize::try_from(length)
+        && length > 0
+        && length <= body.len() - end
+    {
+        end += length;
+    }
+    if end == 0 { body.len() } else { end }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::whole_records;
+
+    #[test]
+    fn a_body_is_cut_behind_its_last_whole_record() {
+        let record = |length: u32| [&length.to_be_bytes()[..], &vec![7; length as usize - 4]].concat();
+        let two = [record(10), record(20)].concat();
+        assert_eq!(whole_records(&two), 30);
+        assert_eq!(whole_records(&two[..29]), 10);
+        assert_eq!(whole_records(&two[..13]), 10, "not even its length is all there");
+        assert_eq!(whole_records(&two[..9]), 9, "a record that is longer than a frame goes in parts");
+        assert_eq!(whole_records(&[0; 8]), 8, "no record: the other side is to see it");
+        assert_eq!(whole_records(&[0xff; 8]), 8);
     }
 }

@@ -71,8 +71,10 @@ struct Pending {
     deadline: Instant,
 }
 
-type Outcome = Result<RemotingCommand, Failure>;
+pub(crate) type Outcome = Result<RemotingCommand, Failure>;
 type Answer = oneshot::Receiver<Outcome>;
+/// A request that waits, and its response.
+pub(crate) type Answering = (oneshot::Sender<Outcome>, RemotingCommand);
 
 /// Why a pending request fails.
 #[derive(Debug)]
@@ -173,15 +175,23 @@ impl Shared {
         orders
     }
 
-    /// Gives a response to the request that waits for it.
-    pub(crate) fn complete(&self, response: RemotingCommand) {
-        let pending = self.lock().pending.remove(&response.opaque);
-        match pending {
+    /// Gives responses to the requests that wait for them; `waiting` is room for those, and empty.
+    ///
+    /// All at once: each that is told one by one would wake another thread, which would sleep again before the next.
+    pub(crate) fn complete(&self, responses: &mut Vec<RemotingCommand>, waiting: &mut Vec<Answering>) {
+        let mut state = self.lock();
+        for response in responses.drain(..) {
+            match state.pending.remove(&response.opaque) {
+                Some(pending) => waiting.push((pending.response, response)),
+                None => tracing::debug!(
+                    peer = %self.peer, code = response.code, opaque = response.opaque, "response without a waiting request"
+                ),
+            }
+        }
+        drop(state);
+        for (pending, response) in waiting.drain(..) {
             // An error means that nobody waits any more: the caller gave up, which is its right.
-            Some(pending) => drop(pending.response.send(Ok(response))),
-            None => tracing::debug!(
-                peer = %self.peer, code = response.code, opaque = response.opaque, "response without a waiting request"
-            ),
+            drop(pending.send(Ok(response)));
         }
     }
 

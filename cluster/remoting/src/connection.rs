@@ -17,7 +17,7 @@ use sim::net::TcpStream;
 use sim::time::{Instant, Sleep};
 use tokio::io::{AsyncReadExt, AsyncWrite};
 
-use crate::channel::{Channel, Ending, Orders};
+use crate::channel::{Answering, Channel, Ending, Orders};
 use crate::error::CloseReason;
 use crate::handler::{Reply, ReplyFuture, RequestHandler, system_error};
 use crate::outgoing::Outgoing;
@@ -61,6 +61,11 @@ pub(crate) struct Connection<H: RequestHandler + ?Sized> {
     incoming: BytesMut,
     outgoing: Outgoing,
     in_flight: FuturesUnordered<InFlight>,
+    /// Responses that came with the last read, on their way to those who wait.
+    responses: Vec<RemotingCommand>,
+    answering: Vec<Answering>,
+    /// So many were answered by the last read, and nothing was written since.
+    answered: usize,
     timer: Pin<Box<Sleep>>,
     /// What the timer is set to; `None` when it has fired.
     timer_at: Option<Instant>,
@@ -82,6 +87,9 @@ impl<H: RequestHandler + ?Sized> Connection<H> {
             incoming: BytesMut::new(),
             outgoing: Outgoing::default(),
             in_flight: FuturesUnordered::new(),
+            responses: Vec::new(),
+            answering: Vec::new(),
+            answered: 0,
             timer: Box::pin(sim::time::sleep_until(timer_at)),
             timer_at: Some(timer_at),
             received_at: now,
@@ -120,6 +128,12 @@ impl<H: RequestHandler + ?Sized> Connection<H> {
         self.channel.shared.task.register(context.waker());
         loop {
             let orders = self.channel.shared.collect(&mut self.outgoing);
+            if self.outgoing.bytes() > 0 && std::mem::take(&mut self.answered) > 1 {
+                // Those who were answered together ask again together. This task goes behind them, and their requests leave by
+                // one write instead of many.
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             self.poll_handlers(context);
             let may_read = orders.ending.is_none() && self.may_read();
             let read = if may_read { self.poll_read(context) } else { Ok(0) };
@@ -176,15 +190,28 @@ impl<H: RequestHandler + ?Sized> Connection<H> {
         loop {
             match frame::decode(&mut self.incoming) {
                 Ok(Some(command)) => self.take(command, context),
-                Ok(None) => return Ok(bytes),
-                Err(error) => return Err(CloseReason::Decode(error.to_string())),
+                end => {
+                    self.complete();
+                    return match end {
+                        Ok(_) => Ok(bytes),
+                        Err(error) => Err(CloseReason::Decode(error.to_string())),
+                    };
+                }
             }
+        }
+    }
+
+    /// Tells all whose responses have come.
+    fn complete(&mut self) {
+        if !self.responses.is_empty() {
+            self.answered = self.responses.len();
+            self.channel.shared.complete(&mut self.responses, &mut self.answering);
         }
     }
 
     fn take(&mut self, command: RemotingCommand, context: &mut Context<'_>) {
         if command.is_response() {
-            return self.channel.shared.complete(command);
+            return self.responses.push(command);
         }
         let asked =
             Asked { opaque: command.opaque, serialize_type: command.serialize_type, oneway: command.is_oneway() };

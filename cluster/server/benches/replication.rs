@@ -9,7 +9,8 @@
 //! * **lag** of the asynchronous pair: from a message's SEND_OK until the slave says that it has it. What a question to the
 //!   slave takes is part of it, and printed beside it;
 //! * **catch-up**: the speed at which a slave that begins empty gets the whole log, beside two plain copies of the same bytes
-//!   in the same minute: through the file system (read, write, fsync), and through a loopback connection into a file.
+//!   in the same minute: through the file system (read, write, fsync), and through a loopback connection into a file. What is
+//!   copied goes through both: the slower one is the limit.
 //!
 //! The aims are printed beside the figures and judged by people: a machine that is busy with other things misses them.
 #![allow(
@@ -292,12 +293,14 @@ async fn catch_up(pair: &mut Pair, extent: &Extent) {
         pair.settle().await;
     }
     let ratios = |plain: &[f64]| slaves.iter().zip(plain).map(|(slave, plain)| slave / plain).collect::<Vec<_>>();
+    let slower: Vec<f64> = disks.iter().zip(&networks).map(|(disk, network)| disk.min(*network)).collect();
     println!("catch-up of an empty slave, {} MB   MB/s: median (least … greatest)", end / 1_000_000);
     println!("  plain copy, read + write + fsync   {}", spread(disks.clone(), 0));
     println!("  plain copy, loopback into a file   {}", spread(networks.clone(), 0));
     println!("  the slave                          {}", spread(slaves.clone(), 0));
-    println!("  ratio to the disk's copy           {}   aim: at least 0.70", spread(ratios(&disks), 2));
-    println!("  ratio to the network's copy        {}   aim: at least 0.70 of either", spread(ratios(&networks), 2));
+    println!("  ratio to the disk's copy           {}", spread(ratios(&disks), 2));
+    println!("  ratio to the network's copy        {}", spread(ratios(&networks), 2));
+    println!("  ratio to the slower of them        {}   aim: at least 0.70", spread(ratios(&slower), 2));
 }
 
 fn mb_per_s(bytes: u64, copy: impl FnOnce()) -> f64 {

@@ -281,7 +281,7 @@ impl Appender {
             }
             return;
         }
-        self.publish(start, block, pending.drain(..));
+        self.publish(start, block.len(), block, pending.drain(..));
         self.answer(&mut answers);
         // Both keep their memory for the next group.
         (self.group.pending, self.group.answers) = (pending, answers);
@@ -323,9 +323,15 @@ impl Appender {
         }
     }
 
-    /// Tells everyone of a block that was written at `start`.
-    pub(crate) fn publish(&mut self, start: PhysicalOffset, block: Bytes, pending: impl Iterator<Item = Pending>) {
-        self.written.offset += block.len() as i64;
+    /// Tells everyone of `bytes` that were written at `start`, and keeps `block` of them in memory: all or nothing.
+    pub(crate) fn publish(
+        &mut self,
+        start: PhysicalOffset,
+        bytes: usize,
+        block: Bytes,
+        pending: impl Iterator<Item = Pending>,
+    ) {
+        self.written.offset += bytes as i64;
         self.shared.dispatcher.enqueue(pending);
         self.shared.log.publish(start, block, self.written);
         self.release_written();

@@ -54,6 +54,7 @@ mod state;
 mod store;
 mod watermark;
 
+pub use commit_log::RawLog;
 pub use config::{FlushDiskType, StoreConfig};
 pub use config_file::ConfigFile;
 pub use consume_queue::ConsumeQueueUnit;
@@ -66,6 +67,6 @@ pub use index::QueryMessageResult;
 pub use lookup::{BoundaryType, QueueBounds};
 pub use put::{Appended, PutMessageResult, PutMessageStatus};
 pub use recovery::{OpenOptions, RecoveryReport};
-pub use replica::{CutError, RecordCutter};
+pub use replica::{CutError, RecordCutter, ReplicaAppend};
 pub use replication::{Availability, Replication, SyncReplication};
 pub use store::MessageStore;

@@ -10,7 +10,7 @@ use ha::{GET_HA_PROTOCOL_VERSION, MasterAddr, PROTOCOL_V1, SlaveService};
 use protocol::header::RegisterBrokerResponseHeader;
 use protocol::{PhysicalOffset, RemotingCommand, response_code};
 use remoting::RemotingClient;
-use store::{DispatchRequest, MessageStore};
+use store::{DispatchRequest, EpochEntry, MessageStore};
 
 use super::recent_lives::RECENT_MS;
 use crate::core::{Core, lock};
@@ -81,9 +81,11 @@ pub(crate) struct FollowedEpoch {
 impl FollowedEpoch {
     /// The last epoch of the log; before any, the unknown history.
     pub(crate) fn of(store: &MessageStore, now_ms: i64) -> Self {
-        let epochs = store.epochs();
-        let (id, start) =
-            epochs.last().map_or((UNKNOWN_HISTORY, PhysicalOffset::ZERO), |epoch| (epoch.id, epoch.start));
+        Self::last_of(&store.epochs(), now_ms)
+    }
+
+    fn last_of(epochs: &[EpochEntry], now_ms: i64) -> Self {
+        let (id, start) = last_epoch(epochs);
         Self { id, start, since_ms: now_ms, has_predecessor: epochs.len() > 1 }
     }
 
@@ -93,6 +95,11 @@ impl FollowedEpoch {
     }
 }
 
+/// The id of the last epoch, and where it begins.
+fn last_epoch(epochs: &[EpochEntry]) -> (u64, PhysicalOffset) {
+    epochs.last().map_or((UNKNOWN_HISTORY, PhysicalOffset::ZERO), |epoch| (epoch.id, epoch.start))
+}
+
 /// A message has become visible on a slave. The first of a new epoch ends the life that readers were led by: what lies beyond
 /// in each queue is another message than the one they may have seen there. Committed offsets beyond it go back to it.
 pub(crate) fn message_arrived(core: &Core, message: &DispatchRequest) {
@@ -100,11 +107,12 @@ pub(crate) fn message_arrived(core: &Core, message: &DispatchRequest) {
         // The master knows more of it.
         core.metadata_wanted.notify_one();
     }
-    let now_ms = core.now_ms();
-    let epoch = FollowedEpoch::of(&core.store, now_ms);
+    let epochs = core.store.epochs();
+    let (id, start) = last_epoch(&epochs);
     {
         let mut followed = lock(&core.followed);
-        if followed.id != epoch.id && message.physical_offset >= epoch.start {
+        if followed.id != id && message.physical_offset >= start {
+            let now_ms = core.now_ms();
             let (topic, queue_id) = (&*message.topic, message.queue_id);
             lock(&core.horizon).begin_epoch(followed.is_recent(now_ms), |of_topic, of_queue| {
                 if (of_topic, of_queue) == (topic, queue_id) {
@@ -112,10 +120,10 @@ pub(crate) fn message_arrived(core: &Core, message: &DispatchRequest) {
                 }
                 core.store.max_offset_in_queue(of_topic, of_queue).0
             });
-            *followed = epoch;
+            *followed = FollowedEpoch::last_of(&epochs, now_ms);
         }
     }
-    if epoch.id == UNKNOWN_HISTORY || message.physical_offset < epoch.start || core.believes_all_offsets() {
+    if id == UNKNOWN_HISTORY || message.physical_offset < start || core.believes_all_offsets() {
         return;
     }
     let (topic, queue_id, offset) = (&*message.topic, message.queue_id, message.queue_offset.0);

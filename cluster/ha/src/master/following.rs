@@ -2,10 +2,16 @@
 //!
 //! A report is judged against what was sent: whoever says that it has more is not believed in anything.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::{
+    pin::pin,
+    sync::atomic::{AtomicI64, Ordering},
+};
 
 use protocol::PhysicalOffset;
-use sim::{net::OwnedWriteHalf, time::timeout};
+use sim::{
+    net::OwnedWriteHalf,
+    time::{Instant, sleep_until},
+};
 
 use super::{Shared, followers::Membership};
 use crate::{
@@ -64,6 +70,9 @@ async fn take_reports(
 ) -> Result<(), HaError> {
     let silence = shared.config.housekeeping_interval();
     let mut last = PhysicalOffset::ZERO;
+    let mut heard_at = Instant::now();
+    // Set too early it fires, finds nothing due and is set anew: cheaper than setting it for every report.
+    let mut timer = pin!(sleep_until(heard_at + silence));
     loop {
         let mut newest = None;
         while let Some(report) = decode_report(&mut incoming.buffer)? {
@@ -87,6 +96,18 @@ async fn take_reports(
         if let Some(report) = newest {
             membership.acked(report);
         }
-        timeout(silence, incoming.read()).await.map_err(|_| HaError::Silent(silence))??;
+        tokio::select! {
+            biased;
+            read = incoming.read() => {
+                read?;
+                heard_at = Instant::now();
+            }
+            () = &mut timer => {
+                if heard_at + silence <= Instant::now() {
+                    return Err(HaError::Silent(silence));
+                }
+                timer.as_mut().reset(heard_at + silence);
+            }
+        }
     }
 }

@@ -224,6 +224,7 @@ pub(crate) async fn take_tail(
         }
         sim::time::timeout(silence, dialogue.incoming.read()).await.map_err(|_| HaError::Silent(silence))??;
     }
+    log.finish().await?;
     let end = store.max_physical_offset();
     if end != slave.max {
         return Err(HaError::Nonsense(format!("its log ended at {end} within a record, instead of {}", slave.max)));

@@ -38,7 +38,12 @@ pub(crate) async fn follow(shared: &Shared, stream: TcpStream) -> Result<Ended, 
     reporter.open(from).await?;
     shared.status().is_v1 = true;
     let mut sink = Comparing { store, is_unchecked, position: from, end, log: None, warned: false };
-    match take_frames(shared, &mut incoming, reporter, Wire::V1, &mut sink).await? {}
+    let Err(error) = take_frames(shared, &mut incoming, reporter, Wire::V1, &mut sink).await;
+    if let Some(log) = &mut sink.log {
+        // The next connection begins where the log ends then. How the writing went, the store knows.
+        let _ = log.finish().await;
+    }
+    Err(error)
 }
 
 /// Compares what we have, and appends what follows.
@@ -131,6 +136,13 @@ impl Sink for Comparing<'_> {
         match &mut self.log {
             Some(log) => log.write().await.map(|_| ()),
             None => Ok(()),
+        }
+    }
+
+    async fn written(&mut self) -> Result<(), HaError> {
+        match &mut self.log {
+            Some(log) => log.written().await,
+            None => std::future::pending().await,
         }
     }
 

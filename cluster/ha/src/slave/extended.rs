@@ -69,7 +69,10 @@ pub(crate) async fn follow(shared: &Shared, stream: TcpStream) -> Result<Ended, 
     let mut reporter = Reporter::new(shared, outgoing);
     // Before the first byte there is nothing to vouch for, and the master wants to know that we follow.
     reporter.open_following(hello.max_offset).await?;
-    match take_frames(shared, &mut incoming, reporter, Wire::Extended, &mut log).await? {}
+    let Err(error) = take_frames(shared, &mut incoming, reporter, Wire::Extended, &mut log).await;
+    // The next connection begins where the log ends then. How the writing went, the store knows.
+    let _ = log.0.finish().await;
+    Err(error)
 }
 
 /// Gives the master the end of our log that it has lost.
@@ -99,6 +102,10 @@ impl Sink for Log<'_> {
 
     async fn write(&mut self) -> Result<(), HaError> {
         self.0.write().await.map(|_| ())
+    }
+
+    async fn written(&mut self) -> Result<(), HaError> {
+        self.0.written().await
     }
 
     fn verified(&self) -> PhysicalOffset {

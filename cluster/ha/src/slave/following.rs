@@ -3,7 +3,7 @@
 //! One task reads, cuts, appends and reports: all that has arrived by one append, and one report. Under SYNC_FLUSH a slave
 //! vouches for what is on its drive only; Apache's for what is in its page cache ([`Quirk::PageCacheAcks`]).
 
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 
 use protocol::PhysicalOffset;
 use quirks::Quirk;
@@ -90,8 +90,10 @@ impl<'a> Reporter<'a> {
 pub(crate) trait Sink {
     /// Takes in a frame.
     async fn take(&mut self, frame: &Frame) -> Result<(), HaError>;
-    /// Writes what has been taken in.
+    /// Writes what has been taken in, or begins to.
     async fn write(&mut self) -> Result<(), HaError>;
+    /// Resolves when what was begun is written; never, if nothing was. May be dropped while it waits.
+    async fn written(&mut self) -> Result<(), HaError>;
     /// Up to where what has come is known to be the master's.
     fn verified(&self) -> PhysicalOffset;
 }
@@ -106,6 +108,8 @@ pub(crate) async fn take_frames(
 ) -> Result<std::convert::Infallible, HaError> {
     let (heartbeat, silence) = (shared.config.heartbeat_interval(), shared.config.housekeeping_interval());
     let mut heard_at = Instant::now();
+    // Set too early it fires, finds nothing due and is set anew: cheaper than setting it for every report.
+    let mut timer = pin!(sleep_until((reporter.reported_at + heartbeat).min(heard_at + silence)));
     loop {
         let mut any = false;
         while let Ok(frame) = decode_frame(&mut incoming.buffer, wire)? {
@@ -135,11 +139,19 @@ pub(crate) async fn take_frames(
             }
             // The store lives as long as we do.
             _ = reporter.vouched.changed() => {}
-            () = sleep_until((reporter.reported_at + heartbeat).min(heard_at + silence)) => {
-                if heard_at.elapsed() >= silence {
+            written = sink.written() => {
+                written?;
+                note_received(shared, &shared.store);
+            }
+            () = &mut timer => {
+                let now = Instant::now();
+                if heard_at + silence <= now {
                     return Err(HaError::Silent(silence));
                 }
-                reporter.send().await?;
+                if reporter.reported_at + heartbeat <= now {
+                    reporter.send().await?;
+                }
+                timer.as_mut().reset((reporter.reported_at + heartbeat).min(heard_at + silence));
             }
         }
     }

@@ -60,6 +60,26 @@ pub(crate) struct Written {
     pub store_timestamp_ms: i64,
 }
 
+/// Bytes of the log: from this process's memory, or from a file into the reader's buffer.
+#[derive(Debug)]
+pub enum RawLog<'a> {
+    /// In memory.
+    Shared(Bytes),
+    /// In the buffer.
+    Copied(&'a [u8]),
+}
+
+impl std::ops::Deref for RawLog<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            RawLog::Shared(bytes) => bytes,
+            RawLog::Copied(bytes) => bytes,
+        }
+    }
+}
+
 impl CommitLog {
     /// A log of these files, all written and flushed up to `written`.
     pub(crate) fn new(config: &StoreConfig, segments: Vec<Arc<Segment>>, written: Written) -> CommitLog {
@@ -210,9 +230,41 @@ impl CommitLog {
 
     /// The bytes of the log from `offset` on, as they are: at most `max_bytes`, to the end of a file, or of the log.
     pub(crate) async fn read_raw(&self, offset: PhysicalOffset, max_bytes: usize) -> Result<Bytes, StoreError> {
+        let Some((segment, length)) = self.raw_extent(offset, max_bytes)? else { return Ok(Bytes::new()) };
+        if let Some(bytes) = lock(&self.tail).get_up_to(offset.0, length) {
+            return Ok(bytes);
+        }
+        segment.read(offset.0.cast_unsigned() - segment.start(), length).await
+    }
+
+    /// As [`CommitLog::read_raw`], for one who reads much: what is not in memory goes into `buffer`, as much as there is room
+    /// for, and nothing is allocated.
+    pub(crate) async fn read_raw_with<'a>(
+        &self,
+        offset: PhysicalOffset,
+        max_bytes: usize,
+        buffer: &'a mut [u8],
+    ) -> Result<RawLog<'a>, StoreError> {
+        let Some((segment, length)) = self.raw_extent(offset, max_bytes)? else {
+            return Ok(RawLog::Shared(Bytes::new()));
+        };
+        if let Some(bytes) = lock(&self.tail).get_up_to(offset.0, length) {
+            return Ok(RawLog::Shared(bytes));
+        }
+        let length = length.min(buffer.len());
+        let read = segment.read_into(&mut buffer[..length], offset.0.cast_unsigned() - segment.start()).await?;
+        Ok(RawLog::Copied(&buffer[..read]))
+    }
+
+    /// The file of `offset`, and how many bytes can be read there at once; `None` at the log's end.
+    fn raw_extent(
+        &self,
+        offset: PhysicalOffset,
+        max_bytes: usize,
+    ) -> Result<Option<(Arc<Segment>, usize)>, StoreError> {
         let written = self.written_offset();
         if offset == written {
-            return Ok(Bytes::new());
+            return Ok(None);
         }
         let (min, max) = (self.min_offset(), written);
         let outside = || StoreError::NotInLog { offset, min, max };
@@ -222,10 +274,7 @@ impl CommitLog {
         let segment = self.segment_at(offset).ok_or_else(outside)?;
         let end = segment.end().min(written.0.cast_unsigned());
         let length = usize::try_from(end - offset.0.cast_unsigned()).unwrap_or(usize::MAX).min(max_bytes);
-        if let Some(bytes) = lock(&self.tail).get_up_to(offset.0, length) {
-            return Ok(bytes);
-        }
-        segment.read(offset.0.cast_unsigned() - segment.start(), length).await
+        Ok(Some((segment, length)))
     }
 
     /// The first bytes of the record at `offset`.

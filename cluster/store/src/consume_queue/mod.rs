@@ -167,7 +167,14 @@ impl ConsumeQueue {
     /// Appends the unit of a message of another replica's log that has become visible. What does not follow is no reason to
     /// stop: the log is the other replica's, and this queue is what recovery would make of it.
     pub(crate) fn append_copy(&self, offset: QueueOffset, unit: ConsumeQueueUnit, store_timestamp_ms: i64) {
-        let next = lock(&self.state).next;
+        let next = {
+            let mut state = lock(&self.state);
+            if offset.0 == state.max {
+                state.push(unit, store_timestamp_ms);
+                return;
+            }
+            state.next
+        };
         let (topic, queue_id, place) = (&self.topic, self.queue_id, unit.physical_offset.0);
         match self.redispatch(offset, unit, store_timestamp_ms) {
             Redispatched::Appended => {}

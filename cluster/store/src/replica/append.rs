@@ -15,6 +15,9 @@ use crate::{
     recovery::tail_at_risk,
 };
 
+/// So much comes at once only to a replica that is far behind.
+const FAR_BEHIND_BYTES: usize = 128 << 10;
+
 impl Appender {
     fn refuse_if_failed(&self) -> Result<(), StoreError> {
         match self.shared.state.failure() {
@@ -126,7 +129,10 @@ impl Appender {
                 Pending { request, queue, is_copy: true }
             })
             .collect();
-        self.publish(at, bytes, pending.into_iter());
+        // Nobody who reads at the log's tail reads what comes in such pieces: this replica is far behind. Not kept, the
+        // memory is that of the next piece, and still in the processor's cache.
+        let kept = if bytes.len() < FAR_BEHIND_BYTES { bytes.clone() } else { Bytes::new() };
+        self.publish(at, bytes.len(), kept, pending.into_iter());
         self.make_next_segment();
         Ok(self.written.offset)
     }

@@ -1,13 +1,17 @@
 //! From a stream of bytes to whole records: what a replica receives comes in pieces that end anywhere.
 //!
 //! The cutter looks at heads only: length, magic and physical offset, so that nonsense is refused before it is gathered.
-//! Whether a record is sound throughout is looked at when it is appended.
+//! Whether a record is sound throughout is looked at when it is appended. A chunk that comes when nothing is held is not
+//! copied: who sends whole records in large chunks has them written from the memory into which they were read.
 
 use bytes::{Bytes, BytesMut};
 use protocol::{
     PhysicalOffset,
     message::{BLANK_MAGIC, BLANK_RECORD_BYTES, MAGIC_V1, MAGIC_V2, PHYSICAL_OFFSET_POSITION, RECORD_BYTES_MIN},
 };
+
+/// Room made when chunks have to be joined.
+const JOINED_BYTES: usize = 16 << 10;
 
 /// A record's bytes up to and with PHYSICALOFFSET.
 const HEAD_BYTES: usize = PHYSICAL_OFFSET_POSITION + 8;
@@ -66,9 +70,47 @@ pub struct RecordCutter {
     record_bytes_max: usize,
     /// Where the held bytes begin in the log.
     at: PhysicalOffset,
-    held: BytesMut,
+    held: Held,
     /// So many of the held bytes are whole records.
     whole: usize,
+}
+
+/// What has come and was not taken.
+#[derive(Debug)]
+enum Held {
+    /// One chunk, as it came.
+    Chunk(Bytes),
+    /// Several, one behind the other.
+    Joined(BytesMut),
+}
+
+impl Held {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Held::Chunk(chunk) => chunk,
+            Held::Joined(joined) => joined,
+        }
+    }
+
+    fn push(&mut self, chunk: Bytes) {
+        match self {
+            held if held.bytes().is_empty() => *held = Held::Chunk(chunk),
+            Held::Chunk(first) => {
+                let mut joined = BytesMut::with_capacity((first.len() + chunk.len()).max(JOINED_BYTES));
+                joined.extend_from_slice(first);
+                joined.extend_from_slice(&chunk);
+                *self = Held::Joined(joined);
+            }
+            Held::Joined(joined) => joined.extend_from_slice(&chunk),
+        }
+    }
+
+    fn split_to(&mut self, length: usize) -> Bytes {
+        match self {
+            Held::Chunk(chunk) => chunk.split_to(length),
+            Held::Joined(joined) => joined.split_to(length).freeze(),
+        }
+    }
 }
 
 impl RecordCutter {
@@ -76,7 +118,7 @@ impl RecordCutter {
     /// record is longer than `record_bytes_max`. [`crate::MessageStore::record_cutter`] knows both.
     #[must_use]
     pub fn new(at: PhysicalOffset, segment_bytes: u64, record_bytes_max: usize) -> RecordCutter {
-        RecordCutter { segment_bytes, record_bytes_max, at, held: BytesMut::new(), whole: 0 }
+        RecordCutter { segment_bytes, record_bytes_max, at, held: Held::Chunk(Bytes::new()), whole: 0 }
     }
 
     /// Where the next bytes that are [taken](RecordCutter::take) begin.
@@ -88,12 +130,18 @@ impl RecordCutter {
     /// Where the next chunk must begin.
     #[must_use]
     pub fn expected(&self) -> PhysicalOffset {
-        self.at + self.held.len() as i64
+        self.at + self.held.bytes().len() as i64
+    }
+
+    /// How much has come and was not taken.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        self.held.bytes().len()
     }
 
     /// Takes in the next bytes of the log.
-    pub fn feed(&mut self, chunk: &[u8]) {
-        self.held.extend_from_slice(chunk);
+    pub fn feed(&mut self, chunk: Bytes) {
+        self.held.push(chunk);
     }
 
     /// The whole records (or the blank) that have come, all of one file, with the offset of the first; `None` until there is
@@ -109,14 +157,14 @@ impl RecordCutter {
                 break;
             }
             match self.length_at(at, file_end)? {
-                Some(length) if self.whole + length <= self.held.len() => self.whole += length,
+                Some(length) if self.whole + length <= self.held.bytes().len() => self.whole += length,
                 _ => break,
             }
         }
         if self.whole == 0 {
             return Ok(None);
         }
-        let records = self.held.split_to(std::mem::take(&mut self.whole)).freeze();
+        let records = self.held.split_to(std::mem::take(&mut self.whole));
         let at = self.at;
         self.at += records.len() as i64;
         Ok(Some((at, records)))
@@ -124,7 +172,7 @@ impl RecordCutter {
 
     /// The length of the record at `at`, which begins behind what is whole; `None` when too little of it has come.
     fn length_at(&self, at: PhysicalOffset, file_end: u64) -> Result<Option<usize>, CutError> {
-        let rest = &self.held[self.whole..];
+        let rest = &self.held.bytes()[self.whole..];
         let Some((length, magic)) = i32_at(rest, 0).zip(i32_at(rest, 4)) else { return Ok(None) };
         let magic = magic.cast_unsigned();
         let left_bytes = file_end - at.0.cast_unsigned();

@@ -4,7 +4,11 @@ mod append;
 mod cutter;
 mod records;
 
-use std::sync::Arc;
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
 
 use bytes::Bytes;
 use protocol::PhysicalOffset;
@@ -14,6 +18,7 @@ pub use cutter::{CutError, RecordCutter};
 
 use crate::{
     appender::Request,
+    commit_log::RawLog,
     error::StoreError,
     history::{EpochEntry, LogHistory, fit},
     put::record_bytes_max,
@@ -78,6 +83,20 @@ impl MessageStore {
         self.shared().log.read_raw(from, max_bytes).await
     }
 
+    /// As [`MessageStore::read_log`], for one who reads much: what is not in memory is read into `buffer`, as far as it has
+    /// room.
+    ///
+    /// # Errors
+    /// As [`MessageStore::read_log`].
+    pub async fn read_log_with<'a>(
+        &self,
+        from: PhysicalOffset,
+        max_bytes: usize,
+        buffer: &'a mut [u8],
+    ) -> Result<RawLog<'a>, StoreError> {
+        self.shared().log.read_raw_with(from, max_bytes, buffer).await
+    }
+
     /// Writes records of another replica's log as they are, and dispatches them; the new end. `records` are whole records
     /// of one file (or its blank), as [`RecordCutter`] gives them, and `at` is the log's end. An empty log begins where
     /// its first records do, which must be the beginning of a file.
@@ -86,8 +105,18 @@ impl MessageStore {
     /// [`StoreError::NotAppendable`] when they do not belong there or are damaged; [`StoreError::Refused`] when the store
     /// takes no writes; or the drive fails.
     pub async fn append_replica(&self, at: PhysicalOffset, records: Bytes) -> Result<PhysicalOffset, StoreError> {
+        self.begin_append_replica(at, records)?.await
+    }
+
+    /// As [`MessageStore::append_replica`], without waiting: the records have been looked at, and will be written after
+    /// those of earlier calls. So the next ones can be received and looked at meanwhile. To drop what is returned does not
+    /// take them back.
+    ///
+    /// # Errors
+    /// As [`MessageStore::append_replica`]; what goes wrong with the writing itself is told by what is returned.
+    pub fn begin_append_replica(&self, at: PhysicalOffset, records: Bytes) -> Result<ReplicaAppend, StoreError> {
         let records = ReplicaRecords::check(self.shared(), at, records)?;
-        self.ask(|reply| Request::Replica { records, reply }).await
+        self.request(|reply| Request::Replica { records, reply }).map(ReplicaAppend)
     }
 
     /// A cutter for what another replica sends from `at` on.
@@ -100,14 +129,33 @@ impl MessageStore {
         &self,
         request: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Request,
     ) -> Result<T, StoreError> {
+        self.request(request)?.await.map_err(|_| closed())?
+    }
+
+    fn request<T>(
+        &self,
+        request: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Request,
+    ) -> Result<oneshot::Receiver<Result<T, StoreError>>, StoreError> {
         if let Some(why) = self.shared().state.refusal() {
             return Err(StoreError::Refused { why });
         }
         let (reply, answered) = oneshot::channel();
-        let closed = || StoreError::Refused { why: "the store was closed".into() };
-        if !self.send(request(reply)) {
-            return Err(closed());
-        }
-        answered.await.map_err(|_| closed())?
+        if self.send(request(reply)) { Ok(answered) } else { Err(closed()) }
+    }
+}
+
+fn closed() -> StoreError {
+    StoreError::Refused { why: "the store was closed".into() }
+}
+
+/// The writing of a replica's records that is under way; resolves with the log's new end.
+#[derive(Debug)]
+pub struct ReplicaAppend(oneshot::Receiver<Result<PhysicalOffset, StoreError>>);
+
+impl Future for ReplicaAppend {
+    type Output = Result<PhysicalOffset, StoreError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(context).map(|answer| answer.unwrap_or_else(|_| Err(closed())))
     }
 }

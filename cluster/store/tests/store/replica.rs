@@ -55,7 +55,7 @@ async fn copy(master: &MessageStore, slave: &MessageStore, chunk: usize) -> Resu
             slave.adopt_epoch(of).await?;
             adopted = Some(of);
         }
-        cutter.feed(&bytes);
+        cutter.feed(bytes);
         while let Some((at, records)) = cutter.take().expect("it is a log") {
             slave.append_replica(at, records).await?;
         }
@@ -184,13 +184,13 @@ fn what_does_not_belong_there_is_refused() {
                 assert!(error.to_string().contains("epoch has begun"), "{error}");
 
                 let mut cutter = slave.record_cutter(PhysicalOffset(0));
-                cutter.feed(&all[1..]);
+                cutter.feed(all.slice(1..));
                 assert!(matches!(cutter.take(), Err(CutError::NoRecord { .. })));
                 let mut cutter = slave.record_cutter(PhysicalOffset(4096));
-                cutter.feed(&all);
+                cutter.feed(all.clone());
                 assert!(matches!(cutter.take(), Err(CutError::Misplaced { says: PhysicalOffset(0), .. })));
                 let mut cutter = slave.record_cutter(PhysicalOffset(0));
-                cutter.feed(&[0x7f, 0xff, 0xff, 0xff, 0xda, 0xa3, 0x20, 0xa7]);
+                cutter.feed(Bytes::from_static(&[0x7f, 0xff, 0xff, 0xff, 0xda, 0xa3, 0x20, 0xa7]));
                 assert!(matches!(cutter.take(), Err(CutError::DoesNotFit { .. })));
             })
             .await;
