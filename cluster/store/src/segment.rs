@@ -3,10 +3,7 @@
 //! It has its full size from the beginning, zero-filled, and is durable, with its name, before anything is put in it: a
 //! later `fdatasync` then has only content to write. Apache maps these files; here they are written and read with offsets.
 
-use std::{
-    ops::Range,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use bytes::{Bytes, BytesMut};
 use sim::disk::{self, File, OpenOptions};
@@ -20,6 +17,15 @@ use crate::{
 pub(crate) const PAGE_BYTES: u64 = 4096;
 /// How much is read at once when a file is looked through.
 pub(crate) const SCAN_CHUNK_BYTES: usize = 256 << 10;
+
+/// The end of the name of a file that takes the place of another when it is complete.
+const COPY_SUFFIX: &str = ".copy";
+
+/// Whether a file of this name is a copy that a crash has cut short.
+pub(crate) fn is_unfinished_copy(name: &str) -> bool {
+    let of = name.strip_suffix(COPY_SUFFIX);
+    of.is_some_and(|of| of.len() == 20 && of.bytes().all(|byte| byte.is_ascii_digit()))
+}
 
 /// The name of the file that begins at this offset of its series.
 pub(crate) fn segment_name(start: u64) -> String {
@@ -130,19 +136,28 @@ impl Segment {
         Ok(end > position)
     }
 
-    /// Writes the bytes of these offsets of the series as they are, so that their pages are dirty and the next sync brings
-    /// them to the drive.
-    pub(crate) async fn write_again(&self, offsets: Range<u64>) -> Result<(), StoreError> {
+    /// A new file with what can be read of this one, durably in its place.
+    pub(crate) async fn replaced_by_copy(&self) -> Result<Segment, StoreError> {
+        let directory = durable::parent_of(&self.path);
+        let path = durable::with_suffix(&self.path, COPY_SUFFIX);
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(true);
+        let file = options.open(&path).await.map_err(io_error("create", &path))?;
+        file.preallocate(self.size_bytes).await.map_err(io_error("preallocate", &path))?;
+        let copy = Segment { path, file, start: self.start, size_bytes: self.size_bytes };
+        let end = self.content_end(0).await?;
         let mut buffer = vec![0; SCAN_CHUNK_BYTES];
-        let (first, end) = (offsets.start - self.start, offsets.end - self.start);
-        let mut at = first - first % PAGE_BYTES;
+        let mut at = 0;
         while at < end {
             let length = usize::try_from(end - at).unwrap_or(usize::MAX).min(buffer.len());
             let length = self.read_into(&mut buffer[..length], at).await?;
-            self.write(&buffer[..length], at).await?;
+            copy.write(&buffer[..length], at).await?;
             at += length as u64;
         }
-        Ok(())
+        copy.sync_all().await?;
+        disk::rename(&copy.path, &self.path).await.map_err(io_error("rename", &copy.path))?;
+        durable::sync_dir(directory).await?;
+        Ok(Segment { path: self.path.clone(), ..copy })
     }
 
     /// The last modification by the file system's clock, in milliseconds since 1970.

@@ -1,16 +1,17 @@
 //! What lies in a directory of segments, checked before anything is touched (Apache's `MappedFileQueue.load`).
 //!
 //! The files of a series are named `%020d` after their first offset, have one size, and follow one another without a gap.
-//! Only a crash of ours may leave an exception: the last file shorter than it should be and without content, because a
-//! file is made, sized and synced before it is written. Everything else is somebody's mistake, and is reported.
+//! Only a crash of ours may leave exceptions: the last file shorter than it should be and without content, because a file is
+//! made, sized and synced before it is written; and a copy that has not taken a file's place yet. Everything else is
+//! somebody's mistake, and is reported.
 
 use std::path::Path;
 
-use sim::disk;
+use sim::disk::{self, DirEntry};
 
 use crate::{
     error::{StoreError, io_error},
-    segment::{Segment, segment_name},
+    segment::{Segment, is_unfinished_copy, segment_name},
 };
 
 /// The files found, in order.
@@ -20,6 +21,8 @@ pub(crate) struct SegmentListing {
     pub starts: Vec<u64>,
     /// The first offset of a last file whose creation was cut short by a crash.
     pub unfinished: Option<u64>,
+    /// The names of copies that a crash has cut short.
+    pub copies: Vec<String>,
 }
 
 /// Whether a directory of this name is there because a file system is mounted where it lies.
@@ -39,6 +42,8 @@ pub(crate) async fn list(
     }
     let mut entries = disk::read_dir(directory).await.map_err(io_error("list", directory))?;
     entries.retain(|entry| !is_the_file_systems(&entry.name));
+    let is_copy = |entry: &mut DirEntry| !entry.is_dir && is_unfinished_copy(&entry.name);
+    listing.copies = entries.extract_if(.., is_copy).map(|entry| entry.name).collect();
     let count = entries.len();
     for (number, entry) in entries.into_iter().enumerate() {
         let path = directory.join(&entry.name);

@@ -476,6 +476,9 @@ impl Recovery<'_> {
         if let Some(start) = listing.unfinished {
             durable::remove_file(&directory.join(segment_name(start))).await?;
         }
+        for copy in &listing.copies {
+            durable::remove_file(&directory.join(copy)).await?;
+        }
         let mut kept = self.segments.clone();
         // The last one first: a power loss on the way leaves no gap.
         while let Some(last) = kept.last()
@@ -497,10 +500,13 @@ impl Recovery<'_> {
         }
         let mut from = from;
         if let Some(suspect) = &self.suspect {
-            tracing::warn!(?suspect, "a sync of the log has failed in this boot: these bytes are written once more");
-            for segment in kept.iter().filter(|segment| segment.end() > suspect.start && segment.start() < suspect.end)
-            {
-                segment.write_again(suspect.start.max(segment.start())..suspect.end.min(segment.end())).await?;
+            tracing::warn!(
+                ?suspect,
+                "a sync of the log has failed in this boot: the files with these offsets are copied"
+            );
+            let is_suspect = |segment: &Segment| segment.end() > suspect.start && segment.start() < suspect.end;
+            for segment in kept.iter_mut().filter(|segment| is_suspect(segment)) {
+                *segment = Arc::new(segment.replaced_by_copy().await?);
             }
             from = from.min(suspect.start);
         }

@@ -4,8 +4,10 @@
 //! When a sync fails, Linux marks the pages clean that it could not write: they can be read, a second sync succeeds, and
 //! the drive does not have them (Rebello et al., "Can Applications Recover from fsync Failures?", ATC 2020). A broker that is
 //! killed and started again would read them, believe them, and append behind them what the next power loss cuts off with
-//! them. So the next recovery writes these bytes once more. A page cache ends with the boot of its machine, and so does what
-//! the file says: it is not synced. Apache's brokers do not know it.
+//! them. So the next recovery copies the files that have these bytes. To write them once more where they are is not enough: on
+//! ext4 a block of a preallocated file that was new when its write was refused stays "unwritten" for as long as its page is in
+//! memory, so that a later sync succeeds and a power loss leaves zeros. A page cache ends with the boot of its machine, and so
+//! does what the file says: it is not synced. Apache's brokers do not know it.
 
 use std::{ops::Range, path::PathBuf};
 
