@@ -11,7 +11,7 @@
 //!    files after it, write once more what a failed sync may have left in the page cache alone, and sync all that a kill may
 //!    have left there, before anything is served or appended.
 
-mod diverged;
+mod cut_off;
 mod scan;
 pub(crate) mod sync_failed;
 pub(crate) mod tail_at_risk;
@@ -33,7 +33,7 @@ use crate::{
     dispatch::{DeliverTimestamp, has_queue_offset, unit_of},
     durable,
     error::StoreError,
-    history::{self, Epochs},
+    history::{self, EpochEntry, Epochs},
     lock_file::{self, LeftOpen},
     segment::{Segment, segment_name},
     segment_dir::{self, SegmentListing},
@@ -90,6 +90,8 @@ pub struct RecoveryReport {
     pub is_empty: bool,
     /// Where the bytes are that [`OpenOptions::truncate_at`] has cut off, if there were any.
     pub diverged_tail: Option<PathBuf>,
+    /// Where a copy is of what stood behind a damaged record, if there were whole records.
+    pub damaged_tail: Option<PathBuf>,
 }
 
 struct Recovery<'a> {
@@ -191,13 +193,14 @@ impl Recovery<'_> {
             self.load_queues(from).await?;
             walk = self.walk(from, dispatch_from).await?;
         }
-        self.judge(&walk).await?;
+        let cuts_off_records = self.judge(&walk).await?;
 
         // From here on the disk is changed.
         let diverged_tail = match self.limit {
             u64::MAX => None,
-            limit => diverged::keep(self.config, &self.segments, &stored_epochs, limit).await?,
+            limit => cut_off::keep(self.config, "diverged", &self.segments, &stored_epochs, limit).await?,
         };
+        let damaged_tail = if cuts_off_records { self.keep_damaged(walk.end, &stored_epochs).await } else { None };
         self.lower_claims(&walk).await?;
         durable::create_dir(&self.config.commit_log_dir()).await?;
         durable::create_dir(&self.config.consume_queue_dir()).await?;
@@ -255,6 +258,7 @@ impl Recovery<'_> {
             machine_went_down: risk.machine_went_down,
             is_empty: risk.is_empty,
             diverged_tail,
+            damaged_tail,
         };
         tracing::info!(?report, "store recovered");
         Ok(Recovered {
@@ -418,21 +422,26 @@ impl Recovery<'_> {
         result
     }
 
-    /// Refuses a log that ends where flushed records should be, while later ones are whole.
-    async fn judge(&self, walk: &Walk) -> Result<(), StoreError> {
+    /// Refuses a log that ends where flushed records should be, while later ones are whole. Whether there are whole records at
+    /// all behind its end.
+    async fn judge(&self, walk: &Walk) -> Result<bool, StoreError> {
         let flushed = self.checkpoint.master_flushed_offset.cast_unsigned();
         if walk.stop == Stop::Limit || self.config.quirks.has(Quirk::StaleTailResurrection) {
-            return Ok(());
+            return Ok(false);
         }
         if !self.abnormal && walk.stop != Stop::Files && walk.end == flushed {
-            return Ok(());
+            return Ok(false);
         }
         let flushed_ms = self.checkpoint.physic_msg_timestamp_ms;
         // Strictly older: of the records of one millisecond a part may have been flushed.
         let is_flushed = |record: &RecordView<'_>| {
             record.physical_offset.0.cast_unsigned() < flushed || record.store_timestamp_ms < flushed_ms
         };
-        let next = next_valid_record(&self.segments, walk.end, self.limit, is_flushed).await?;
+        let cuts_off_records = next_valid_record(&self.segments, walk.end, self.limit, |_| true).await?.is_some();
+        let next = match cuts_off_records {
+            true => next_valid_record(&self.segments, walk.end, self.limit, is_flushed).await?,
+            false => None,
+        };
         let end = PhysicalOffset(walk.end.cast_signed());
         match (next, find_segment(&self.segments, end)) {
             (Some(next_valid_offset), Some(segment)) => Err(StoreError::DamagedLog {
@@ -449,7 +458,23 @@ impl Recovery<'_> {
                 if walk.end < flushed {
                     tracing::error!(end = walk.end, flushed, "the drive has lost records that had been flushed");
                 }
-                Ok(())
+                Ok(cuts_off_records)
+            }
+        }
+    }
+
+    /// Copies what stands behind the end of the log: it may have been acknowledged, and the damage before it may not come from a
+    /// write that was cut short. Where it is.
+    async fn keep_damaged(&self, end: u64, epochs: &[EpochEntry]) -> Option<PathBuf> {
+        match cut_off::keep(self.config, "damaged", &self.segments, epochs, end).await {
+            Ok(kept) => {
+                tracing::error!(end, ?kept, "the log ends at a damaged record that whole ones follow");
+                kept
+            }
+            // A full drive, say: the log that is left is worth more.
+            Err(error) => {
+                tracing::error!(%error, end, "the log ends at a damaged record; the whole ones that follow could not be kept");
+                None
             }
         }
     }

@@ -1,7 +1,10 @@
-//! The directory `diverged`: what a replica's log had behind the point where it was truncated, kept for people.
+//! The directories `diverged` and `damaged`: what recovery cuts off the log, kept for people.
 //!
-//! `<offset>-<epoch>` holds the bytes from that offset on, as they were in the log: records that another life of the master
-//! wrote and that the present one does not have. Nothing reads them, and nothing removes them.
+//! `<offset>-<epoch>` holds the bytes from that offset on, as they were in the log. In `diverged` they are what a replica's log
+//! had behind the point where it was truncated: records that another life of the master wrote and that the present one does
+//! not have. In `damaged` they are what stood behind a record that is damaged, or was never written whole, if there are whole
+//! records among them: from the drive alone nobody can tell a torn end, of which nothing was acknowledged under SYNC_FLUSH,
+//! from a flipped bit before acknowledged messages. Nothing reads these files, and nothing removes them.
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -16,9 +19,11 @@ use crate::{
     segment::{SCAN_CHUNK_BYTES, Segment, segment_name},
 };
 
-/// Copies what the log has from `from` on, durably, under a name of its own; where it is, if there is anything.
+/// Copies what the log has from `from` on, durably, into `directory` under a name of its own; where it is, if there is
+/// anything.
 pub(super) async fn keep(
     config: &StoreConfig,
+    directory: &str,
     segments: &[Arc<Segment>],
     epochs: &[EpochEntry],
     from: u64,
@@ -36,7 +41,7 @@ pub(super) async fn keep(
     else {
         return Ok(None);
     };
-    let directory = config.store_path_root_dir.join("diverged");
+    let directory = config.store_path_root_dir.join(directory);
     durable::create_dir(&directory).await?;
     let from_offset = PhysicalOffset(from.cast_signed());
     let epoch =
@@ -67,12 +72,7 @@ pub(super) async fn keep(
     drop(file);
     disk::rename(&temporary, &path).await.map_err(io_error("rename", &temporary))?;
     durable::sync_dir(&directory).await?;
-    tracing::warn!(
-        from,
-        bytes = written,
-        kept_in = %path.display(),
-        "the log is truncated: what follows is not in the master's log"
-    );
+    tracing::warn!(from, bytes = written, kept_in = %path.display(), "the log is truncated: what follows is kept");
     Ok(Some(path))
 }
 
