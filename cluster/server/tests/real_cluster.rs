@@ -171,10 +171,12 @@ fn what_cannot_be_served_is_refused_in_words() {
         let store = machines.broker("broker-a").store.display().to_string();
         let (port, ha_port) = (port.to_string(), ha_port.to_string());
         let foreign = machines.broker("broker-a").store.with_extension("foreign");
-        std::fs::create_dir_all(foreign.join("commitlog")).expect("the work directory can be written");
-        std::fs::write(foreign.join("commitlog/holiday.jpg"), "!").expect("the work directory can be written");
+        let photo = foreign.join("commitlog/holiday.jpg");
+        support::write_file(&photo, "!");
         let foreign = foreign.display().to_string();
-        let cases: [(&[(&str, &str)], &[&str]); 9] = [
+        /// Settings, and what the refusal says.
+        type Case<'a> = (&'a [(&'a str, &'a str)], &'a [&'a str]);
+        let cases: [Case<'_>; 9] = [
             (&[("storePathRootDir", &store)], &[&store, "locked by another process", "storePathRootDir"]),
             (&[("listenPort", &port)], &[&port, "cannot listen on", "listenPort"]),
             (&[("haListenPort", &ha_port)], &[&ha_port, "cannot listen for slaves", "haListenPort"]),

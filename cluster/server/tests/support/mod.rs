@@ -33,3 +33,10 @@ pub async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
         sleep(Duration::from_millis(20)).await;
     }
 }
+
+/// Writes a file, with the directories that it needs.
+pub fn write_file(path: &std::path::Path, content: &str) {
+    let directory = path.parent().expect("a file is in a directory");
+    std::fs::create_dir_all(directory).expect("the work directory can be written");
+    std::fs::write(path, content).expect("the work directory can be written");
+}
