@@ -5,7 +5,7 @@ use crate::{
     cluster::{self, Hosts, STORE},
     history::Event,
     log_image,
-    operator::{Operator, Order},
+    operator::{Bounds, Operator, Order},
     recorder::Recorder,
     spec::{BrokerHost, Disk, FileSystem, Operation, Scenario, Schedule, starts_late},
 };
@@ -78,9 +78,14 @@ pub async fn harness(world: World, scenario: Arc<Scenario>, plan: Plan) -> (Vec<
     drain(&world, &recorder, &schedule).await;
     stop(&world, &hosts.producers).await;
     stop(&world, &hosts.consumers).await;
+    let bounds = match scenario.topology.slaves {
+        0 => None,
+        _ => Some(await_slaves(&world, &hosts, &operator).await),
+    };
+    finish_reading(&world, &recorder, &hosts, &operator).await;
     operator.order(Order::ReadBack).await;
-    if scenario.topology.slaves > 0 {
-        read_logs(&world, &recorder, &hosts, &operator).await;
+    if let Some(bounds) = bounds {
+        read_logs(&world, &recorder, &hosts, &bounds);
     }
     recorder.push(|at_ns| Event::End { at_ns });
     (recorder.take(), injected)
@@ -309,10 +314,29 @@ fn took(report: &CrashReport) -> String {
     if told.is_empty() { String::new() } else { format!("; {told}") }
 }
 
-/// Waits until the slaves have caught up, and takes down the log of every replica.
-async fn read_logs(world: &World, recorder: &Recorder, hosts: &Hosts, operator: &Operator) {
+/// A consumer that stood at an offset of a broker's previous life when it was stopped could not commit it, although it had
+/// been given everything: the group begins again, at what it has committed, until it is at the end of every queue.
+async fn finish_reading(world: &World, recorder: &Recorder, hosts: &Hosts, operator: &Operator) {
+    operator.order(Order::AskBehind).await;
+    if operator.behind() == 0 {
+        return;
+    }
+    let text = format!("start again: the group has not committed {} messages", reports::count(operator.behind()));
+    recorder.note("consumers", text);
+    boot(world, &hosts.consumers);
+    let deadline_ns = world.now_ns() + ms(QUIET_MS);
+    while operator.behind() > 0 && world.now_ns() < deadline_ns {
+        world.sleep(Duration::from_secs(1)).await;
+        operator.order(Order::AskBehind).await;
+    }
+    stop(world, &hosts.consumers).await;
+}
+
+/// Waits until the slaves have caught up: until then they may have offsets of their master's previous life. Where each log
+/// begins and ends.
+async fn await_slaves(world: &World, hosts: &Hosts, operator: &Operator) -> Bounds {
     let deadline_ns = world.now_ns() + ms(CATCH_UP_MS_MAX);
-    let bounds = loop {
+    loop {
         operator.order(Order::AskBounds).await;
         let bounds = operator.bounds();
         let end = |host: &str| bounds.get(host).map(|bounds| bounds.end);
@@ -320,11 +344,16 @@ async fn read_logs(world: &World, recorder: &Recorder, hosts: &Hosts, operator: 
             .brokers
             .iter()
             .all(|(broker, _)| end(&broker.host).is_some() && end(&broker.host) == end(&broker.broker));
-        if is_even || world.now_ns() >= deadline_ns {
-            break bounds;
-        }
+        // A moment more, for what a slave does with the records that it has got.
         world.sleep(Duration::from_millis(500)).await;
-    };
+        if is_even || world.now_ns() >= deadline_ns {
+            return bounds;
+        }
+    }
+}
+
+/// Takes down the log of every replica.
+fn read_logs(world: &World, recorder: &Recorder, hosts: &Hosts, bounds: &Bounds) {
     let directory = format!("{STORE}/commitlog");
     // What is on the disk of a master that does not open it is no log that a slave could be compared with; that it does not is
     // told by others.

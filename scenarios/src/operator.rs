@@ -43,6 +43,8 @@ pub enum Order {
     Probe,
     /// Ask every broker where its log begins and ends.
     AskBounds,
+    /// Ask every master how far the group is behind the ends of its queues.
+    AskBehind,
     /// Read every queue of every master.
     ReadBack,
 }
@@ -59,12 +61,13 @@ pub struct Operator {
     /// Taken by the operator's program when it starts.
     inbox: Arc<Mutex<Option<mpsc::UnboundedReceiver<Post>>>>,
     bounds: Arc<Mutex<Bounds>>,
+    behind: Arc<Mutex<u64>>,
 }
 
 impl Default for Operator {
     fn default() -> Operator {
         let (orders, inbox) = mpsc::unbounded_channel();
-        Operator { orders, inbox: Arc::new(Mutex::new(Some(inbox))), bounds: Arc::default() }
+        Operator { orders, inbox: Arc::new(Mutex::new(Some(inbox))), bounds: Arc::default(), behind: Arc::default() }
     }
 }
 
@@ -81,6 +84,11 @@ impl Operator {
     /// What the last [`Order::AskBounds`] found.
     pub fn bounds(&self) -> Bounds {
         self.bounds.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What the last [`Order::AskBehind`] found: messages, of the queues that could be asked for.
+    pub fn behind(&self) -> u64 {
+        *self.behind.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The operator's program: creates the topic, then does what it is told.
@@ -107,6 +115,10 @@ impl Operator {
                 Order::AskBounds => {
                     let bounds = ask_bounds(&client, &admin).await;
                     *self.bounds.lock().unwrap_or_else(PoisonError::into_inner) = bounds;
+                }
+                Order::AskBehind => {
+                    let behind = ask_behind(&client, &admin).await;
+                    *self.behind.lock().unwrap_or_else(PoisonError::into_inner) = behind;
                 }
                 Order::ReadBack => read_back(&client, &admin).await,
             }
@@ -202,6 +214,23 @@ async fn ask_bounds(client: &Client, admin: &Admin) -> Bounds {
     bounds
 }
 
+/// How many messages of the topic the group has not committed. A queue that cannot be asked for counts as read: that it
+/// cannot is for [`read_back`] to say.
+async fn ask_behind(client: &Client, admin: &Admin) -> u64 {
+    let (workload, topology) = (&client.scenario.workload, &client.scenario.topology);
+    let mut behind = 0;
+    for broker in topology.broker_names() {
+        let Ok(Some(master)) = admin.broker_addr(&broker, BrokerId::MASTER).await else { continue };
+        for number in 0..i32::from(workload.queues) {
+            let queue = MessageQueue::new(workload.topic.as_str(), broker.as_str(), number);
+            if let Ok(Offsets { min, max, committed }) = ask_offsets(admin, &master, topology.slaves, &queue).await {
+                behind += u64::try_from(max - committed.unwrap_or(min).max(min)).unwrap_or(0);
+            }
+        }
+    }
+    behind
+}
+
 /// Reads all queues of all masters, and what the group has committed in each.
 async fn read_back(client: &Client, admin: &Admin) {
     let (recorder, workload) = (&client.recorder, &client.scenario.workload);
@@ -249,10 +278,18 @@ async fn read_with_retries(
     Err(why)
 }
 
+/// Where a queue begins and ends, and what the group has committed in it.
+#[derive(Clone, Copy)]
+struct Offsets {
+    min: i64,
+    max: i64,
+    committed: Option<i64>,
+}
+
 /// What reading a queue yields.
 enum Read {
     Message(Arc<MessageExt>),
-    Offsets { min: i64, max: i64, committed: Option<i64> },
+    Offsets(Offsets),
 }
 
 impl Read {
@@ -265,12 +302,12 @@ impl Read {
                 queue,
                 offset: message.queue_offset.0,
             },
-            Read::Offsets { min, max, committed } => Event::Offsets { queue, min, max, committed },
+            Read::Offsets(Offsets { min, max, committed }) => Event::Offsets { queue, min, max, committed },
         }
     }
 }
 
-async fn read_queue(admin: &Admin, master: &str, slaves: u16, queue: &MessageQueue) -> Result<Vec<Read>, ClientError> {
+async fn ask_offsets(admin: &Admin, master: &str, slaves: u16, queue: &MessageQueue) -> Result<Offsets, ClientError> {
     let min = admin.min_offset_at(master, queue).await?;
     let max = admin.max_offset_at(master, queue).await?;
     let mut committed = admin.consumer_offset_at(master, GROUP, queue).await?;
@@ -281,8 +318,13 @@ async fn read_queue(admin: &Admin, master: &str, slaves: u16, queue: &MessageQue
             committed = committed.max(admin.consumer_offset_at(&address, GROUP, queue).await.unwrap_or(None));
         }
     }
-    let mut read = vec![Read::Offsets { min: min.0, max: max.0, committed: committed.map(|offset| offset.0) }];
-    let mut next = min;
+    Ok(Offsets { min: min.0, max: max.0, committed: committed.map(|offset| offset.0) })
+}
+
+async fn read_queue(admin: &Admin, master: &str, slaves: u16, queue: &MessageQueue) -> Result<Vec<Read>, ClientError> {
+    let offsets = ask_offsets(admin, master, slaves, queue).await?;
+    let (mut next, max) = (QueueOffset(offsets.min), QueueOffset(offsets.max));
+    let mut read = vec![Read::Offsets(offsets)];
     while next < max {
         let pulled = admin.pull_from(master, queue, next, PULL_NUMS).await?;
         // An answer that does not move on would be asked for for ever.

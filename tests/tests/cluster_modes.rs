@@ -201,6 +201,27 @@ fn regression_seed_9001_a_group_comes_back_to_a_broker_that_the_name_servers_had
     assert_eq!(record.verdict, Verdict::Held, "{}", reports::run_text(&record));
 }
 
+/// A slave found its master at the end only, in a machine of another address, and cut its log. The committed offsets that lay
+/// beyond stayed there for each queue until a message came that took their place.
+#[test]
+fn regression_seed_7101_a_slave_that_cuts_its_log_lowers_offsets() {
+    let scenario =
+        Scenario { flush: Flush::Async, fault: faults::FaultKind::DiskMoved.into(), ..scenario("2m-2s-async") };
+    let record = record(&scenario, 7101);
+    assert_eq!((record.verdict, record.offset_violations), (Verdict::Held, 0), "{}", reports::run_text(&record));
+}
+
+/// Consumers that waited for their master had been given everything, and were stopped before they learned that their offsets were
+/// of its previous life. The group must get to the end when it starts again.
+#[test]
+fn regression_seed_7101_a_group_whose_last_offsets_were_refused_begins_again() {
+    let scenario =
+        Scenario { flush: Flush::Async, fault: faults::FaultKind::PowerLossAll.into(), ..scenario("2m-2s-async") };
+    let record = record(&scenario, 7101);
+    assert_eq!(record.verdict, Verdict::Held, "{}", reports::run_text(&record));
+    assert!(record.timeline.iter().any(|entry| entry.what.contains("start again")), "{}", reports::run_text(&record));
+}
+
 #[test]
 fn queues_of_a_master_that_is_away_are_read_from_its_slave() {
     for seed in 1..3 {

@@ -75,6 +75,10 @@ impl Running {
         let store = Arc::new(open_store(&config, truncate_at).await?);
         let core = load(config, store, client).await?;
         core.persist_topics().await?;
+        if truncate_at.is_some() {
+            // What was cut off was another life's, and so are the offsets beyond it: nothing was copied of the present master yet.
+            core.clamp_offsets();
+        }
         core.persist_offsets().await?;
         let config = core.config();
         let server = listen(&core).await?;
