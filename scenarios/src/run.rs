@@ -10,8 +10,9 @@
 //! | the plan and the operations are carried out | within, by `heal_ms` everything is healed |
 //! | probe | from `load_to_ms`: the operator sends to every master until it gets a SEND_OK |
 //! | drain | until everything acknowledged was delivered, or nothing more comes |
-//! | verify | clients stop in good order, then the operator reads every queue of every master from end to end |
-//! | compare | when slaves have had time to catch up, the logs of all replicas are read from their disks |
+//! | finish | clients stop in good order, slaves get time to catch up; consumers start again if the group is not at every end |
+//! | verify | the operator reads every queue of every master from end to end |
+//! | compare | the logs of all replicas are read from their disks |
 //!
 //! What happens in between is in `harness`; here is what comes out of it.
 

@@ -79,23 +79,7 @@ fn bandwidth_limits_a_bulk_transfer_and_slows_its_neighbours() {
     let mut bench = Bench::new(5);
     let (client, server) = bench.pair();
     bench.net.set_link(A, B, LinkSpec { bandwidth_bytes_per_s: 1_000_000, ..LinkSpec::LAN });
-    let begin_ns = bench.core.now_ns();
-    let (mut written, mut got) = (0, 0);
-    while got < 4_000_000 {
-        while written < 4_000_000
-            && let Write::Took(taken) = bench.write(PA, client, &pattern(written, (4_000_000 - written).min(50_000)))
-        {
-            written += taken;
-        }
-        match bench.await_read(PB, server).0 {
-            Read::Bytes(bytes) => {
-                assert_eq!(bytes, pattern(got, bytes.len()));
-                got += bytes.len();
-            }
-            other => panic!("{other:?}"),
-        }
-    }
-    let took_ms = (bench.core.now_ns() - begin_ns) / MS;
+    let took_ms = transfer(&mut bench, client, server, 4_000_000) / MS;
     assert!((4_000..4_600).contains(&took_ms), "4 MB at 1 MB/s and 6 % of headers took {took_ms} ms");
     assert_eq!(bench.net.stats().retransmissions, 0, "a queue is no loss");
 }
