@@ -14,6 +14,7 @@ from .report import CheckFailed, require
 
 CODE_GET_BROKER_RUNTIME_INFO = 28
 CODE_SEND_OK = 0
+CODE_SYSTEM_ERROR = 1
 # A put that no slave has: FLUSH_SLAVE_TIMEOUT is 12, SLAVE_NOT_AVAILABLE 11.
 CODES_NO_SLAVE = (11, 12)
 COUNT = 1000
@@ -31,11 +32,17 @@ def eventually(what, holds):
 
 
 def figures(port):
-    """What a broker tells of itself."""
-    with wire.Connection(port) as connection:
-        header, _, body = connection.ask(wire.request(CODE_GET_BROKER_RUNTIME_INFO))
-    require(header["code"] == 0, f"the broker at {port} answers {header['code']} instead of its figures")
-    return json.loads(body)["table"]
+    """What a broker tells of itself. Apache's fails (NoSuchElementException in StoreStatsService) until it has been up for a
+    second and has its first sample: it is asked again."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        with wire.Connection(port) as connection:
+            header, _, body = connection.ask(wire.request(CODE_GET_BROKER_RUNTIME_INFO))
+        if header["code"] == 0:
+            return json.loads(body)["table"]
+        again = header["code"] == CODE_SYSTEM_ERROR and time.monotonic() < deadline
+        require(again, f"the broker at {port} answers {header['code']} instead of its figures")
+        time.sleep(0.1)
 
 
 def log_end(port):
