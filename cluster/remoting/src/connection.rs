@@ -27,6 +27,9 @@ use crate::outgoing::Outgoing;
 const READ_BYTES: usize = 16 * 1024;
 /// Less room than this is not worth a read.
 const READ_BYTES_MIN: usize = 2 * 1024;
+/// So many frames are taken before what they led to is written. More would leave the other end idle until this end has dealt
+/// with all of them; less would cost a write each.
+const FRAMES_AT_A_TIME: usize = 16;
 /// The most that a short read gives: not even a frame's lengths.
 const SHORT_READ_BYTES: usize = 7;
 
@@ -36,6 +39,18 @@ struct Asked {
     opaque: i32,
     serialize_type: SerializeType,
     oneway: bool,
+}
+
+/// What came of a look at what the peer has sent.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Taken {
+    /// Nothing: the task is woken when more comes.
+    Nothing,
+    /// A little, perhaps not even a frame; there may be more.
+    Some,
+    /// So much that others are to go on with it before this task takes more, and goes behind them: the store and the slave that
+    /// is sent what has come, or those who were answered and ask again, whose requests then leave by one write.
+    Much,
 }
 
 /// A handler that has not answered yet.
@@ -59,13 +74,13 @@ pub(crate) struct Connection<H: RequestHandler + ?Sized> {
     _end_on_drop: EndOnDrop,
     handler: Arc<H>,
     incoming: BytesMut,
+    /// There may be whole frames in `incoming`.
+    undecoded: bool,
     outgoing: Outgoing,
     in_flight: FuturesUnordered<InFlight>,
     /// Responses that came with the last read, on their way to those who wait.
     responses: Vec<RemotingCommand>,
     answering: Vec<Answering>,
-    /// So many were answered by the last read, and nothing was written since.
-    answered: usize,
     timer: Pin<Box<Sleep>>,
     /// What the timer is set to; `None` when it has fired.
     timer_at: Option<Instant>,
@@ -85,11 +100,11 @@ impl<H: RequestHandler + ?Sized> Connection<H> {
             channel,
             handler,
             incoming: BytesMut::new(),
+            undecoded: false,
             outgoing: Outgoing::default(),
             in_flight: FuturesUnordered::new(),
             responses: Vec::new(),
             answering: Vec::new(),
-            answered: 0,
             timer: Box::pin(sim::time::sleep_until(timer_at)),
             timer_at: Some(timer_at),
             received_at: now,
@@ -128,26 +143,25 @@ impl<H: RequestHandler + ?Sized> Connection<H> {
         self.channel.shared.task.register(context.waker());
         loop {
             let orders = self.channel.shared.collect(&mut self.outgoing);
-            if self.outgoing.bytes() > 0 && std::mem::take(&mut self.answered) > 1 {
-                // Those who were answered together ask again together. This task goes behind them, and their requests leave by
-                // one write instead of many.
-                context.waker().wake_by_ref();
-                return Poll::Pending;
-            }
             self.poll_handlers(context);
             let may_read = orders.ending.is_none() && self.may_read();
-            let read = if may_read { self.poll_read(context) } else { Ok(0) };
-            let (read_bytes, wrote) = match read.and_then(|bytes| Ok((bytes, self.poll_write(context)?))) {
-                Ok(progress) => progress,
+            let progress = self.poll_write(context).and_then(|wrote| {
+                let taken = if may_read { self.poll_take(context)? } else { Taken::Nothing };
+                if taken == Taken::Much {
+                    self.poll_write(context)?;
+                }
+                Ok((wrote, taken))
+            });
+            match progress {
                 Err(reason) => return Poll::Ready(reason),
-            };
-            if read_bytes >= READ_BYTES / 2 {
-                // Much is coming. Whoever works on what has come (the store, and a slave that is sent it) shall not wait until
-                // all has: this task goes behind those that it has woken.
-                context.waker().wake_by_ref();
-            } else if read_bytes > 0 || (wrote && (orders.more || !may_read)) {
-                // What was read may be followed by more; what was written made room for what was held back.
-                continue;
+                Ok((_, Taken::Much)) => {
+                    context.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                Ok((_, Taken::Some)) => continue,
+                // What was written made room for what was held back.
+                Ok((true, Taken::Nothing)) if orders.more || !may_read => continue,
+                Ok((_, Taken::Nothing)) => {}
             }
             if let Some(ending) = &orders.ending {
                 let handled = !ending.wait_for_handlers || self.in_flight.is_empty();
@@ -171,7 +185,31 @@ impl<H: RequestHandler + ?Sized> Connection<H> {
             .is_none_or(|max| self.in_flight.len() < max && self.outgoing.bytes() < limits.queued_bytes_high)
     }
 
-    /// Reads once, and takes all frames that are complete. Says how many bytes were read.
+    /// Takes frames that have come, and reads once if there are none.
+    fn poll_take(&mut self, context: &mut Context<'_>) -> Result<Taken, CloseReason> {
+        let bytes = if self.undecoded { 0 } else { self.poll_read(context)? };
+        if bytes == 0 && !self.undecoded {
+            return Ok(Taken::Nothing);
+        }
+        let mut taken = Ok(());
+        self.undecoded = true;
+        for _ in 0..FRAMES_AT_A_TIME {
+            match frame::decode(&mut self.incoming) {
+                Ok(Some(command)) => self.take(command, context),
+                end => {
+                    self.undecoded = false;
+                    taken = end.map(|_| ()).map_err(|error| CloseReason::Decode(error.to_string()));
+                    break;
+                }
+            }
+        }
+        let answered = self.complete();
+        taken?;
+        let is_much = self.undecoded || answered > 1 || bytes >= READ_BYTES / 2;
+        Ok(if is_much { Taken::Much } else { Taken::Some })
+    }
+
+    /// Reads once. Says how many bytes came, 0 for none yet.
     fn poll_read(&mut self, context: &mut Context<'_>) -> Result<usize, CloseReason> {
         if self.incoming.capacity() - self.incoming.len() < READ_BYTES_MIN {
             self.incoming.reserve(READ_BYTES.max(self.incoming.len()));
@@ -179,34 +217,25 @@ impl<H: RequestHandler + ?Sized> Connection<H> {
         let most = if sim::fault_point!("remoting.read.short", 0.05) { SHORT_READ_BYTES } else { usize::MAX };
         let mut room = (&mut self.incoming).limit(most);
         let read = pin!(self.stream.read_buf(&mut room));
-        let bytes = match read.poll(context) {
-            Poll::Pending => return Ok(0),
-            Poll::Ready(Ok(0)) => return Err(CloseReason::Peer),
-            Poll::Ready(Err(error)) => return Err(CloseReason::Io(error.to_string())),
-            Poll::Ready(Ok(bytes)) => bytes,
-        };
-        self.received_at = Instant::now();
-        self.active_at = self.received_at;
-        loop {
-            match frame::decode(&mut self.incoming) {
-                Ok(Some(command)) => self.take(command, context),
-                end => {
-                    self.complete();
-                    return match end {
-                        Ok(_) => Ok(bytes),
-                        Err(error) => Err(CloseReason::Decode(error.to_string())),
-                    };
-                }
+        match read.poll(context) {
+            Poll::Pending => Ok(0),
+            Poll::Ready(Ok(0)) => Err(CloseReason::Peer),
+            Poll::Ready(Err(error)) => Err(CloseReason::Io(error.to_string())),
+            Poll::Ready(Ok(bytes)) => {
+                self.received_at = Instant::now();
+                self.active_at = self.received_at;
+                Ok(bytes)
             }
         }
     }
 
-    /// Tells all whose responses have come.
-    fn complete(&mut self) {
-        if !self.responses.is_empty() {
-            self.answered = self.responses.len();
+    /// Tells all whose responses have come; how many.
+    fn complete(&mut self) -> usize {
+        let count = self.responses.len();
+        if count > 0 {
             self.channel.shared.complete(&mut self.responses, &mut self.answering);
         }
+        count
     }
 
     fn take(&mut self, command: RemotingCommand, context: &mut Context<'_>) {

@@ -58,7 +58,9 @@ const QUICK: Extent =
 
 fn main() {
     let extent = if std::env::args().any(|argument| argument == "--quick") { QUICK } else { FULL };
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("threads can be had");
+    // One thread: what the senders take, the brokers have not.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let runtime = runtime.expect("threads can be had");
     runtime.block_on(measure(&extent));
 }
 

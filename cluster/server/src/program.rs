@@ -3,14 +3,65 @@
 use std::error::Error;
 use std::future::Future;
 use std::io::{self, Write};
+use std::num::NonZero;
 use std::process::ExitCode;
+
+use tokio::runtime::{Builder, Runtime};
+
+/// The variable that tokio reads the number of its threads from.
+const WORKERS_VARIABLE: &str = "TOKIO_WORKER_THREADS";
+
+/// How many threads a program works with, unless the environment says (`TOKIO_WORKER_THREADS`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Workers {
+    /// One for every processor but one, which is left to the kernel's work for the network and the disk: on two processors a
+    /// second thread that answers many small requests costs more than it does.
+    AllButOne,
+    /// One for every processor: a slave that catches up receives, checks and writes large pieces side by side.
+    All,
+}
+
+impl Workers {
+    fn runtime(self) -> io::Result<Runtime> {
+        let mut builder = Builder::new_multi_thread();
+        if self == Workers::AllButOne && std::env::var_os(WORKERS_VARIABLE).is_none() {
+            let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
+            builder.worker_threads((processors - 1).max(1));
+        }
+        builder.enable_all().build()
+    }
+}
 
 /// Runs a program to its end. An error becomes one line on standard error and exit status 1.
 pub fn run(name: &str, program: impl Future<Output = Result<(), Box<dyn Error>>>) -> ExitCode {
-    let outcome = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime.block_on(program),
-        Err(error) => Err(error.into()),
-    };
+    end(name, run_on(Workers::AllButOne.runtime(), program))
+}
+
+/// As [`run`], with what has to be read before it is known how the program runs.
+pub fn run_with<S, P>(
+    name: &str,
+    settings: impl Future<Output = Result<S, Box<dyn Error>>>,
+    program: impl FnOnce(S) -> (Workers, P),
+) -> ExitCode
+where
+    P: Future<Output = Result<(), Box<dyn Error>>>,
+{
+    let settings = run_on(Builder::new_current_thread().enable_all().build(), settings);
+    let outcome = settings.and_then(|settings| {
+        let (workers, program) = program(settings);
+        run_on(workers.runtime(), program)
+    });
+    end(name, outcome)
+}
+
+fn run_on<T>(
+    runtime: io::Result<Runtime>,
+    future: impl Future<Output = Result<T, Box<dyn Error>>>,
+) -> Result<T, Box<dyn Error>> {
+    runtime?.block_on(future)
+}
+
+fn end(name: &str, outcome: Result<(), Box<dyn Error>>) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

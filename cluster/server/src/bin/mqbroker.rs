@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use broker::settings;
-use broker::{Broker, BrokerConfig};
+use broker::{Broker, BrokerConfig, Role};
 use clap::Parser;
+use server::program::Workers;
 use server::{Properties, broker_settings, logging, program};
 
 /// A put allocates a few dozen small things and frees them in another thread, which is what this allocator is good at.
@@ -33,12 +34,14 @@ struct Arguments {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     logging::start();
-    program::run("mqbroker", serve(arguments))
+    program::run_with("mqbroker", config(&arguments), |config| {
+        let workers = if config.ha.role == Role::Slave { Workers::All } else { Workers::AllButOne };
+        (workers, serve(config, arguments.print_config))
+    })
 }
 
-async fn serve(arguments: Arguments) -> Result<(), Box<dyn Error>> {
-    let config = config(&arguments).await?;
-    if arguments.print_config {
+async fn serve(config: BrokerConfig, print_config: bool) -> Result<(), Box<dyn Error>> {
+    if print_config {
         for (key, value) in settings::all(&config) {
             program::announce(&format!("{key}={value}"));
         }
