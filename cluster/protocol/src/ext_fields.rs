@@ -32,6 +32,8 @@ struct Span {
 pub struct ExtFields {
     text: String,
     spans: Vec<Span>,
+    /// One bit for each name that was ever inserted: most names that are not there are found out by it.
+    seen: u64,
 }
 
 /// The names that a tag holds whole.
@@ -47,23 +49,42 @@ fn tag(name: &[u8]) -> u64 {
     first | len << 56
 }
 
+/// The [`tag`] of a name that lies in a text.
+fn tag_within(text: &[u8], name: Range<usize>) -> u64 {
+    let len = name.len();
+    match text[name.start..].first_chunk::<8>() {
+        // All of the name is in these eight bytes, and what follows it is shifted out.
+        Some(eight) if len < 8 => {
+            let first = (u64::from_be_bytes(*eight) >> 8) >> (8 * (TAGGED_BYTES - len));
+            first | (len as u64) << 56
+        }
+        _ => tag(&text[name]),
+    }
+}
+
+/// The bit of [`ExtFields::seen`] for the names of a tag.
+fn seen_bit(tag: u64) -> u64 {
+    // Fibonacci hashing: the upper bits of the product depend on all bits of the tag.
+    1 << (tag.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 58)
+}
+
 impl ExtFields {
     /// An empty map; allocates nothing.
     #[must_use]
     pub const fn new() -> Self {
-        Self { text: String::new(), spans: Vec::new() }
+        Self { text: String::new(), spans: Vec::new(), seen: 0 }
     }
 
     /// An empty map with room for `text_bytes` of names and values and `pairs` pairs.
     #[must_use]
     pub fn with_capacity(text_bytes: usize, pairs: usize) -> Self {
-        Self { text: String::with_capacity(text_bytes), spans: Vec::with_capacity(pairs) }
+        Self { text: String::with_capacity(text_bytes), spans: Vec::with_capacity(pairs), seen: 0 }
     }
 
     /// An empty map over a text in which names and values lie already: [`ExtFields::insert_within`] makes pairs of them
     /// without a copy of each.
     pub(crate) fn over(text: String, pairs: usize) -> Self {
-        Self { text, spans: Vec::with_capacity(pairs) }
+        Self { text, spans: Vec::with_capacity(pairs), seen: 0 }
     }
 
     /// Appends to the text that the map is over; the range that it has there.
@@ -75,18 +96,25 @@ impl ExtFields {
 
     /// As [`ExtFields::insert`], with name and value where they lie in the map's text, each a run of whole characters.
     pub(crate) fn insert_within(&mut self, name: Range<usize>, value: Range<usize>) {
-        let bytes = &self.text.as_bytes()[name.clone()];
+        let text = self.text.as_bytes();
+        // All four are within the text.
+        let _ = position(text.len());
         let span = Span {
-            tag: tag(bytes),
-            key: position(name.start),
-            key_end: position(name.end),
-            value: position(value.start),
-            end: position(value.end),
+            tag: tag_within(text, name.clone()),
+            key: name.start as u32,
+            key_end: name.end as u32,
+            value: value.start as u32,
+            end: value.end as u32,
         };
-        match self.find_tagged(span.tag, bytes) {
-            Some(index) => self.spans[index] = span,
-            None => self.spans.push(span),
+        let bit = seen_bit(span.tag);
+        if self.seen & bit != 0
+            && let Some(index) = self.find_tagged(span.tag, &text[name])
+        {
+            self.spans[index] = span;
+            return;
         }
+        self.seen |= bit;
+        self.spans.push(span);
     }
 
     /// How many pairs there are.
@@ -146,12 +174,20 @@ impl ExtFields {
         self.spans.iter().map(|span| (self.name_of(span), self.value_of(span)))
     }
 
+    /// All names and values, one after the other, and perhaps more.
+    pub(crate) fn all_text(&self) -> &str {
+        &self.text
+    }
+
     /// The index of the pair of this name.
     fn find(&self, name: &[u8]) -> Option<usize> {
         self.find_tagged(tag(name), name)
     }
 
     fn find_tagged(&self, tag: u64, name: &[u8]) -> Option<usize> {
+        if self.seen & seen_bit(tag) == 0 {
+            return None;
+        }
         let text = self.text.as_bytes();
         self.spans.iter().position(|span| {
             span.tag == tag && (name.len() <= TAGGED_BYTES || text[span.key as usize..span.key_end as usize] == *name)
@@ -197,6 +233,21 @@ impl<'a> Extend<(&'a str, &'a str)> for ExtFields {
     fn extend<I: IntoIterator<Item = (&'a str, &'a str)>>(&mut self, pairs: I) {
         for (name, value) in pairs {
             self.insert(name, value);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{tag, tag_within};
+
+    #[test]
+    fn a_tag_is_the_same_wherever_the_name_lies() {
+        let text = b"opaque\0queueOffset";
+        for start in 0..text.len() {
+            for end in start..=text.len() {
+                assert_eq!(tag_within(text, start..end), tag(&text[start..end]), "{start}..{end}");
+            }
         }
     }
 }

@@ -250,10 +250,28 @@ pub fn without_property(text: &str, name: &str) -> String {
 /// Where a name occurs twice the last one counts, as it does in [`Properties::decode`].
 #[must_use]
 pub fn find_property<'a>(text: &'a [u8], name: &str) -> Option<&'a str> {
-    pairs(text)
-        .filter(|(found, _)| *found == name.as_bytes())
-        .last()
-        .and_then(|(_, value)| std::str::from_utf8(value).ok())
+    let mut found = None;
+    let mut rest = Some(text);
+    while let Some(pair) = rest {
+        if let Some([NAME_VALUE_SEPARATOR, value @ ..]) = pair.strip_prefix(name.as_bytes()) {
+            let (value, after) = split_pair(value);
+            if !value.is_empty() {
+                found = Some(value);
+            }
+            rest = after;
+        } else {
+            rest = split_pair(pair).1;
+        }
+    }
+    found.and_then(|value| std::str::from_utf8(value).ok())
+}
+
+/// What is before the next separator of pairs, and what is behind it.
+fn split_pair(text: &[u8]) -> (&[u8], Option<&[u8]>) {
+    match memchr::memchr(PROPERTY_SEPARATOR, text) {
+        Some(end) => (&text[..end], Some(&text[end + 1..])),
+        None => (text, None),
+    }
 }
 
 /// The pairs of a text of properties: each with a name and a value that are not empty.

@@ -5,7 +5,6 @@
 //! unknown fields are skipped, null is absence. It is written by hand because it is on the path of every message and a
 //! generic reader would build a tree only to take it apart.
 
-use std::borrow::Cow;
 use std::ops::Range;
 
 use bytes::{BufMut, BytesMut};
@@ -19,12 +18,14 @@ pub(super) fn encode(command: &RemotingCommand, out: &mut BytesMut) {
     put_number(command.code, out);
     if command.has_ext || !command.ext_fields.is_empty() {
         out.put_slice(b",\"extFields\":{");
+        // One look at all of them, which nearly always finds nothing.
+        let put = if is_plain(command.ext_fields.all_text().as_bytes()) { put_plain } else { put_text };
         let mut before_name: &[u8] = b"\"";
         for (name, value) in command.ext_fields.iter() {
             out.put_slice(before_name);
-            put_text(name, out);
+            put(name, out);
             out.put_slice(b"\":\"");
-            put_text(value, out);
+            put(value, out);
             before_name = b"\",\"";
         }
         out.put_slice(if command.ext_fields.is_empty() { b"}" } else { b"\"}" });
@@ -54,14 +55,26 @@ fn is_escaped(byte: u8) -> bool {
     (byte < 0x20) | (byte == b'"') | (byte == b'\\') | (byte == 0x7F)
 }
 
+/// Each byte is 1.
+const ONES: u64 = u64::from_le_bytes([1; 8]);
+/// The highest bit of each byte.
+const HIGHEST: u64 = ONES << 7;
+
+/// The highest bit is set in the first byte, from the lowest on, that is below the bound, and in none before it.
+fn below(word: u64, bound: u64) -> u64 {
+    word.wrapping_sub(ONES * bound) & !word
+}
+
+/// As [`below`], for bytes that are this one.
+fn equal(word: u64, byte: u8) -> u64 {
+    below(word ^ (ONES * u64::from(byte)), 1)
+}
+
 /// Whether fastjson writes one of these eight bytes as an escape: the tests of [`is_escaped`], each on all bytes at once. The
 /// highest bit of a byte is set where it is; borrows reach only beyond a byte that is one.
 fn any_escaped(bytes: [u8; 8]) -> bool {
-    const ONES: u64 = u64::from_le_bytes([1; 8]);
     let word = u64::from_le_bytes(bytes);
-    let below = |word: u64, bound: u64| word.wrapping_sub(ONES * bound) & !word;
-    let is = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
-    (below(word, 0x20) | is(b'"') | is(b'\\') | is(0x7F)) & (ONES << 7) != 0
+    (below(word, 0x20) | equal(word, b'"') | equal(word, b'\\') | equal(word, 0x7F)) & HIGHEST != 0
 }
 
 /// Whether the text can be written as it is.
@@ -74,6 +87,11 @@ fn is_plain(text: &[u8]) -> bool {
         }
         None => !text.iter().any(|&byte| is_escaped(byte)),
     }
+}
+
+/// Writes text without anything to be escaped.
+fn put_plain(text: &str, out: &mut BytesMut) {
+    out.put_slice(text.as_bytes());
 }
 
 /// Writes what stands between the quotes of a string.
@@ -129,13 +147,16 @@ pub(super) fn decode(header: &[u8]) -> Result<RemotingCommand, FrameError> {
         ..RemotingCommand::request(0, &())
     };
     reader.object(|reader, name| {
-        match &*name.text {
+        match name.in_text(reader.text) {
             "code" => command.code = reader.number()?,
             "flag" => command.flag = reader.number()?,
             "opaque" => command.opaque = reader.number()?,
             "version" => command.version = reader.number()?,
-            "language" => command.language = Language::from_name(&reader.text_value()?.unwrap_or_default()),
-            "remark" => command.remark = reader.text_value()?,
+            "language" => {
+                let value = reader.field_value()?;
+                command.language = Language::from_name(value.as_ref().map_or("", |value| value.in_text(reader.text)));
+            }
+            "remark" => command.remark = reader.field_value()?.map(|value| value.into_string(reader.text)),
             "extFields" if reader.peek() == Some(b'{') => {
                 command.has_ext = true;
                 command.ext_fields = reader.fields()?;
@@ -157,23 +178,81 @@ struct Reader<'a> {
 }
 
 /// A piece of the header, or what it stands for.
-struct Text<'a> {
-    /// Where it begins, if it is borrowed.
-    start: usize,
-    text: Cow<'a, str>,
+enum Text {
+    /// It lies there as it is.
+    Plain(Range<usize>),
+    /// It had escapes.
+    Unescaped(String),
 }
 
-impl Text<'_> {
+impl Text {
+    fn in_text<'s>(&'s self, header: &'s str) -> &'s str {
+        match self {
+            Text::Plain(range) => &header[range.clone()],
+            Text::Unescaped(text) => text,
+        }
+    }
+
+    fn into_string(self, header: &str) -> String {
+        match self {
+            Text::Plain(range) => header[range].to_owned(),
+            Text::Unescaped(text) => text,
+        }
+    }
+
     /// Where it lies in the text of a map that is over the header from `from` on; put there if need be.
     fn within(&self, from: usize, fields: &mut ExtFields) -> Range<usize> {
-        match &self.text {
-            Cow::Borrowed(text) => self.start - from..self.start - from + text.len(),
-            Cow::Owned(text) => fields.append_text(text),
+        match self {
+            Text::Plain(range) => range.start - from..range.end - from,
+            Text::Unescaped(text) => fields.append_text(text),
         }
     }
 }
 
-impl<'a> Reader<'a> {
+/// Where the next quote or backslash is, from `at` on. Most strings of a header have a few bytes.
+#[inline]
+fn delimiter(bytes: &[u8], at: usize) -> Option<usize> {
+    let mut rest = bytes.get(at..)?;
+    for _ in 0..SHORT_STRING_WORDS {
+        let Some((eight, after)) = rest.split_first_chunk::<8>() else { break };
+        let word = u64::from_le_bytes(*eight);
+        let found = (equal(word, b'"') | equal(word, b'\\')) & HIGHEST;
+        if found != 0 {
+            return Some(bytes.len() - rest.len() + found.trailing_zeros() as usize / 8);
+        }
+        rest = after;
+    }
+    memchr::memchr2(b'"', b'\\', rest).map(|more| bytes.len() - rest.len() + more)
+}
+
+/// The string without escapes that begins with a quote at `at`, and where it is over.
+#[inline]
+fn plain_string(bytes: &[u8], at: usize) -> Option<(Range<usize>, usize)> {
+    if bytes.get(at) != Some(&b'"') {
+        return None;
+    }
+    let end = delimiter(bytes, at + 1)?;
+    (bytes[end] == b'"').then_some((at + 1..end, end + 1))
+}
+
+/// The number at `at` and where it is over, if it is of the kind that nearly all are: nine digits at most, and a value ends there.
+#[inline]
+fn small_number(bytes: &[u8], at: usize) -> Option<(i32, usize)> {
+    let mut number = 0;
+    for (count, byte) in bytes.get(at..)?.iter().take(10).enumerate() {
+        match byte {
+            b'0'..=b'9' if count < 9 => number = number * 10 + i32::from(byte - b'0'),
+            b',' | b'}' if count > 0 => return Some((number, at + count)),
+            _ => return None,
+        }
+    }
+    None
+}
+
+/// So many words of eight bytes are looked at before the search for long strings is begun.
+const SHORT_STRING_WORDS: usize = 4;
+
+impl Reader<'_> {
     fn error(&self, reason: &'static str) -> FrameError {
         FrameError::BadHeader { encoding: "JSON", at: self.at, reason }
     }
@@ -187,6 +266,10 @@ impl<'a> Reader<'a> {
 
     /// The next byte that is no space, not consumed.
     fn peek(&mut self) -> Option<u8> {
+        let next = self.text.as_bytes().get(self.at).copied();
+        if next.is_none_or(|byte| byte > b' ') {
+            return next;
+        }
         self.skip_space();
         self.text.as_bytes().get(self.at).copied()
     }
@@ -201,10 +284,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads an object, calling `member` at each value with its name.
-    fn object(
-        &mut self,
-        mut member: impl FnMut(&mut Self, Text<'a>) -> Result<(), FrameError>,
-    ) -> Result<(), FrameError> {
+    fn object(&mut self, mut member: impl FnMut(&mut Self, Text) -> Result<(), FrameError>) -> Result<(), FrameError> {
         self.expect(b'{', "an object is expected")?;
         if self.peek() == Some(b'}') {
             self.at += 1;
@@ -234,7 +314,18 @@ impl<'a> Reader<'a> {
         let mut text = String::with_capacity(room);
         text.push_str(rest);
         let mut fields = ExtFields::over(text, 16);
-        self.object(|reader, name| {
+        self.object(|reader, mut name| {
+            while let Some((value, next)) = reader.plain_value() {
+                if fields.len() == FIELDS_MAX {
+                    return Err(reader.error("too many ext fields"));
+                }
+                let name_before = name.within(start, &mut fields);
+                fields.insert_within(name_before, value.start - start..value.end - start);
+                match next {
+                    Some(next) => name = Text::Plain(next),
+                    None => return Ok(()),
+                }
+            }
             if fields.len() == FIELDS_MAX {
                 return Err(reader.error("too many ext fields"));
             }
@@ -248,15 +339,31 @@ impl<'a> Reader<'a> {
         Ok(fields)
     }
 
+    /// The way through nearly all fields: a string without escapes as value, and if a field of the same kind follows without
+    /// spaces, its name, so that its value is next. `None`, and nothing consumed, when this value is not of that kind.
+    fn plain_value(&mut self) -> Option<(Range<usize>, Option<Range<usize>>)> {
+        let bytes = self.text.as_bytes();
+        let (value, behind) = plain_string(bytes, self.at)?;
+        self.at = behind;
+        if bytes.get(behind) == Some(&b',')
+            && let Some((name, behind)) = plain_string(bytes, behind + 1)
+            && bytes.get(behind) == Some(&b':')
+        {
+            self.at = behind + 1;
+            return Some((value, Some(name)));
+        }
+        Some((value, None))
+    }
+
     /// A value of `extFields` as text; `None` is null.
-    fn field_value(&mut self) -> Result<Option<Text<'a>>, FrameError> {
+    fn field_value(&mut self) -> Result<Option<Text>, FrameError> {
         match self.peek() {
             Some(b'"') => self.string().map(Some),
             Some(_) => {
                 let start = self.at;
                 self.skip_value()?;
-                let raw = &self.text[start..self.at];
-                Ok((raw != "null").then_some(Text { start, text: Cow::Borrowed(raw) }))
+                let raw = start..self.at;
+                Ok((self.text[raw.clone()] != *"null").then_some(Text::Plain(raw)))
             }
             None => Err(self.error("the header ends within an object")),
         }
@@ -264,32 +371,32 @@ impl<'a> Reader<'a> {
 
     /// An integer, bare or quoted; null is 0.
     fn number(&mut self) -> Result<i32, FrameError> {
-        let text = match self.peek() {
-            Some(b'"') => self.string()?.text,
-            _ => Cow::Borrowed(self.bare_word()?),
-        };
-        if text == "null" {
-            return Ok(0);
+        if let Some((number, behind)) = small_number(self.text.as_bytes(), self.at) {
+            self.at = behind;
+            return Ok(number);
         }
-        text.parse().map_err(|_| self.error("a 32-bit integer is expected"))
-    }
-
-    /// A string, or `None` for null; a bare number or boolean as its text.
-    fn text_value(&mut self) -> Result<Option<String>, FrameError> {
-        Ok(self.field_value()?.map(|value| value.text.into_owned()))
+        let value = match self.peek() {
+            Some(b'"') => self.string()?,
+            _ => Text::Plain(self.bare_word()?),
+        };
+        match value.in_text(self.text) {
+            "null" => Ok(0),
+            text => text.parse().map_err(|_| self.error("a 32-bit integer is expected")),
+        }
     }
 
     /// A run of letters, digits and signs: a number, `true`, `false` or `null`.
-    fn bare_word(&mut self) -> Result<&'a str, FrameError> {
+    fn bare_word(&mut self) -> Result<Range<usize>, FrameError> {
         self.skip_space();
-        let rest = &self.text[self.at..];
+        let start = self.at;
+        let rest = &self.text.as_bytes()[start..];
         let length =
-            rest.bytes().take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.')).count();
+            rest.iter().take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.')).count();
         if length == 0 {
             return Err(self.error("a value is expected"));
         }
         self.at += length;
-        Ok(&rest[..length])
+        Ok(start..self.at)
     }
 
     /// Passes over one value of any kind, without recursion: only the depth is counted.
@@ -320,42 +427,43 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A string; borrowed from the header unless it has escapes.
-    fn string(&mut self) -> Result<Text<'a>, FrameError> {
+    /// A string.
+    #[inline]
+    fn string(&mut self) -> Result<Text, FrameError> {
+        match plain_string(self.text.as_bytes(), self.at) {
+            Some((range, behind)) => {
+                self.at = behind;
+                Ok(Text::Plain(range))
+            }
+            None => self.other_string(),
+        }
+    }
+
+    /// A string behind spaces, or with escapes, or none.
+    fn other_string(&mut self) -> Result<Text, FrameError> {
         self.expect(b'"', "a string is expected")?;
         let start = self.at;
-        let plain = self.plain_run()?;
-        if self.text.as_bytes()[self.at] == b'"' {
-            self.at += 1;
-            return Ok(Text { start, text: Cow::Borrowed(plain) });
+        let end = self.plain_run()?;
+        if self.text.as_bytes()[end] == b'"' {
+            self.at = end + 1;
+            return Ok(Text::Plain(start..end));
         }
-        let mut out = String::with_capacity(2 * plain.len() + 32);
-        self.at = start;
-        self.string_rest_into(&mut out)?;
-        Ok(Text { start, text: Cow::Owned(out) })
-    }
-
-    /// The text up to the next quote or backslash, at which the reader stops.
-    fn plain_run(&mut self) -> Result<&'a str, FrameError> {
-        let rest = &self.text[self.at..];
-        let Some(length) = memchr::memchr2(b'"', b'\\', rest.as_bytes()) else {
-            return Err(self.error("a string does not end"));
-        };
-        self.at += length;
-        Ok(&rest[..length])
-    }
-
-    fn string_rest_into(&mut self, out: &mut String) -> Result<(), FrameError> {
+        let mut out = String::with_capacity(2 * (end - start) + 32);
         loop {
-            out.push_str(self.plain_run()?);
-            let delimiter = self.text.as_bytes()[self.at];
-            self.at += 1;
-            if delimiter == b'"' {
-                return Ok(());
+            let end = self.plain_run()?;
+            out.push_str(&self.text[self.at..end]);
+            self.at = end + 1;
+            if self.text.as_bytes()[end] == b'"' {
+                return Ok(Text::Unescaped(out));
             }
             let character = self.escape()?;
             out.push(character);
         }
+    }
+
+    /// Where the next quote or backslash is.
+    fn plain_run(&self) -> Result<usize, FrameError> {
+        delimiter(self.text.as_bytes(), self.at).ok_or_else(|| self.error("a string does not end"))
     }
 
     /// The character of an escape whose backslash has been read.

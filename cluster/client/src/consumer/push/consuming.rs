@@ -134,7 +134,10 @@ impl PushCore {
                 tracing::warn!(group = self.group, queue = %assigned.queue, "failed, and is not consumed again: broadcasting");
                 self.done(&assigned, &messages);
             }
-            (ConsumeStatus::ReconsumeLater, MessageModel::Clustering) => self.give_back(&assigned, messages).await,
+            // Kept small: a worker is made for nearly every message, and moved with room for all that it may come to.
+            (ConsumeStatus::ReconsumeLater, MessageModel::Clustering) => {
+                Box::pin(self.give_back(&assigned, messages)).await;
+            }
         }
     }
 
