@@ -3,9 +3,9 @@
 use std::error::Error;
 use std::future::Future;
 use std::io::{self, Write};
-use std::num::NonZero;
 use std::process::ExitCode;
 
+use sim::task;
 use tokio::runtime::{Builder, Runtime};
 
 /// The variable that tokio reads the number of its threads from.
@@ -25,8 +25,7 @@ impl Workers {
     fn runtime(self) -> io::Result<Runtime> {
         let mut builder = Builder::new_multi_thread();
         if self == Workers::AllButOne && std::env::var_os(WORKERS_VARIABLE).is_none() {
-            let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
-            builder.worker_threads((processors - 1).max(1));
+            builder.worker_threads((task::processors() - 1).max(1));
         }
         builder.enable_all().build()
     }

@@ -11,6 +11,12 @@ where
     tokio::spawn(future)
 }
 
+/// How many tasks can make progress at the same time: the processors that this process may use.
+#[must_use]
+pub fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
 /// Runs a computation or a system call that blocks, away from the tasks.
 ///
 /// # Panics

@@ -3,6 +3,12 @@
 pub use super::executor::{JoinError, JoinHandle, spawn};
 pub use tokio::task::yield_now;
 
+/// How many tasks can make progress at the same time: in the simulation there is one thread.
+#[must_use]
+pub fn processors() -> usize {
+    1
+}
+
 /// Runs a computation or a system call that would block, in place: in the simulation nothing blocks.
 pub async fn blocking<T, W>(work: W) -> T
 where

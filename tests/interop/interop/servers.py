@@ -19,9 +19,10 @@ GRACEFUL_STATUSES = (0, 128 + signal.SIGTERM)
 
 
 def free_ports(offsets):
-    """A base port such that base + offset is free for each offset; below the range that outgoing connections take."""
+    """A base port such that base + offset is free for each offset; below the range that outgoing connections take,
+    and below that of the cluster tests in Rust, which may run at the same time."""
     for _ in range(200):
-        base = random.randrange(20_000, 32_000)
+        base = random.randrange(12_000, 20_000)
         try:
             for offset in offsets:
                 with socket.socket() as probe:
@@ -29,7 +30,7 @@ def free_ports(offsets):
             return base
         except OSError:
             continue
-    raise CheckFailed("no free ports on 127.0.0.1 between 20000 and 32000")
+    raise CheckFailed("no free ports on 127.0.0.1 between 12000 and 20000")
 
 
 class Server:
