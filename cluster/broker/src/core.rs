@@ -15,7 +15,7 @@ use protocol::body::{
     TopicConfig, TopicConfigSerializeWrapper,
 };
 use quirks::Quirk;
-use remoting::{Channel, ChannelId, RemotingClient};
+use remoting::{Channel, ChannelId};
 use sim::task::JoinHandle;
 use sim::time::{Instant, wall_clock_ms};
 use store::{ConfigFile, MessageStore, StoreError};
@@ -27,6 +27,7 @@ use crate::replication::recent_lives;
 use crate::replication::replicas::Replicas;
 use crate::replication::slave::FollowedEpoch;
 use crate::service::pull_wait::PullWait;
+use crate::service::registration::Links;
 use crate::state::clients::Clients;
 use crate::state::consumer_offsets::ConsumerOffsets;
 use crate::state::read_horizon::{ReadHorizon, Reader};
@@ -51,8 +52,8 @@ pub(crate) struct Core {
     pub delay_offsets: Mutex<DelayOffsetSerializeWrapper>,
     pub pull_wait: PullWait,
     pub files: Files,
-    /// Speaks to the name servers, and to the other brokers of this name.
-    pub name_servers: RemotingClient,
+    /// To the name servers, and to the other brokers of this name.
+    pub links: Links,
     /// The service of the HA port, once it is there.
     pub replication: OnceLock<Replication>,
     /// A master's slaves to remember.
@@ -140,7 +141,7 @@ impl Core {
         stored: Stored,
         files: Files,
         horizon: ReadHorizon<ChannelId>,
-        name_servers: RemotingClient,
+        links: Links,
     ) -> Self {
         let (has_topics, has_groups) = (stored.topics.is_some(), stored.groups.is_some());
         let (topics, _) = Topics::new(stored.topics.unwrap_or_default(), &config, wall_clock_ms());
@@ -159,7 +160,7 @@ impl Core {
             delay_offsets: Mutex::new(stored.delay_offsets),
             pull_wait: PullWait::default(),
             files,
-            name_servers,
+            links,
             replication: OnceLock::new(),
             replicas: stored.replicas,
             metadata_wanted: Notify::new(),

@@ -11,7 +11,7 @@ use protocol::PhysicalOffset;
 use protocol::body::ClusterInfo;
 use protocol::header::RegisterBrokerResponseHeader;
 use quirks::{Quirk, QuirkSet};
-use remoting::{ClientConfig, RemotingClient, RemotingServer, ServerConfig};
+use remoting::{RemotingServer, ServerConfig};
 use sim::task::{self, JoinHandle};
 use sim::time::timeout;
 use store::{MessageStore, OpenOptions, StoreError};
@@ -64,16 +64,16 @@ impl Running {
             config.store.quirks = config.quirks;
             config.ha.quirks = config.quirks;
         }
-        let client = RemotingClient::new(ClientConfig::default());
-        client.update_name_servers(config.namesrv_addr.clone());
-        let views = peers::cluster_views(&client).await;
-        if let Some(addr) = twin::find(&client, &config, &views).await {
+        let links = registration::Links::new();
+        links.client.update_name_servers(config.namesrv_addr.clone());
+        let views = peers::cluster_views(&links.client).await;
+        if let Some(addr) = twin::find(&links.client, &config, &views).await {
             let BrokerConfig { broker_name, broker_id, .. } = config;
             return Err(BrokerError::Twin { broker_name, broker_id, addr });
         }
 
         let store = Arc::new(open_store(&config, truncate_at).await?);
-        let core = load(config, store, client).await?;
+        let core = load(config, store, links).await?;
         core.persist_topics().await?;
         if truncate_at.is_some() {
             // What was cut off was another life's, and so are the offsets beyond it: nothing was copied of the present master yet.
@@ -143,7 +143,7 @@ impl Running {
         let forgets = core.config().quirks.has(Quirk::DelayOffsetsForgotten);
         let delay_offsets = if forgets { Ok(()) } else { core.persist_delay_offsets().await };
         let store = core.store.shutdown().await;
-        core.name_servers.shutdown();
+        core.links.client.shutdown();
         offsets.and(delay_offsets).and(store).map_err(BrokerError::Store)
     }
 }
@@ -165,11 +165,15 @@ async fn open_store(config: &BrokerConfig, truncate_at: Option<PhysicalOffset>) 
     Ok(store)
 }
 
-async fn load(config: BrokerConfig, store: Arc<MessageStore>, client: RemotingClient) -> Result<Arc<Core>, StoreError> {
+async fn load(
+    config: BrokerConfig,
+    store: Arc<MessageStore>,
+    links: registration::Links,
+) -> Result<Arc<Core>, StoreError> {
     let files = Files::new(&config);
     let stored = files.load(&config).await?;
     let horizon = recent_lives::horizon(&store, &config).await?;
-    let core = Arc::new(Core::new(config, store, stored, files, horizon, client));
+    let core = Arc::new(Core::new(config, store, stored, files, horizon, links));
     if core.is_slave() {
         core.infer_topics();
     }
@@ -245,7 +249,7 @@ async fn lead(core: &Arc<Core>, views: &[ClusterInfo]) -> Result<(), BrokerError
 /// A slave: it follows its master as soon as it knows where that is.
 fn follow(core: &Arc<Core>) {
     let config = core.config();
-    let probe = slave::probe(core.name_servers.clone());
+    let probe = slave::probe(core.links.client.clone());
     let service = SlaveService::start(Arc::clone(&core.store), identity(core), config.ha.clone(), probe);
     let service = Arc::new(service);
     slave::learn_master(core, &service, &RegisterBrokerResponseHeader::default());

@@ -313,3 +313,50 @@ fn every_name_server_hears_of_the_broker_and_of_new_topics() {
         },
     );
 }
+
+/// A name server that can be made to lose its brokers.
+#[derive(Default)]
+struct Losing {
+    registrations: Mutex<Vec<Channel>>,
+    loses_all: std::sync::atomic::AtomicBool,
+}
+
+impl RequestHandler for Losing {
+    fn handle(&self, channel: &Channel, request: RemotingCommand) -> Reply {
+        if request.code == request_code::REGISTER_BROKER {
+            self.registrations.lock().unwrap().push(channel.clone());
+        }
+        if self.loses_all.load(std::sync::atomic::Ordering::Relaxed) {
+            channel.close();
+        }
+        RemotingCommand::response(code::SUCCESS).into()
+    }
+}
+
+#[test]
+fn a_broker_whose_connection_to_a_name_server_ends_registers_again_at_once_but_not_without_end() {
+    play(
+        8,
+        |config| config.namesrv_addr = vec!["10.0.0.2:9876".into()],
+        |_stage| async move {
+            let name_server = Arc::new(Losing::default());
+            let addr = std::net::SocketAddr::from(([0, 0, 0, 0], 9876));
+            let server =
+                remoting::RemotingServer::bind(addr, Arc::clone(&name_server), remoting::ServerConfig::default());
+            let _listening = server.await.unwrap();
+            // In the middle of a period of 30 s.
+            sleep(Duration::from_secs(45)).await;
+            let known =
+                std::mem::take(&mut *name_server.registrations.lock().unwrap()).pop().expect("it has registered");
+            known.close();
+            sleep(Duration::from_millis(200)).await;
+            assert_eq!(name_server.registrations.lock().unwrap().len(), 1, "at once");
+
+            name_server.loses_all.store(true, std::sync::atomic::Ordering::Relaxed);
+            std::mem::take(&mut *name_server.registrations.lock().unwrap()).pop().unwrap().close();
+            sleep(Duration::from_secs(20)).await;
+            let count = name_server.registrations.lock().unwrap().len();
+            assert!((8..=11).contains(&count), "{count} times in 20 s");
+        },
+    );
+}

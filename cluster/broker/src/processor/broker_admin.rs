@@ -43,7 +43,7 @@ pub(crate) fn update_config(core: &Core, request: &RemotingCommand) -> Answer {
     for (key, value) in changed {
         tracing::info!(key, value, "setting changed");
     }
-    core.name_servers.update_name_servers(config.namesrv_addr.clone());
+    core.links.client.update_name_servers(config.namesrv_addr.clone());
     if config.broker_permission != core.config().broker_permission {
         lock(&core.topics).told_differently(sim::time::wall_clock_ms());
     }

@@ -95,7 +95,7 @@ async fn recover(core: &Arc<Core>, service: &MasterService, expected: &Expected)
         loop {
             let calls = expected.replicas.iter().map(|replica| {
                 let notice = RemotingCommand::request(MASTER_IS_BACK, &());
-                core.name_servers.invoke_oneway(&replica.broker_addr, notice)
+                core.links.client.invoke_oneway(&replica.broker_addr, notice)
             });
             // A replica that does not hear it comes by itself, later.
             let _ = join_all(calls).await;

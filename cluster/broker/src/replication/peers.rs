@@ -27,7 +27,7 @@ pub(crate) enum PeerError {
 
 /// Asks the broker at `addr` something that has no header.
 pub(crate) async fn ask(core: &Core, addr: &str, code: i32) -> Result<RemotingCommand, PeerError> {
-    let response = core.name_servers.invoke(addr, RemotingCommand::request(code, &()), PEER_TIMEOUT).await?;
+    let response = core.links.client.invoke(addr, RemotingCommand::request(code, &()), PEER_TIMEOUT).await?;
     if response.code != response_code::SUCCESS {
         return Err(PeerError::Refused { code: response.code, remark: response.remark.unwrap_or_default() });
     }

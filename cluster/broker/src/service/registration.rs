@@ -1,6 +1,9 @@
 //! The broker and its name servers: it registers with every one of them when it starts, when a topic changes and every 30
 //! seconds, and says good-bye when it stops (`BrokerOuterAPI`). Name servers do not know one another.
 //!
+//! A name server forgets a broker with its connection: one that breaks is made anew at once. Apache's broker is not found there
+//! until its next period.
+//!
 //! A slave learns from the answers where its master is, and asks more often while it follows none.
 
 use std::sync::Arc;
@@ -11,8 +14,10 @@ use bytes::Bytes;
 use protocol::body::{JsonBody, RegisterBrokerBody};
 use protocol::header::{RegisterBrokerRequestHeader, UnRegisterBrokerRequestHeader};
 use protocol::{RemotingCommand, perm, request_code, response_code};
+use remoting::{Channel, ClientConfig, RemotingClient, Reply, RequestHandler, request_code_not_supported};
 use sim::task;
-use sim::time::sleep;
+use sim::time::{Instant, sleep, sleep_until};
+use tokio::sync::Notify;
 
 use crate::core::{Core, lock};
 use crate::replication::{Replication, slave};
@@ -27,9 +32,43 @@ const UNREGISTER_TIMEOUT: Duration = Duration::from_secs(3);
 /// A registration on change waits so long for more changes: many topics may be created at once.
 const GATHER: Duration = Duration::from_millis(10);
 
+/// The connections to the name servers, and that one of them has ended.
+#[derive(Clone)]
+pub(crate) struct Links {
+    pub client: RemotingClient,
+    ended: Arc<Notify>,
+}
+
+impl Links {
+    pub(crate) fn new() -> Self {
+        let ended = Arc::new(Notify::new());
+        let client = RemotingClient::with_handler(ClientConfig::default(), Arc::new(NoteEnd(Arc::clone(&ended))));
+        Self { client, ended }
+    }
+
+    /// Resolves when a connection has ended, but not before `earliest`: one that never lasts shall not keep everyone busy.
+    async fn lost(&self, earliest: Instant) {
+        self.ended.notified().await;
+        sleep_until(earliest).await;
+    }
+}
+
+struct NoteEnd(Arc<Notify>);
+
+impl RequestHandler for NoteEnd {
+    fn handle(&self, _channel: &Channel, request: RemotingCommand) -> Reply {
+        request_code_not_supported(request.code).into()
+    }
+
+    fn on_close(&self, _channel: &Channel) {
+        self.0.notify_one();
+    }
+}
+
 /// Registers when it is due, for ever.
 pub(crate) async fn run(core: Arc<Core>) {
     let mut all_answered = true;
+    let mut last = Instant::now();
     loop {
         let mut period = Duration::from_millis(core.config().register_name_server_period_ms);
         if is_searching(&core) {
@@ -41,8 +80,10 @@ pub(crate) async fn run(core: Arc<Core>) {
         tokio::select! {
             biased;
             () = core.registration_wanted.notified() => sleep(GATHER).await,
+            () = core.links.lost(last + RETRY_PERIOD) => {}
             () = sleep(period) => {}
         }
+        last = Instant::now();
         // A round that is lost counts as one without answers.
         all_answered = !sim::fault_point!("broker.registration.round-lost") && register_now(&core).await;
     }
@@ -106,7 +147,7 @@ async fn ask_all(
         let core = Arc::clone(core);
         let request = request.clone().with_body(body.clone());
         task::spawn(async move {
-            match core.name_servers.invoke(&addr, request, timeout).await {
+            match core.links.client.invoke(&addr, request, timeout).await {
                 Ok(response) if response.code == response_code::SUCCESS => {
                     tracing::debug!(name_server = addr, what, "accepted");
                     // At once: another name server may not answer for long.
@@ -129,7 +170,7 @@ async fn ask_all(
             }
         })
     };
-    let asked: Vec<_> = core.name_servers.name_servers().into_iter().map(ask).collect();
+    let asked: Vec<_> = core.links.client.name_servers().into_iter().map(ask).collect();
     let mut all_answered = true;
     for task in asked {
         // An error means that the task panicked, which has been reported, or that the broker is going down.
