@@ -1,13 +1,15 @@
 //! The file system of the operating system.
 //!
-//! Reads and writes go to the page cache and are done in place; what waits for the drive (`sync_*`, opening, directory
-//! operations) runs on the blocking pool.
+//! Writes go to the page cache, and reads come from it, in place; what waits for the drive (reads of what is not in the page
+//! cache, `sync_*`, opening, directory operations) runs on the blocking pool: one reader of old messages holds up nobody else.
 
 pub use crate::file_types::{DirEntry, DiskUsage, Metadata, OpenOptions};
 
 use super::task::blocking;
+use rustix::io::{Errno, ReadWriteFlags, preadv2};
 use std::{
-    fs, io,
+    fs,
+    io::{self, IoSliceMut},
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
     sync::Arc,
@@ -41,15 +43,62 @@ impl File {
     /// # Errors
     /// As the operating system gives them.
     pub async fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.0.read_at(buffer, offset)
+        // What is no offset is refused by the kernel; preadv2(2) would take one of them for the file's own position. A read of
+        // nothing only asks whether this handle may read.
+        if i64::try_from(offset).is_err() || buffer.is_empty() {
+            return self.0.read_at(buffer, offset);
+        }
+        let mut filled = 0;
+        while filled < buffer.len() {
+            let (rest, at) = (&mut buffer[filled..], offset + filled as u64);
+            let cached = preadv2(&*self.0, &mut [IoSliceMut::new(rest)], at, ReadWriteFlags::NOWAIT);
+            filled += match cached {
+                Ok(0) => break,
+                Ok(read) => read,
+                Err(Errno::AGAIN) => match self.read_from_drive(rest, at).await {
+                    Ok(0) => break,
+                    Ok(read) => read,
+                    // It is told again to who asks for the rest.
+                    Err(_) if filled > 0 => break,
+                    Err(error) => return Err(error),
+                },
+                // A file system that cannot tell.
+                Err(Errno::OPNOTSUPP | Errno::NOSYS) if filled == 0 => return self.0.read_at(rest, at),
+                Err(_) if filled > 0 => break,
+                Err(error) => return Err(error.into()),
+            };
+        }
+        Ok(filled)
+    }
+
+    async fn read_from_drive(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let (file, length) = (Arc::clone(&self.0), buffer.len());
+        let bytes = blocking(move || {
+            let mut bytes = vec![0; length];
+            let read = file.read_at(&mut bytes, offset)?;
+            bytes.truncate(read);
+            io::Result::Ok(bytes)
+        })
+        .await?;
+        buffer[..bytes.len()].copy_from_slice(&bytes);
+        Ok(bytes.len())
     }
 
     /// Fills `buffer` from `offset`.
     ///
     /// # Errors
-    /// `UnexpectedEof` when the file ends before.
+    /// `UnexpectedEof` when the file ends before; as [`File::read_at`].
     pub async fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-        self.0.read_exact_at(buffer, offset)
+        let mut filled = 0;
+        while filled < buffer.len() {
+            match self.read_at(&mut buffer[filled..], offset + filled as u64).await {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(read) => filled += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
     /// Writes all of `bytes` at `offset`, into the page cache.
@@ -88,8 +137,8 @@ impl File {
             match reserved {
                 Ok(()) => Ok(()),
                 // A file system without fallocate (NFS, some overlays): the size alone, as RocketMQ's mapped files do.
-                Err(rustix::io::Errno::OPNOTSUPP) if file.metadata()?.len() < bytes => file.set_len(bytes),
-                Err(rustix::io::Errno::OPNOTSUPP) => Ok(()),
+                Err(Errno::OPNOTSUPP) if file.metadata()?.len() < bytes => file.set_len(bytes),
+                Err(Errno::OPNOTSUPP) => Ok(()),
                 Err(error) => Err(error.into()),
             }
         })
@@ -238,4 +287,38 @@ async fn on_path<T: Send + 'static>(
 ) -> io::Result<T> {
     let path = path.as_ref().to_path_buf();
     blocking(move || work(path)).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::fs::{Advice, fadvise};
+
+    const BYTES: usize = 1 << 20;
+
+    /// Beside the executable: a directory for temporary files may be in memory, where nothing is ever cold.
+    #[test]
+    fn what_is_not_in_the_page_cache_is_read_from_the_drive() {
+        let executable = std::env::current_exe().expect("it runs");
+        let directory =
+            tempfile::tempdir_in(executable.parent().expect("it is a file")).expect("a temporary directory");
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        runtime.block_on(async {
+            let path = directory.path().join("f");
+            let content: Vec<u8> = (0..BYTES).map(|at| (at / 7) as u8).collect();
+            let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path).await.expect("created");
+            file.write_all_at(&content, 0).await.expect("written");
+            file.sync_data().await.expect("on the drive");
+            fadvise(&*file.0, 0, None, Advice::DontNeed).expect("Linux has it");
+            let mut read = vec![0; BYTES];
+            let cold = preadv2(&*file.0, &mut [IoSliceMut::new(&mut read)], 0, ReadWriteFlags::NOWAIT);
+            if !matches!(cold, Err(Errno::AGAIN)) {
+                eprintln!("not cold on this file system: {cold:?}");
+            }
+            file.read_exact_at(&mut read, 0).await.expect("it is all there");
+            assert!(read == content);
+            assert_eq!(file.read_at(&mut read, BYTES as u64 - 3).await.expect("read"), 3);
+            assert_eq!(file.read_at(&mut read, BYTES as u64).await.expect("read"), 0);
+        });
+    }
 }
