@@ -106,15 +106,13 @@ impl ExtFields {
             value: value.start as u32,
             end: value.end as u32,
         };
-        let bit = seen_bit(span.tag);
-        if self.seen & bit != 0
-            && let Some(index) = self.find_tagged(span.tag, &text[name])
-        {
-            self.spans[index] = span;
-            return;
+        match self.find_tagged(span.tag, &text[name]) {
+            Some(index) => self.spans[index] = span,
+            None => {
+                self.seen |= seen_bit(span.tag);
+                self.spans.push(span);
+            }
         }
-        self.seen |= bit;
-        self.spans.push(span);
     }
 
     /// How many pairs there are.

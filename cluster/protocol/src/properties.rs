@@ -250,34 +250,23 @@ pub fn without_property(text: &str, name: &str) -> String {
 /// Where a name occurs twice the last one counts, as it does in [`Properties::decode`].
 #[must_use]
 pub fn find_property<'a>(text: &'a [u8], name: &str) -> Option<&'a str> {
-    let mut found = None;
-    let mut rest = Some(text);
-    while let Some(pair) = rest {
-        if let Some([NAME_VALUE_SEPARATOR, value @ ..]) = pair.strip_prefix(name.as_bytes()) {
-            let (value, after) = split_pair(value);
-            if !value.is_empty() {
-                found = Some(value);
-            }
-            rest = after;
-        } else {
-            rest = split_pair(pair).1;
-        }
-    }
-    found.and_then(|value| std::str::from_utf8(value).ok())
-}
-
-/// What is before the next separator of pairs, and what is behind it.
-fn split_pair(text: &[u8]) -> (&[u8], Option<&[u8]>) {
-    match memchr::memchr(PROPERTY_SEPARATOR, text) {
-        Some(end) => (&text[..end], Some(&text[end + 1..])),
-        None => (text, None),
-    }
+    pairs(text)
+        .filter(|(found, _)| *found == name.as_bytes())
+        .last()
+        .and_then(|(_, value)| std::str::from_utf8(value).ok())
 }
 
 /// The pairs of a text of properties: each with a name and a value that are not empty.
 pub fn pairs(text: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
-    text.split(|byte| *byte == PROPERTY_SEPARATOR).filter_map(|part| {
-        let middle = part.iter().position(|byte| *byte == NAME_VALUE_SEPARATOR)?;
+    let mut rest = Some(text);
+    let parts = std::iter::from_fn(move || {
+        let text = rest?;
+        let end = memchr::memchr(PROPERTY_SEPARATOR, text);
+        rest = end.map(|end| &text[end + 1..]);
+        Some(&text[..end.unwrap_or(text.len())])
+    });
+    parts.filter_map(|part| {
+        let middle = memchr::memchr(NAME_VALUE_SEPARATOR, part)?;
         let (name, value) = (&part[..middle], &part[middle + 1..]);
         (!name.is_empty() && !value.is_empty()).then_some((name, value))
     })

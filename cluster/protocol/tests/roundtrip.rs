@@ -211,6 +211,12 @@ proptest! {
     }
 
     #[test]
+    fn one_property_of_any_text_is_what_reading_all_gives(text in "[ab\u{1}\u{2}]{0,24}", name in "[ab]{1,2}") {
+        let all = Properties::decode(text.as_bytes());
+        prop_assert_eq!(find_property(text.as_bytes(), &name), all.get(&name));
+    }
+
+    #[test]
     fn offset_message_ids(ip in any::<IpAddr>(), port in any::<u16>(), offset in any::<i64>()) {
         let host = SocketAddr::new(ip, port);
         let id = offset_message_id(host, PhysicalOffset(offset));

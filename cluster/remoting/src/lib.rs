@@ -28,5 +28,5 @@ pub mod server;
 pub use channel::{Channel, ChannelId};
 pub use client::{ClientConfig, RemotingClient};
 pub use error::{CloseReason, RemotingError};
-pub use handler::{Reply, RequestHandler, bad_header, request_code_not_supported, system_error};
+pub use handler::{NoRequests, Reply, RequestHandler, bad_header, request_code_not_supported, system_error};
 pub use server::{RemotingServer, ServerConfig};

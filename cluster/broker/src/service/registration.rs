@@ -14,7 +14,7 @@ use bytes::Bytes;
 use protocol::body::{JsonBody, RegisterBrokerBody};
 use protocol::header::{RegisterBrokerRequestHeader, UnRegisterBrokerRequestHeader};
 use protocol::{RemotingCommand, perm, request_code, response_code};
-use remoting::{Channel, ClientConfig, RemotingClient, Reply, RequestHandler, request_code_not_supported};
+use remoting::{Channel, ClientConfig, NoRequests, RemotingClient, Reply, RequestHandler};
 use sim::task;
 use sim::time::{Instant, sleep, sleep_until};
 use tokio::sync::Notify;
@@ -33,7 +33,6 @@ const UNREGISTER_TIMEOUT: Duration = Duration::from_secs(3);
 const GATHER: Duration = Duration::from_millis(10);
 
 /// The connections to the name servers, and that one of them has ended.
-#[derive(Clone)]
 pub(crate) struct Links {
     pub client: RemotingClient,
     ended: Arc<Notify>,
@@ -53,11 +52,12 @@ impl Links {
     }
 }
 
+/// Answers as who is asked nothing; notes the end of each connection.
 struct NoteEnd(Arc<Notify>);
 
 impl RequestHandler for NoteEnd {
-    fn handle(&self, _channel: &Channel, request: RemotingCommand) -> Reply {
-        request_code_not_supported(request.code).into()
+    fn handle(&self, channel: &Channel, request: RemotingCommand) -> Reply {
+        NoRequests.handle(channel, request)
     }
 
     fn on_close(&self, _channel: &Channel) {

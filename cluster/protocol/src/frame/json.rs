@@ -315,26 +315,24 @@ impl Reader<'_> {
         text.push_str(rest);
         let mut fields = ExtFields::over(text, 16);
         self.object(|reader, mut name| {
-            while let Some((value, next)) = reader.plain_value() {
+            loop {
                 if fields.len() == FIELDS_MAX {
                     return Err(reader.error("too many ext fields"));
                 }
-                let name_before = name.within(start, &mut fields);
-                fields.insert_within(name_before, value.start - start..value.end - start);
+                let place = name.within(start, &mut fields);
+                let Some((value, next)) = reader.plain_value() else {
+                    if let Some(value) = reader.field_value()? {
+                        let value = value.within(start, &mut fields);
+                        fields.insert_within(place, value);
+                    }
+                    return Ok(());
+                };
+                fields.insert_within(place, value.start - start..value.end - start);
                 match next {
                     Some(next) => name = Text::Plain(next),
                     None => return Ok(()),
                 }
             }
-            if fields.len() == FIELDS_MAX {
-                return Err(reader.error("too many ext fields"));
-            }
-            let name = name.within(start, &mut fields);
-            if let Some(value) = reader.field_value()? {
-                let value = value.within(start, &mut fields);
-                fields.insert_within(name, value);
-            }
-            Ok(())
         })?;
         Ok(fields)
     }
@@ -430,25 +428,20 @@ impl Reader<'_> {
     /// A string.
     #[inline]
     fn string(&mut self) -> Result<Text, FrameError> {
+        self.skip_space();
         match plain_string(self.text.as_bytes(), self.at) {
             Some((range, behind)) => {
                 self.at = behind;
                 Ok(Text::Plain(range))
             }
-            None => self.other_string(),
+            None => self.escaped_string(),
         }
     }
 
-    /// A string behind spaces, or with escapes, or none.
-    fn other_string(&mut self) -> Result<Text, FrameError> {
+    /// A string with escapes, or none at all.
+    fn escaped_string(&mut self) -> Result<Text, FrameError> {
         self.expect(b'"', "a string is expected")?;
-        let start = self.at;
-        let end = self.plain_run()?;
-        if self.text.as_bytes()[end] == b'"' {
-            self.at = end + 1;
-            return Ok(Text::Plain(start..end));
-        }
-        let mut out = String::with_capacity(2 * (end - start) + 32);
+        let mut out = String::new();
         loop {
             let end = self.plain_run()?;
             out.push_str(&self.text[self.at..end]);
