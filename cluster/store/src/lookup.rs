@@ -133,7 +133,7 @@ impl MessageStore {
         }
         match self.shared().log.record_at(offset).await? {
             // Also those from memory: an offset that somebody made up may lie within a record.
-            Some(record) if crate::commit_log::verify(&record, offset).is_ok() => Ok(Some(record)),
+            Some(record) if self.shared().log.verify(&record, offset).is_ok() => Ok(Some(record)),
             _ => Ok(None),
         }
     }

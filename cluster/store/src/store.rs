@@ -46,7 +46,7 @@ pub(crate) struct Shared {
     pub dispatcher: Dispatcher,
     pub index: Index,
     pub state: StoreState,
-    pub epochs: Epochs,
+    pub epochs: Arc<Epochs>,
     pub replication: ReplicationState,
     pub deliver_timestamp: DeliverTimestamp,
     /// The appender has written something.

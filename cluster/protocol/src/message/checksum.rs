@@ -45,6 +45,12 @@ fn checksum(covered: &[u8]) -> u32 {
     crc32fast::hash(covered) & 0x7FFF_FFFF
 }
 
+/// Whether properties end with a checksum, right or wrong.
+pub(super) fn is_there(properties: &[u8]) -> bool {
+    let Some((_, property)) = properties.split_last_chunk::<CHECKSUM_BYTES>() else { return false };
+    property.strip_prefix(property::CRC32.as_bytes()).is_some_and(|rest| rest[0] == NAME_VALUE_SEPARATOR)
+}
+
 /// Whether a record is what was written, as far as its checksum tells. One without is believed; but not one whose checksum
 /// itself is damaged.
 pub(super) fn check(record: &[u8], properties: &[u8]) -> Result<(), RecordError> {
@@ -84,6 +90,7 @@ mod tests {
         let crc = crc32fast::hash(b"abcTAGS\x01a\x02") & 0x7FFF_FFFF;
         let digits: String = format!("{crc:010}").chars().rev().collect();
         assert!(record.ends_with(format!("__CRC32#\u{1}{digits}\u{2}").as_bytes()));
+        assert!(is_there(&record) && is_there(properties.as_bytes()) && !is_there(&record[..record.len() - 1]));
     }
 
     #[test]
@@ -95,6 +102,7 @@ mod tests {
             b"KEYS\x01k\x02TRACE\x0117953660355191795366035519\x02",
         ] {
             assert_eq!(check(properties, properties), Ok(()));
+            assert!(!is_there(properties));
         }
     }
 }

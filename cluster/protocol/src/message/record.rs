@@ -143,6 +143,13 @@ impl<'a> RecordView<'a> {
         super::checksum::check(self.bytes, self.properties)
     }
 
+    /// Whether the record has a [checksum](super::write_checksum) of the whole: one without is believed by
+    /// [`check_crc`](RecordView::check_crc), and only who knows that it was written with one can tell that it is damaged.
+    #[must_use]
+    pub fn has_checksum(&self) -> bool {
+        super::checksum::is_there(self.properties)
+    }
+
     /// The value of one property.
     #[must_use]
     pub fn property(&self, name: &str) -> Option<&'a str> {

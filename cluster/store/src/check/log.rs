@@ -17,6 +17,7 @@ use super::{
 use crate::{
     dispatch::has_queue_offset,
     error::StoreError,
+    history::{self, EpochEntry},
     index::{key_hash, keys_of},
 };
 
@@ -31,6 +32,7 @@ pub(super) struct Log {
     /// Where the next record is.
     next: u64,
     is_at_end: bool,
+    epochs: Vec<EpochEntry>,
     /// STORETIMESTAMP of the last record.
     pub last_timestamp_ms: Option<i64>,
 }
@@ -119,7 +121,12 @@ impl Log {
             return Ok(None);
         }
         let bytes = file.read(offset - start, length as usize).await?;
-        Ok(parse_record(&bytes).ok().filter(|record| is_whole(record, offset)).map(|record| Facts::of(&record)))
+        Ok(parse_record(&bytes).ok().filter(|record| self.is_whole(record, offset)).map(|record| Facts::of(&record)))
+    }
+
+    fn is_whole(&self, record: &RecordView<'_>, offset: u64) -> bool {
+        let offset = PhysicalOffset(offset.cast_signed());
+        record.physical_offset == offset && history::check_record(record, offset, &self.epochs).is_ok()
     }
 
     /// The next whole record after `from`, found by its magic and its own place.
@@ -160,10 +167,6 @@ impl Log {
         }
         Ok(None)
     }
-}
-
-fn is_whole(record: &RecordView<'_>, offset: u64) -> bool {
-    record.physical_offset == PhysicalOffset(offset.cast_signed()) && record.check_crc().is_ok()
 }
 
 /// Why the reading stops at a place.
@@ -209,7 +212,9 @@ impl Check {
         self.report.log_files = files.len();
         (self.report.log_min_offset, self.report.log_max_offset) = (next, next);
         let is_at_end = files.is_empty();
-        Ok(Log { directory, files, file_bytes, next, is_at_end, last_timestamp_ms: None })
+        // Where it cannot be read, that is told with the other claims.
+        let epochs = history::file::load(&self.root.join("epochs")).await.unwrap_or_default();
+        Ok(Log { directory, files, file_bytes, next, is_at_end, epochs, last_timestamp_ms: None })
     }
 
     /// The records of the next stretch; `None` at the end of the log.
@@ -292,13 +297,11 @@ impl Check {
                 Err(error) => return Stop::Bad(error.to_string()),
             };
             // The lengths fit, so the next record can be found; this one is no message any more.
-            let is_sound = match record.check_crc() {
-                Err(error) if !self.is_certain_log(log.next, record.store_timestamp_ms) => {
-                    return Stop::Bad(error.to_string());
-                }
-                Err(error) => {
+            let is_sound = match history::check_record(&record, record.physical_offset, &log.epochs) {
+                Err(why) if !self.is_certain_log(log.next, record.store_timestamp_ms) => return Stop::Bad(why),
+                Err(why) => {
                     if self.is_news(path, "CRC") {
-                        self.damage(path, byte, error.to_string());
+                        self.damage(path, byte, why);
                     }
                     false
                 }

@@ -24,6 +24,7 @@ use tokio::sync::watch;
 use crate::{
     config::StoreConfig,
     error::{StoreError, lock},
+    history::{self, EpochEntry, Epochs},
     segment::Segment,
     watermark::Watermark,
 };
@@ -38,6 +39,7 @@ pub(crate) struct CommitLog {
     segment_bytes: u64,
     /// In order, without gaps.
     segments: RwLock<Vec<Arc<Segment>>>,
+    epochs: Arc<Epochs>,
     tail: Mutex<TailCache>,
     written: Mutex<Written>,
     /// A copy of the position in `written`, to be read without the lock.
@@ -82,11 +84,17 @@ impl std::ops::Deref for RawLog<'_> {
 
 impl CommitLog {
     /// A log of these files, all written and flushed up to `written`.
-    pub(crate) fn new(config: &StoreConfig, segments: Vec<Arc<Segment>>, written: Written) -> CommitLog {
+    pub(crate) fn new(
+        config: &StoreConfig,
+        segments: Vec<Arc<Segment>>,
+        written: Written,
+        epochs: Arc<Epochs>,
+    ) -> CommitLog {
         CommitLog {
             directory: config.commit_log_dir(),
             segment_bytes: config.mapped_file_size_commit_log_bytes,
             segments: RwLock::new(segments),
+            epochs,
             tail: Mutex::new(TailCache::new(config.tail_cache_max_bytes)),
             written: Mutex::new(written),
             written_offset: AtomicI64::new(written.offset.0),
@@ -202,13 +210,18 @@ impl CommitLog {
             return Ok(None);
         }
         let bytes = segment.read(position, length).await?;
-        match verify(&bytes, offset) {
+        match self.verify(&bytes, offset) {
             Ok(()) => Ok(Some(bytes)),
             Err(why) => {
                 tracing::error!(file = %segment.path().display(), position, %why, "damaged record in the CommitLog is not served");
                 Ok(None)
             }
         }
+    }
+
+    /// Whether these bytes are the record that was written at `offset`.
+    pub(crate) fn verify(&self, bytes: &[u8], offset: PhysicalOffset) -> Result<(), String> {
+        verify(bytes, offset, &self.epochs.get())
     }
 
     /// The record at `offset`, whose length is read from it.
@@ -300,8 +313,8 @@ pub(crate) fn find_segment(segments: &[Arc<Segment>], offset: PhysicalOffset) ->
     segments.get(after.checked_sub(1)?).filter(|segment| offset < segment.end())
 }
 
-/// Whether these bytes are the record that was written at `offset`.
-pub(crate) fn verify(bytes: &[u8], offset: PhysicalOffset) -> Result<(), String> {
+/// Whether these bytes are the record that was written at `offset` of a log with these epochs.
+pub(crate) fn verify(bytes: &[u8], offset: PhysicalOffset, epochs: &[EpochEntry]) -> Result<(), String> {
     let record = parse_record(bytes).map_err(|error| error.to_string())?;
     if record.total_bytes != bytes.len() {
         return Err(format!("its length is {} instead of {}", record.total_bytes, bytes.len()));
@@ -309,5 +322,5 @@ pub(crate) fn verify(bytes: &[u8], offset: PhysicalOffset) -> Result<(), String>
     if record.physical_offset != offset {
         return Err(format!("it says that its physical offset is {}", record.physical_offset));
     }
-    record.check_crc().map_err(|error| error.to_string())
+    history::check_record(&record, offset, epochs)
 }

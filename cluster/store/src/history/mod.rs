@@ -10,7 +10,7 @@
 mod common;
 pub(crate) mod file;
 
-use protocol::PhysicalOffset;
+use protocol::{PhysicalOffset, message::RecordView};
 use serde::{Deserialize, Serialize};
 
 pub use common::{CommonPoint, common_point};
@@ -25,7 +25,8 @@ pub(crate) const EPOCHS_MAX: usize = 4096;
 /// One life of a master, in a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EpochEntry {
-    /// A random number of 63 bits; [`EpochEntry::UNKNOWN_ID`] where nobody recorded who wrote the bytes.
+    /// A random number of 63 bits, whose lowest says whether [every record has a checksum](EpochEntry::has_checksums);
+    /// [`EpochEntry::UNKNOWN_ID`] where nobody recorded who wrote the bytes.
     pub id: u64,
     /// Where its bytes begin in the log.
     pub start: PhysicalOffset,
@@ -34,6 +35,39 @@ pub struct EpochEntry {
 impl EpochEntry {
     /// The id of the bytes that a broker without epochs has written: Apache's.
     pub const UNKNOWN_ID: u64 = 0;
+
+    /// The life of a master that begins at `start`. Of `random` the lowest bit does not count.
+    pub(crate) fn new(random: u64, has_checksums: bool, start: PhysicalOffset) -> EpochEntry {
+        let number = (random >> 2).max(1);
+        EpochEntry { id: number << 1 | u64::from(has_checksums), start }
+    }
+
+    /// Whether its master has stored a checksum of the whole with every record (`enabledAppendPropCRC`). Then a record without one is
+    /// damaged: what damage has put in the place of a record's end has no checksum either.
+    #[must_use]
+    pub fn has_checksums(&self) -> bool {
+        self.id & 1 == 1
+    }
+}
+
+/// Whether a record that lies at `offset` of a log with these epochs is what was written there.
+///
+/// # Errors
+/// What tells that it is not.
+pub(crate) fn check_record(
+    record: &RecordView<'_>,
+    offset: PhysicalOffset,
+    epochs: &[EpochEntry],
+) -> Result<(), String> {
+    record.check_crc().map_err(|error| error.to_string())?;
+    match epochs.iter().rfind(|epoch| epoch.start <= offset) {
+        Some(epoch) if epoch.has_checksums() && !record.has_checksum() => Err(format!(
+            "damaged record: it has no checksum, as all of epoch {} have (if a broker that keeps no epochs, Apache's, has written \
+             it since, delete the store's file `epochs`)",
+            epoch.id
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// What one replica tells of its log to another.
@@ -88,7 +122,7 @@ pub(crate) fn fit(stored: &[EpochEntry], min: PhysicalOffset, max: PhysicalOffse
     epochs
 }
 
-/// The epochs of an open store. Only the appender changes them.
+/// The epochs of a store: while it is opened as they were stored, then as its log fits them. Only the appender changes them after that.
 #[derive(Debug)]
 pub(crate) struct Epochs {
     entries: RwLock<Arc<[EpochEntry]>>,
@@ -99,6 +133,11 @@ impl Epochs {
         Epochs { entries: RwLock::new(entries.into()) }
     }
 
+    /// Replaces them, but for their file.
+    pub(crate) fn set(&self, entries: Vec<EpochEntry>) {
+        *self.entries.write().unwrap_or_else(PoisonError::into_inner) = entries.into();
+    }
+
     pub(crate) fn get(&self) -> Arc<[EpochEntry]> {
         Arc::clone(&self.entries.read().unwrap_or_else(PoisonError::into_inner))
     }
@@ -106,7 +145,7 @@ impl Epochs {
     /// Replaces them: on the drive first.
     pub(crate) async fn store(&self, config: &StoreConfig, entries: Vec<EpochEntry>) -> Result<(), StoreError> {
         file::store(&file::path(config), &entries).await?;
-        *self.entries.write().unwrap_or_else(PoisonError::into_inner) = entries.into();
+        self.set(entries);
         Ok(())
     }
 }

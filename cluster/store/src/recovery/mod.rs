@@ -33,7 +33,7 @@ use crate::{
     dispatch::{DeliverTimestamp, has_queue_offset, unit_of},
     durable,
     error::StoreError,
-    history::{self, EpochEntry, Epochs},
+    history::{self, Epochs},
     lock_file::{self, LeftOpen},
     segment::{Segment, segment_name},
     segment_dir::{self, SegmentListing},
@@ -55,7 +55,7 @@ pub(crate) struct Recovered {
     pub checkpoint: Checkpoint,
     pub lock: File,
     pub report: RecoveryReport,
-    pub epochs: Epochs,
+    pub epochs: Arc<Epochs>,
 }
 
 /// What is to be done while a store is opened.
@@ -105,6 +105,8 @@ struct Recovery<'a> {
     /// What of the page cache may not be on the drive although it seems to be.
     suspect: Option<Range<u64>>,
     deleted: DeletedTopics,
+    /// As they were stored.
+    epochs: Arc<Epochs>,
     log: CommitLog,
     segments: Vec<Arc<Segment>>,
     queues: ConsumeQueueTable,
@@ -154,10 +156,12 @@ pub(crate) async fn recover(
     for start in &listing.starts {
         segments.push(Arc::new(Segment::open(&config.commit_log_dir(), *start, segment_bytes).await?));
     }
+    let epochs = Arc::new(Epochs::new(history::file::load(&history::file::path(config)).await?));
     let log_end = segments.last().map_or(0, |last| last.end());
     let all = Written { offset: PhysicalOffset(log_end.cast_signed()), store_timestamp_ms: 0 };
     let recovery = Recovery {
-        log: CommitLog::new(config, segments.clone(), all),
+        log: CommitLog::new(config, segments.clone(), all, Arc::clone(&epochs)),
+        epochs,
         queues: ConsumeQueueTable::new(config),
         config,
         deliver_timestamp,
@@ -175,7 +179,6 @@ pub(crate) async fn recover(
 impl Recovery<'_> {
     async fn run(self, listing: &SegmentListing, lock: Option<File>) -> Result<Recovered, StoreError> {
         let log_min = self.segments.first().map_or(0, |first| first.start());
-        let stored_epochs = history::file::load(&history::file::path(self.config)).await?;
         let earlier_risk = tail_at_risk::load(self.config).await?;
         let (mut from, mut dispatch_from) = if self.limit < log_min {
             // Nothing stays, not even what the queues remember of deleted records.
@@ -198,9 +201,9 @@ impl Recovery<'_> {
         // From here on the disk is changed.
         let diverged_tail = match self.limit {
             u64::MAX => None,
-            limit => cut_off::keep(self.config, "diverged", &self.segments, &stored_epochs, limit).await?,
+            limit => cut_off::keep(self.config, "diverged", &self.segments, &self.epochs.get(), limit).await?,
         };
-        let damaged_tail = if cuts_off_records { self.keep_damaged(walk.end, &stored_epochs).await } else { None };
+        let damaged_tail = if cuts_off_records { self.keep_damaged(walk.end).await } else { None };
         self.lower_claims(&walk).await?;
         durable::create_dir(&self.config.commit_log_dir()).await?;
         durable::create_dir(&self.config.consume_queue_dir()).await?;
@@ -236,14 +239,16 @@ impl Recovery<'_> {
             offset: PhysicalOffset(walk.end.cast_signed()),
             store_timestamp_ms: walk.last_store_timestamp_ms.unwrap_or(0),
         };
-        let log = CommitLog::new(self.config, kept, written);
+        let log = CommitLog::new(self.config, kept, written, Arc::clone(&self.epochs));
         self.queues.correct_min_offsets(log.min_offset()).await?;
         self.finish_deletions(&log).await?;
+        let stored_epochs = self.epochs.get();
         let epochs = history::fit(&stored_epochs, log.min_offset(), written.offset);
-        if epochs != stored_epochs && !stored_epochs.is_empty() {
+        if *epochs != *stored_epochs && !stored_epochs.is_empty() {
             // What the log has lost must not seem to be there when the log has grown again.
             history::file::store(&history::file::path(self.config), &epochs).await?;
         }
+        self.epochs.set(epochs);
         let report = RecoveryReport {
             abnormal: self.abnormal,
             end_offset: written.offset,
@@ -261,14 +266,7 @@ impl Recovery<'_> {
             damaged_tail,
         };
         tracing::info!(?report, "store recovered");
-        Ok(Recovered {
-            log,
-            queues: self.queues,
-            checkpoint: self.checkpoint,
-            lock,
-            report,
-            epochs: Epochs::new(epochs),
-        })
+        Ok(Recovered { log, queues: self.queues, checkpoint: self.checkpoint, lock, report, epochs: self.epochs })
     }
 
     /// Removes what is left of deleted topics, and forgets those whose records are gone too.
@@ -361,7 +359,8 @@ impl Recovery<'_> {
 
     /// Walks the log from `from` on and dispatches the records from `dispatch_from` on.
     async fn walk(&self, from: u64, dispatch_from: u64) -> Result<Walk, StoreError> {
-        let mut scanner = LogScanner::new(&self.segments, from, self.limit, self.config);
+        let epochs = self.epochs.get();
+        let mut scanner = LogScanner::new(&self.segments, from, self.limit, self.config, &epochs);
         let log_min = self.segments.first().map_or(0, |first| first.start());
         let is_whole_log = from == log_min;
         let (mut records, mut redispatched, mut gap) = (0, 0, false);
@@ -437,9 +436,11 @@ impl Recovery<'_> {
         let is_flushed = |record: &RecordView<'_>| {
             record.physical_offset.0.cast_unsigned() < flushed || record.store_timestamp_ms < flushed_ms
         };
-        let cuts_off_records = next_valid_record(&self.segments, walk.end, self.limit, |_| true).await?.is_some();
+        let epochs = self.epochs.get();
+        let cuts_off_records =
+            next_valid_record(&self.segments, walk.end, self.limit, &epochs, |_| true).await?.is_some();
         let next = match cuts_off_records {
-            true => next_valid_record(&self.segments, walk.end, self.limit, is_flushed).await?,
+            true => next_valid_record(&self.segments, walk.end, self.limit, &epochs, is_flushed).await?,
             false => None,
         };
         let end = PhysicalOffset(walk.end.cast_signed());
@@ -465,8 +466,8 @@ impl Recovery<'_> {
 
     /// Copies what stands behind the end of the log: it may have been acknowledged, and the damage before it may not come from a
     /// write that was cut short. Where it is.
-    async fn keep_damaged(&self, end: u64, epochs: &[EpochEntry]) -> Option<PathBuf> {
-        match cut_off::keep(self.config, "damaged", &self.segments, epochs, end).await {
+    async fn keep_damaged(&self, end: u64) -> Option<PathBuf> {
+        match cut_off::keep(self.config, "damaged", &self.segments, &self.epochs.get(), end).await {
             Ok(kept) => {
                 tracing::error!(end, ?kept, "the log ends at a damaged record that whole ones follow");
                 kept

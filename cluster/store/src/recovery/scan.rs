@@ -1,7 +1,8 @@
 //! Walking through the records of the log, and telling where they end and why.
 //!
-//! A record counts when its lengths fit, its PHYSICALOFFSET is the place where it lies, and its body has its CRC. Apache
-//! does not look at the PHYSICALOFFSET, and so takes up a record that the drive put elsewhere.
+//! A record counts when its lengths fit, its PHYSICALOFFSET is the place where it lies, its body has its CRC, and all of it its
+//! checksum, which it must have if its epoch has them. Apache does not look at the PHYSICALOFFSET, and so takes up a record
+//! that the drive put elsewhere.
 
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ use quirks::Quirk;
 use crate::{
     config::StoreConfig,
     error::StoreError,
+    history::{self, EpochEntry},
     segment::{SCAN_CHUNK_BYTES, Segment},
 };
 
@@ -40,7 +42,7 @@ pub(super) struct LogScanner<'a> {
     buffer_at: u64,
     /// The byte of the file where the next record begins.
     position: u64,
-    checks: Checks,
+    checks: Checks<'a>,
     pub stop: Option<Stop>,
     /// STORETIMESTAMP of the last record.
     pub last_store_timestamp_ms: Option<i64>,
@@ -48,11 +50,12 @@ pub(super) struct LogScanner<'a> {
 
 /// What is asked of a record.
 #[derive(Clone, Copy)]
-struct Checks {
+struct Checks<'a> {
     /// It must end here at most.
     limit: u64,
     body_crc: bool,
     physical_offset: bool,
+    epochs: &'a [EpochEntry],
 }
 
 /// What is at a place of the file.
@@ -65,11 +68,18 @@ enum At {
 
 impl<'a> LogScanner<'a> {
     /// A walk from `from` on, which must be where a record begins, to `limit` at most.
-    pub(super) fn new(segments: &'a [Arc<Segment>], from: u64, limit: u64, config: &StoreConfig) -> LogScanner<'a> {
+    pub(super) fn new(
+        segments: &'a [Arc<Segment>],
+        from: u64,
+        limit: u64,
+        config: &StoreConfig,
+        epochs: &'a [EpochEntry],
+    ) -> LogScanner<'a> {
         let checks = Checks {
             limit,
             body_crc: config.check_crc_on_recover,
             physical_offset: !config.quirks.has(Quirk::RecordOffsetUnchecked),
+            epochs,
         };
         let number = segments.iter().position(|segment| from < segment.end()).unwrap_or(segments.len());
         let position = segments.get(number).map_or(0, |segment| from.saturating_sub(segment.start()));
@@ -149,7 +159,7 @@ impl<'a> LogScanner<'a> {
 }
 
 /// What is at the start of `rest`, which lies at `offset` and has `in_file` bytes to the end of its file.
-fn look(rest: &[u8], in_file: usize, offset: u64, checks: Checks, visit: impl FnOnce(&RecordView<'_>)) -> At {
+fn look(rest: &[u8], in_file: usize, offset: u64, checks: Checks<'_>, visit: impl FnOnce(&RecordView<'_>)) -> At {
     if offset >= checks.limit {
         return At::Stop(Stop::Limit);
     }
@@ -168,12 +178,12 @@ fn look(rest: &[u8], in_file: usize, offset: u64, checks: Checks, visit: impl Fn
         Ok(record) if record.queue_id < 0 || record.queue_offset.0 < 0 => {
             bad(format!("a record of queue {}, offset {}", record.queue_id, record.queue_offset))
         }
-        Ok(record) => match if checks.body_crc { record.check_crc() } else { Ok(()) } {
+        Ok(record) => match is_as_written(&record, offset, checks) {
             Ok(()) => {
                 visit(&record);
                 At::Record(record.total_bytes)
             }
-            Err(error) => bad(error.to_string()),
+            Err(why) => bad(why),
         },
         Err(RecordError::Zeros) => At::Stop(Stop::Zeros),
         Err(RecordError::Blank { blank_bytes }) if offset.saturating_add(blank_bytes as u64) > checks.limit => {
@@ -191,11 +201,19 @@ fn look(rest: &[u8], in_file: usize, offset: u64, checks: Checks, visit: impl Fn
     }
 }
 
+fn is_as_written(record: &RecordView<'_>, offset: u64, checks: Checks<'_>) -> Result<(), String> {
+    if !checks.body_crc {
+        return Ok(());
+    }
+    history::check_record(record, PhysicalOffset(offset.cast_signed()), checks.epochs)
+}
+
 /// The first whole record after `from` that satisfies `is_wanted`, found by its magic at any byte.
 pub(super) async fn next_valid_record(
     segments: &[Arc<Segment>],
     from: u64,
     until: u64,
+    epochs: &[EpochEntry],
     is_wanted: impl Fn(&RecordView<'_>) -> bool,
 ) -> Result<Option<PhysicalOffset>, StoreError> {
     for segment in segments.iter().filter(|segment| from < segment.end() && segment.start() < until) {
@@ -217,7 +235,7 @@ pub(super) async fn next_valid_record(
                 }
                 let start = at + magic_at as u64 - 4;
                 let offset = segment.start() + start;
-                if offset > from && offset < until && is_valid_at(segment, start, &is_wanted).await? {
+                if offset > from && offset < until && is_valid_at(segment, start, epochs, &is_wanted).await? {
                     return Ok(Some(PhysicalOffset(offset.cast_signed())));
                 }
             }
@@ -231,6 +249,7 @@ pub(super) async fn next_valid_record(
 async fn is_valid_at(
     segment: &Segment,
     position: u64,
+    epochs: &[EpochEntry],
     is_wanted: impl Fn(&RecordView<'_>) -> bool,
 ) -> Result<bool, StoreError> {
     let head = segment.read(position, 4).await?;
@@ -241,6 +260,6 @@ async fn is_valid_at(
     }
     let bytes = segment.read(position, length).await?;
     let offset = PhysicalOffset((segment.start() + position).cast_signed());
-    let is_whole = crate::commit_log::verify(&bytes, offset).is_ok();
+    let is_whole = crate::commit_log::verify(&bytes, offset, epochs).is_ok();
     Ok(is_whole && parse_record(&bytes).is_ok_and(|record| is_wanted(&record)))
 }

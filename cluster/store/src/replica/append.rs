@@ -37,8 +37,7 @@ impl Appender {
             // Apache's broker knows no epochs, and writes none down.
             EpochEntry { id: EpochEntry::UNKNOWN_ID, start }
         } else {
-            let id = (rng::u64("store-epoch") >> 1).max(EpochEntry::UNKNOWN_ID + 1);
-            let epoch = EpochEntry { id, start };
+            let epoch = EpochEntry::new(rng::u64("store-epoch"), self.shared.has_checksums(), start);
             self.store_epoch(epoch).await?;
             epoch
         };

@@ -12,6 +12,7 @@ use quirks::Quirk;
 use crate::{
     dispatch::{DispatchRequest, has_queue_offset, record_tags_code},
     error::StoreError,
+    history::{self, EpochEntry},
     store::Shared,
 };
 
@@ -36,11 +37,12 @@ impl ReplicaRecords {
             let why = format!("{} bytes come where a file has {in_file} left", bytes.len());
             return Err(refuse(at, why));
         }
+        let epochs = shared.epochs.get();
         let mut records = ReplicaRecords { at, bytes: Bytes::new(), messages: Vec::new(), store_timestamp_ms: 0 };
         let mut position = 0;
         while position < bytes.len() {
             let here = at + position as i64;
-            match records.take(shared, here, &bytes[position..], (in_file - position as u64) as usize) {
+            match records.take(shared, &epochs, here, &bytes[position..], (in_file - position as u64) as usize) {
                 Ok(length) => position += length,
                 // Apache's slave writes whatever comes; what is no record never reaches a queue.
                 Err(_) if shared.config.quirks.has(Quirk::DivergenceUnchecked) => break,
@@ -51,7 +53,14 @@ impl ReplicaRecords {
     }
 
     /// Looks at the record at the start of `rest`; its length.
-    fn take(&mut self, shared: &Shared, at: PhysicalOffset, rest: &[u8], in_file: usize) -> Result<usize, String> {
+    fn take(
+        &mut self,
+        shared: &Shared,
+        epochs: &[EpochEntry],
+        at: PhysicalOffset,
+        rest: &[u8],
+        in_file: usize,
+    ) -> Result<usize, String> {
         let record = match parse_record(rest) {
             Ok(record) => record,
             Err(RecordError::Blank { blank_bytes }) if blank_bytes == in_file && rest.len() == in_file => {
@@ -63,7 +72,7 @@ impl ReplicaRecords {
         if is_elsewhere && !shared.config.quirks.has(Quirk::RecordOffsetUnchecked) {
             return Err(format!("a record comes that belongs at {}", record.physical_offset));
         }
-        record.check_crc().map_err(|error| error.to_string())?;
+        history::check_record(&record, at, epochs)?;
         if !crate::put::is_queue_name(record.topic, record.queue_id) || record.queue_offset.0 < 0 {
             return Err(format!("a record comes of no queue: {}/{}", record.topic, record.queue_id));
         }

@@ -141,6 +141,45 @@ fn damage_below_what_was_flushed_is_reported_and_changes_nothing() {
     }
 }
 
+/// A page that is read from another place takes a record's end, and its checksum with that.
+#[test]
+fn a_record_without_the_checksum_that_its_epoch_has_is_damaged() {
+    for has_checksums in [true, false] {
+        on_machine(1, |machine| async move {
+            let config = StoreConfig { enabled_append_prop_crc: has_checksums, ..small_config() };
+            machine
+                .run(move || async move {
+                    let store = open(&config).await;
+                    let end = put_numbered(&store, 0..3).await[2].0 as u64;
+                    store.shutdown().await.unwrap();
+                    // `TAGS` is left, and so many bytes of its value.
+                    let bytes = if has_checksums { protocol::message::CHECKSUM_BYTES } else { 0 } + 2;
+                    patch_file(LOG_FILE, end - bytes as u64, &vec![b'x'; bytes]).await;
+                })
+                .await;
+            machine
+                .run(move || async move {
+                    let store = open(&small_config()).await;
+                    let served = get(&store, "TopicA", 0, 1).await;
+                    assert_eq!(served.messages.len(), if has_checksums { 1 } else { 2 }, "{served:?}");
+                    // Not closed: the next start looks through the log.
+                })
+                .await;
+            let options = store::check::CheckOptions::new("/store");
+            let check = machine.run(move || async move { store::check::check(options).await.unwrap() }).await;
+            let is_told = check.findings.iter().any(|finding| finding.what.contains("no checksum"));
+            assert_eq!(is_told, has_checksums, "{check}");
+            let opened = machine.run(|| async { try_open(&small_config()).await.map(drop) }).await;
+            match opened {
+                Err(StoreError::DamagedLog { why, .. }) if has_checksums => {
+                    assert!(why.contains("no checksum"), "{why}")
+                }
+                other => assert!(other.is_ok() && !has_checksums, "{other:?}"),
+            }
+        });
+    }
+}
+
 #[test]
 fn queues_are_rebuilt_when_they_are_gone_garbage_or_behind() {
     on_machine(1, |machine| async move {

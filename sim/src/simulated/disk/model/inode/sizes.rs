@@ -148,9 +148,22 @@ impl FileNode {
         }
         self.size_changes.clear();
         self.logged_size = self.size;
+        self.zero_beyond_end();
         self.drop_unfilled(&restored);
         self.recount();
         self.size != size_before
+    }
+
+    /// What an undone cut brought back may have been written since, up to a larger size that is undone as well. Nobody ever sees it:
+    /// the kernel zeroes the rest of the last block when a file grows over it (seen on ext4 and XFS, Linux 6.18, whose inode had been
+    /// given a smaller size than its block had bytes).
+    fn zero_beyond_end(&mut self) {
+        let at = (self.size % PAGE) as usize;
+        if at != 0
+            && let Some(page) = self.pages.get_mut(&(self.size / PAGE))
+        {
+            page.zero_from(at);
+        }
     }
 
     /// Blocks whose first content no commit has written are still unwritten, unless an undone cut brought older content back.

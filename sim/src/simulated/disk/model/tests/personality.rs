@@ -383,3 +383,31 @@ fn a_lying_drive_loses_the_end_of_the_journal_and_nothing_in_its_middle() {
         }
     }
 }
+
+#[test]
+fn what_an_undone_cut_brings_back_ends_where_the_file_does() {
+    let program = |stand: &mut Stand| {
+        let file = stand.durable_file(610);
+        stand.set_len(file, 1);
+        stand.write(file, 0, &[7; 611]);
+    };
+    // The file grows over its old end: what the drive had been given of the larger file must not rise again.
+    for personality in ALL {
+        for crash in [Crash::Os, Crash::Power] {
+            let (mut undone, mut rewritten) = (0, 0);
+            for seed in 0..SEEDS {
+                let mut stand = Stand::with_spec(seed, spec(personality));
+                program(&mut stand);
+                stand.crash(crash);
+                let len = stand.content("/f").expect("its name is durable").len();
+                let file = stand.open("/f");
+                stand.write(file, 620, &[9]);
+                let content = stand.content("/f").expect("it is there");
+                assert!(content[len..620].iter().all(|&byte| byte == 0), "{personality:?} {crash:?} {seed}: {len}");
+                undone += u32::from(len == 610);
+                rewritten += u32::from(len == 610 && content[609] == 7);
+            }
+            assert!(undone > 0 && rewritten > 0, "{personality:?} {crash:?}: {undone} {rewritten}");
+        }
+    }
+}
