@@ -221,7 +221,7 @@ impl CommitLog {
 
     /// Whether these bytes are the record that was written at `offset`.
     pub(crate) fn verify(&self, bytes: &[u8], offset: PhysicalOffset) -> Result<(), String> {
-        verify(bytes, offset, &self.epochs.get())
+        verify(bytes, offset, &self.epochs.for_checks())
     }
 
     /// The record at `offset`, whose length is read from it.

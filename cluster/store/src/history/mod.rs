@@ -11,6 +11,7 @@ mod common;
 pub(crate) mod file;
 
 use protocol::{PhysicalOffset, message::RecordView};
+use quirks::Quirk;
 use serde::{Deserialize, Serialize};
 
 pub use common::{CommonPoint, common_point};
@@ -50,6 +51,11 @@ impl EpochEntry {
     }
 }
 
+/// The epoch of the byte at `offset`; none where nothing tells of it.
+pub(crate) fn epoch_at(epochs: &[EpochEntry], offset: PhysicalOffset) -> Option<EpochEntry> {
+    epochs[..epochs.partition_point(|epoch| epoch.start <= offset)].last().copied()
+}
+
 /// Whether a record that lies at `offset` of a log with these epochs is what was written there.
 ///
 /// # Errors
@@ -60,14 +66,21 @@ pub(crate) fn check_record(
     epochs: &[EpochEntry],
 ) -> Result<(), String> {
     record.check_crc().map_err(|error| error.to_string())?;
-    match epochs.iter().rfind(|epoch| epoch.start <= offset) {
-        Some(epoch) if epoch.has_checksums() && !record.has_checksum() => Err(format!(
-            "damaged record: it has no checksum, as all of epoch {} have (if a broker that keeps no epochs, Apache's, has written \
-             it since, delete the store's file `epochs`)",
-            epoch.id
-        )),
-        _ => Ok(()),
+    let has_checksums = || epoch_at(epochs, offset).is_some_and(|epoch| epoch.has_checksums());
+    if !record.has_checksum() && has_checksums() { Err(NO_CHECKSUM.to_owned()) } else { Ok(()) }
+}
+
+pub(crate) const NO_CHECKSUM: &str = "damaged record: it has no checksum, as all of its epoch have";
+
+/// The epochs of a log in which brokers that keep none (Apache's) have written from these offsets on, each up to the epoch that
+/// follows: their bytes are of unknown origin.
+pub(crate) fn with_foreign(stored: &[EpochEntry], foreign: &[PhysicalOffset]) -> Vec<EpochEntry> {
+    let mut epochs = stored.to_vec();
+    for &start in foreign {
+        let at = epochs.partition_point(|epoch| epoch.start <= start);
+        epochs.insert(at, EpochEntry { id: EpochEntry::UNKNOWN_ID, start });
     }
+    epochs
 }
 
 /// What one replica tells of its log to another.
@@ -122,20 +135,22 @@ pub(crate) fn fit(stored: &[EpochEntry], min: PhysicalOffset, max: PhysicalOffse
     epochs
 }
 
-/// The epochs of a store: while it is opened as they were stored, then as its log fits them. Only the appender changes them after that.
+/// The epochs of an open store. Only the appender changes them.
 #[derive(Debug)]
 pub(crate) struct Epochs {
     entries: RwLock<Arc<[EpochEntry]>>,
+    /// Whether records are checked by them.
+    are_checked: bool,
 }
 
 impl Epochs {
-    pub(crate) fn new(entries: Vec<EpochEntry>) -> Epochs {
-        Epochs { entries: RwLock::new(entries.into()) }
+    pub(crate) fn new(entries: Vec<EpochEntry>, config: &StoreConfig) -> Epochs {
+        Epochs { entries: RwLock::new(entries.into()), are_checked: !config.quirks.has(Quirk::BodyCrcOnly) }
     }
 
-    /// Replaces them, but for their file.
-    pub(crate) fn set(&self, entries: Vec<EpochEntry>) {
-        *self.entries.write().unwrap_or_else(PoisonError::into_inner) = entries.into();
+    /// Those by which records are [checked](check_record): none for a broker that knows no checksums.
+    pub(crate) fn for_checks(&self) -> Arc<[EpochEntry]> {
+        if self.are_checked { self.get() } else { Arc::default() }
     }
 
     pub(crate) fn get(&self) -> Arc<[EpochEntry]> {
@@ -145,7 +160,7 @@ impl Epochs {
     /// Replaces them: on the drive first.
     pub(crate) async fn store(&self, config: &StoreConfig, entries: Vec<EpochEntry>) -> Result<(), StoreError> {
         file::store(&file::path(config), &entries).await?;
-        self.set(entries);
+        *self.entries.write().unwrap_or_else(PoisonError::into_inner) = entries.into();
         Ok(())
     }
 }
@@ -179,6 +194,20 @@ mod tests {
         assert_eq!(fitted(&[], 4096, 4096), []);
         assert_eq!(fitted(&[(7, 5000)], 4096, 6000), epochs(&[(0, 4096), (7, 5000)]));
         assert_eq!(fitted(&[(7, 5000)], 4096, 4999), epochs(&[(0, 4096)]));
+    }
+
+    #[test]
+    fn what_others_wrote_within_an_epoch_is_of_unknown_origin() {
+        let stored = epochs(&[(1, 0), (2, 100)]);
+        let known = |offsets: &[i64]| {
+            let offsets: Vec<_> = offsets.iter().copied().map(PhysicalOffset).collect();
+            with_foreign(&stored, &offsets)
+        };
+        assert_eq!(known(&[]), stored);
+        assert_eq!(known(&[50, 130]), epochs(&[(1, 0), (0, 50), (2, 100), (0, 130)]));
+        assert_eq!(known(&[100]), epochs(&[(1, 0), (2, 100), (0, 100)]), "epoch 2 has no bytes");
+        assert_eq!(epoch_at(&known(&[100]), PhysicalOffset(100)).map(|epoch| epoch.id), Some(0));
+        assert_eq!(epoch_at(&stored[1..], PhysicalOffset(99)), None);
     }
 
     #[test]

@@ -33,7 +33,7 @@ use crate::{
     dispatch::{DeliverTimestamp, has_queue_offset, unit_of},
     durable,
     error::StoreError,
-    history::{self, Epochs},
+    history::{self, EpochEntry, Epochs},
     lock_file::{self, LeftOpen},
     segment::{Segment, segment_name},
     segment_dir::{self, SegmentListing},
@@ -105,8 +105,7 @@ struct Recovery<'a> {
     /// What of the page cache may not be on the drive although it seems to be.
     suspect: Option<Range<u64>>,
     deleted: DeletedTopics,
-    /// As they were stored.
-    epochs: Arc<Epochs>,
+    stored_epochs: Vec<EpochEntry>,
     log: CommitLog,
     segments: Vec<Arc<Segment>>,
     queues: ConsumeQueueTable,
@@ -121,6 +120,8 @@ struct Walk {
     redispatched: u64,
     /// A queue lacks units before the walk's beginning.
     gap: bool,
+    /// See [`LogScanner::foreign`].
+    foreign: Vec<PhysicalOffset>,
 }
 
 pub(crate) fn checkpoint_path(config: &StoreConfig) -> PathBuf {
@@ -156,12 +157,13 @@ pub(crate) async fn recover(
     for start in &listing.starts {
         segments.push(Arc::new(Segment::open(&config.commit_log_dir(), *start, segment_bytes).await?));
     }
-    let epochs = Arc::new(Epochs::new(history::file::load(&history::file::path(config)).await?));
     let log_end = segments.last().map_or(0, |last| last.end());
     let all = Written { offset: PhysicalOffset(log_end.cast_signed()), store_timestamp_ms: 0 };
+    // Whether a record must have a checksum is known when the log has been walked through.
+    let no_epochs = Arc::new(Epochs::new(Vec::new(), config));
     let recovery = Recovery {
-        log: CommitLog::new(config, segments.clone(), all, Arc::clone(&epochs)),
-        epochs,
+        log: CommitLog::new(config, segments.clone(), all, no_epochs),
+        stored_epochs: history::file::load(&history::file::path(config)).await?,
         queues: ConsumeQueueTable::new(config),
         config,
         deliver_timestamp,
@@ -201,7 +203,7 @@ impl Recovery<'_> {
         // From here on the disk is changed.
         let diverged_tail = match self.limit {
             u64::MAX => None,
-            limit => cut_off::keep(self.config, "diverged", &self.segments, &self.epochs.get(), limit).await?,
+            limit => cut_off::keep(self.config, "diverged", &self.segments, &self.stored_epochs, limit).await?,
         };
         let damaged_tail = if cuts_off_records { self.keep_damaged(walk.end).await } else { None };
         self.lower_claims(&walk).await?;
@@ -239,16 +241,17 @@ impl Recovery<'_> {
             offset: PhysicalOffset(walk.end.cast_signed()),
             store_timestamp_ms: walk.last_store_timestamp_ms.unwrap_or(0),
         };
-        let log = CommitLog::new(self.config, kept, written, Arc::clone(&self.epochs));
-        self.queues.correct_min_offsets(log.min_offset()).await?;
-        self.finish_deletions(&log).await?;
-        let stored_epochs = self.epochs.get();
-        let epochs = history::fit(&stored_epochs, log.min_offset(), written.offset);
-        if *epochs != *stored_epochs && !stored_epochs.is_empty() {
+        let log_min = kept.first().map_or(0, |first| first.start());
+        let known = history::with_foreign(&self.stored_epochs, &walk.foreign);
+        let epochs = history::fit(&known, PhysicalOffset(log_min.cast_signed()), written.offset);
+        if epochs != self.stored_epochs && !self.stored_epochs.is_empty() {
             // What the log has lost must not seem to be there when the log has grown again.
             history::file::store(&history::file::path(self.config), &epochs).await?;
         }
-        self.epochs.set(epochs);
+        let epochs = Arc::new(Epochs::new(epochs, self.config));
+        let log = CommitLog::new(self.config, kept, written, Arc::clone(&epochs));
+        self.queues.correct_min_offsets(log.min_offset()).await?;
+        self.finish_deletions(&log).await?;
         let report = RecoveryReport {
             abnormal: self.abnormal,
             end_offset: written.offset,
@@ -266,7 +269,7 @@ impl Recovery<'_> {
             damaged_tail,
         };
         tracing::info!(?report, "store recovered");
-        Ok(Recovered { log, queues: self.queues, checkpoint: self.checkpoint, lock, report, epochs: self.epochs })
+        Ok(Recovered { log, queues: self.queues, checkpoint: self.checkpoint, lock, report, epochs })
     }
 
     /// Removes what is left of deleted topics, and forgets those whose records are gone too.
@@ -321,13 +324,34 @@ impl Recovery<'_> {
         match last {
             // Loading has confirmed the last unit of every queue in the log, unless its record is expired.
             Some((offset, end)) if offset.0.cast_unsigned() >= log_min => {
-                Ok((offset.0.cast_unsigned(), end.0.cast_unsigned()))
+                let from = match self.may_be_foreign(offset).await? {
+                    Some(epoch) => epoch.start.0.cast_unsigned().max(log_min),
+                    None => offset.0.cast_unsigned(),
+                };
+                Ok((from, end.0.cast_unsigned()))
             }
             _ => {
                 self.load_queues(log_min).await?;
                 Ok((log_min, log_min))
             }
         }
+    }
+
+    /// The epoch of a record that has no checksum although all of its epoch should: since where others have written there, if they
+    /// have, the walk will tell.
+    async fn may_be_foreign(&self, offset: PhysicalOffset) -> Result<Option<EpochEntry>, StoreError> {
+        let epoch = history::epoch_at(self.checked_epochs(), offset).filter(EpochEntry::has_checksums);
+        if epoch.is_none() {
+            return Ok(None);
+        }
+        let record = self.log.record_at(offset).await?;
+        let has_checksum = record.is_some_and(|record| parse_record(&record).is_ok_and(|record| record.has_checksum()));
+        Ok(epoch.filter(|_| !has_checksum))
+    }
+
+    /// The epochs by which records are checked.
+    fn checked_epochs(&self) -> &[EpochEntry] {
+        if self.config.quirks.has(Quirk::BodyCrcOnly) { &[] } else { &self.stored_epochs }
     }
 
     /// Begins with the last file whose first record is older than the checkpoint's claims for the log and for the queues.
@@ -359,8 +383,7 @@ impl Recovery<'_> {
 
     /// Walks the log from `from` on and dispatches the records from `dispatch_from` on.
     async fn walk(&self, from: u64, dispatch_from: u64) -> Result<Walk, StoreError> {
-        let epochs = self.epochs.get();
-        let mut scanner = LogScanner::new(&self.segments, from, self.limit, self.config, &epochs);
+        let mut scanner = LogScanner::new(&self.segments, from, self.limit, self.config, self.checked_epochs());
         let log_min = self.segments.first().map_or(0, |first| first.start());
         let is_whole_log = from == log_min;
         let (mut records, mut redispatched, mut gap) = (0, 0, false);
@@ -401,7 +424,14 @@ impl Recovery<'_> {
         let end = scanner.offset();
         let last_store_timestamp_ms = scanner.last_store_timestamp_ms;
         let stop = scanner.stop.unwrap_or(Stop::Files);
-        Ok(Walk { end, stop, last_store_timestamp_ms, records, redispatched, gap })
+        let foreign = scanner.foreign;
+        if let Some(first) = foreign.first() {
+            tracing::warn!(
+                from = first.0,
+                "a broker that keeps no epochs has written to this log: those bytes are of unknown origin"
+            );
+        }
+        Ok(Walk { end, stop, last_store_timestamp_ms, records, redispatched, gap, foreign })
     }
 
     fn redispatch(&self, record: &RecordView<'_>, is_whole_log: bool) -> Redispatched {
@@ -436,11 +466,9 @@ impl Recovery<'_> {
         let is_flushed = |record: &RecordView<'_>| {
             record.physical_offset.0.cast_unsigned() < flushed || record.store_timestamp_ms < flushed_ms
         };
-        let epochs = self.epochs.get();
-        let cuts_off_records =
-            next_valid_record(&self.segments, walk.end, self.limit, &epochs, |_| true).await?.is_some();
+        let cuts_off_records = next_valid_record(&self.segments, walk.end, self.limit, |_| true).await?.is_some();
         let next = match cuts_off_records {
-            true => next_valid_record(&self.segments, walk.end, self.limit, &epochs, is_flushed).await?,
+            true => next_valid_record(&self.segments, walk.end, self.limit, is_flushed).await?,
             false => None,
         };
         let end = PhysicalOffset(walk.end.cast_signed());
@@ -467,7 +495,7 @@ impl Recovery<'_> {
     /// Copies what stands behind the end of the log: it may have been acknowledged, and the damage before it may not come from a
     /// write that was cut short. Where it is.
     async fn keep_damaged(&self, end: u64) -> Option<PathBuf> {
-        match cut_off::keep(self.config, "damaged", &self.segments, &self.epochs.get(), end).await {
+        match cut_off::keep(self.config, "damaged", &self.segments, &self.stored_epochs, end).await {
             Ok(kept) => {
                 tracing::error!(end, ?kept, "the log ends at a damaged record that whole ones follow");
                 kept

@@ -42,20 +42,23 @@ pub(super) struct LogScanner<'a> {
     buffer_at: u64,
     /// The byte of the file where the next record begins.
     position: u64,
-    checks: Checks<'a>,
+    checks: Checks,
+    epochs: &'a [EpochEntry],
     pub stop: Option<Stop>,
+    /// Where brokers that keep no epochs, Apache's, have written within an epoch whose records have checksums.
+    pub foreign: Vec<PhysicalOffset>,
     /// STORETIMESTAMP of the last record.
     pub last_store_timestamp_ms: Option<i64>,
 }
 
 /// What is asked of a record.
 #[derive(Clone, Copy)]
-struct Checks<'a> {
+struct Checks {
     /// It must end here at most.
     limit: u64,
     body_crc: bool,
     physical_offset: bool,
-    epochs: &'a [EpochEntry],
+    needs_checksum: bool,
 }
 
 /// What is at a place of the file.
@@ -79,7 +82,7 @@ impl<'a> LogScanner<'a> {
             limit,
             body_crc: config.check_crc_on_recover,
             physical_offset: !config.quirks.has(Quirk::RecordOffsetUnchecked),
-            epochs,
+            needs_checksum: false,
         };
         let number = segments.iter().position(|segment| from < segment.end()).unwrap_or(segments.len());
         let position = segments.get(number).map_or(0, |segment| from.saturating_sub(segment.start()));
@@ -90,6 +93,8 @@ impl<'a> LogScanner<'a> {
             buffer_at: position,
             position,
             checks,
+            epochs,
+            foreign: Vec::new(),
             stop: if limit <= from { Some(Stop::Limit) } else { (number == segments.len()).then_some(Stop::Files) },
             last_store_timestamp_ms: None,
         }
@@ -146,7 +151,13 @@ impl<'a> LogScanner<'a> {
         loop {
             let consumed = (self.position - self.buffer_at) as usize;
             let rest = &self.buffer[consumed..];
-            let at = look(rest, in_file - consumed, segment.start() + self.position, self.checks, |record| {
+            let offset = segment.start() + self.position;
+            let needs_checksum = needs_checksum(self.epochs, &self.foreign, offset);
+            let checks = Checks { needs_checksum, ..self.checks };
+            let at = look(rest, in_file - consumed, offset, checks, |record, is_foreign| {
+                if is_foreign {
+                    self.foreign.push(record.physical_offset);
+                }
                 self.last_store_timestamp_ms = Some(record.store_timestamp_ms);
                 visit(record);
             });
@@ -159,7 +170,7 @@ impl<'a> LogScanner<'a> {
 }
 
 /// What is at the start of `rest`, which lies at `offset` and has `in_file` bytes to the end of its file.
-fn look(rest: &[u8], in_file: usize, offset: u64, checks: Checks<'_>, visit: impl FnOnce(&RecordView<'_>)) -> At {
+fn look(rest: &[u8], in_file: usize, offset: u64, checks: Checks, visit: impl FnOnce(&RecordView<'_>, bool)) -> At {
     if offset >= checks.limit {
         return At::Stop(Stop::Limit);
     }
@@ -178,13 +189,23 @@ fn look(rest: &[u8], in_file: usize, offset: u64, checks: Checks<'_>, visit: imp
         Ok(record) if record.queue_id < 0 || record.queue_offset.0 < 0 => {
             bad(format!("a record of queue {}, offset {}", record.queue_id, record.queue_offset))
         }
-        Ok(record) => match is_as_written(&record, offset, checks) {
-            Ok(()) => {
-                visit(&record);
-                At::Record(record.total_bytes)
+        Ok(record) => {
+            let length = record.total_bytes;
+            if checks.body_crc
+                && let Err(error) = record.check_crc()
+            {
+                return bad(error.to_string());
             }
-            Err(why) => bad(why),
-        },
+            let lacks_checksum = checks.body_crc && checks.needs_checksum && !record.has_checksum();
+            match lacks_checksum.then(|| follower(&rest[length..], in_file - length)) {
+                Some(Follower::Unknown(bytes)) => At::NeedMore(length + bytes),
+                Some(Follower::Ours) => bad(history::NO_CHECKSUM.to_owned()),
+                other => {
+                    visit(&record, other.is_some());
+                    At::Record(length)
+                }
+            }
+        }
         Err(RecordError::Zeros) => At::Stop(Stop::Zeros),
         Err(RecordError::Blank { blank_bytes }) if offset.saturating_add(blank_bytes as u64) > checks.limit => {
             At::Stop(Stop::Limit)
@@ -201,11 +222,36 @@ fn look(rest: &[u8], in_file: usize, offset: u64, checks: Checks<'_>, visit: imp
     }
 }
 
-fn is_as_written(record: &RecordView<'_>, offset: u64, checks: Checks<'_>) -> Result<(), String> {
-    if !checks.body_crc {
-        return Ok(());
+fn needs_checksum(epochs: &[EpochEntry], foreign: &[PhysicalOffset], offset: u64) -> bool {
+    let epoch = history::epoch_at(epochs, PhysicalOffset(offset.cast_signed()));
+    epoch.is_some_and(|epoch| epoch.has_checksums() && foreign.last().is_none_or(|last| *last < epoch.start))
+}
+
+/// What follows a record that should have a checksum and has none.
+enum Follower {
+    /// So many bytes tell.
+    Unknown(usize),
+    /// A record with a checksum, or nothing that anybody wrote: the one before it is ours, and damaged.
+    Ours,
+    /// Another record without one, or the log's end: a broker that writes none has been here.
+    Foreign,
+}
+
+fn follower(rest: &[u8], in_file: usize) -> Follower {
+    const HEAD_BYTES: usize = 8;
+    if in_file < HEAD_BYTES {
+        return Follower::Foreign;
     }
-    history::check_record(record, PhysicalOffset(offset.cast_signed()), checks.epochs)
+    if rest.len() < HEAD_BYTES {
+        return Follower::Unknown(HEAD_BYTES);
+    }
+    match parse_record(rest) {
+        Ok(record) if record.has_checksum() || record.check_crc().is_err() => Follower::Ours,
+        Ok(_) | Err(RecordError::Zeros) => Follower::Foreign,
+        Err(RecordError::Blank { blank_bytes }) if blank_bytes == in_file => Follower::Foreign,
+        Err(RecordError::Truncated { need_bytes, .. }) if need_bytes <= in_file => Follower::Unknown(need_bytes),
+        Err(_) => Follower::Ours,
+    }
 }
 
 /// The first whole record after `from` that satisfies `is_wanted`, found by its magic at any byte.
@@ -213,7 +259,6 @@ pub(super) async fn next_valid_record(
     segments: &[Arc<Segment>],
     from: u64,
     until: u64,
-    epochs: &[EpochEntry],
     is_wanted: impl Fn(&RecordView<'_>) -> bool,
 ) -> Result<Option<PhysicalOffset>, StoreError> {
     for segment in segments.iter().filter(|segment| from < segment.end() && segment.start() < until) {
@@ -235,7 +280,7 @@ pub(super) async fn next_valid_record(
                 }
                 let start = at + magic_at as u64 - 4;
                 let offset = segment.start() + start;
-                if offset > from && offset < until && is_valid_at(segment, start, epochs, &is_wanted).await? {
+                if offset > from && offset < until && is_valid_at(segment, start, &is_wanted).await? {
                     return Ok(Some(PhysicalOffset(offset.cast_signed())));
                 }
             }
@@ -249,7 +294,6 @@ pub(super) async fn next_valid_record(
 async fn is_valid_at(
     segment: &Segment,
     position: u64,
-    epochs: &[EpochEntry],
     is_wanted: impl Fn(&RecordView<'_>) -> bool,
 ) -> Result<bool, StoreError> {
     let head = segment.read(position, 4).await?;
@@ -260,6 +304,6 @@ async fn is_valid_at(
     }
     let bytes = segment.read(position, length).await?;
     let offset = PhysicalOffset((segment.start() + position).cast_signed());
-    let is_whole = crate::commit_log::verify(&bytes, offset, epochs).is_ok();
+    let is_whole = crate::commit_log::verify(&bytes, offset, &[]).is_ok();
     Ok(is_whole && parse_record(&bytes).is_ok_and(|record| is_wanted(&record)))
 }

@@ -37,7 +37,7 @@ impl ReplicaRecords {
             let why = format!("{} bytes come where a file has {in_file} left", bytes.len());
             return Err(refuse(at, why));
         }
-        let epochs = shared.epochs.get();
+        let epochs = shared.epochs.for_checks();
         let mut records = ReplicaRecords { at, bytes: Bytes::new(), messages: Vec::new(), store_timestamp_ms: 0 };
         let mut position = 0;
         while position < bytes.len() {

@@ -3,9 +3,9 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use protocol::{PhysicalOffset, QueueOffset};
-use quirks::{Quirk, QuirkSet};
+use quirks::{Profile, Quirk, QuirkSet};
 use sim::{disk, time::sleep, world::Crash};
-use store::{ConfigFile, FlushDiskType, MessageStore, PutMessageStatus, StoreConfig, SyncReplication};
+use store::{ConfigFile, EpochEntry, FlushDiskType, MessageStore, PutMessageStatus, StoreConfig, SyncReplication};
 
 use crate::{
     machine::on_machine,
@@ -49,6 +49,44 @@ fn resurrection(quirk: Option<Quirk>) -> (Vec<String>, Vec<String>) {
         let after_second = machine.run(move || async move { all_bodies(&open(&third).await, "TopicA", 0).await }).await;
         (after_first, after_second)
     })
+}
+
+/// A store goes to a broker of Apache's, which keeps neither epochs nor checksums, and comes back.
+#[test]
+fn what_a_broker_without_epochs_has_written_is_of_unknown_origin_and_whole() {
+    for (shut_down, power) in [(true, false), (false, false), (false, true)] {
+        on_machine(1, |machine| async move {
+            let apache = StoreConfig { quirks: Profile::Apache498.quirk_set(), ..small_config() };
+            let put_some = |config: StoreConfig, range: std::ops::Range<usize>| {
+                machine.run(move || async move {
+                    let store = open(&config).await;
+                    assert_eq!(all_bodies(&store, "TopicA", 0).await.len(), range.start);
+                    let epochs = store.epochs();
+                    let mut first = None;
+                    for number in range {
+                        let place = put(&store, "TopicA", 0, format!("body{number}")).await.physical_offset;
+                        first = first.or(Some(place));
+                    }
+                    store.flush().await.unwrap();
+                    if shut_down {
+                        store.shutdown().await.unwrap();
+                    }
+                    (first.unwrap(), epochs)
+                })
+            };
+            put_some(small_config(), 0..40).await;
+            let (foreign, _) = put_some(apache, 40..80).await;
+            if power {
+                machine.crash(Crash::Power);
+            }
+            let (own, epochs) = put_some(small_config(), 80..120).await;
+            assert_eq!(epochs.last().map(|epoch| (epoch.id, epoch.start)), Some((EpochEntry::UNKNOWN_ID, foreign)));
+            let (_, epochs) = put_some(small_config(), 120..121).await;
+            assert_eq!(epochs.last().map(|epoch| epoch.start), Some(own));
+            assert_eq!(epochs.iter().filter(|epoch| epoch.id == EpochEntry::UNKNOWN_ID).count(), 1, "{epochs:?}");
+            assert_eq!(epochs.iter().map(EpochEntry::has_checksums).collect::<Vec<_>>(), [true, false, true]);
+        });
+    }
 }
 
 #[test]
