@@ -301,7 +301,9 @@ impl Check {
                 Err(why) if !self.is_certain_log(log.next, record.store_timestamp_ms) => return Stop::Bad(why),
                 Err(why) => {
                     if self.is_news(path, "CRC") {
-                        self.damage(path, byte, why);
+                        let unless = ", unless a broker that keeps no epochs (Apache's) has written it: the next start will tell";
+                        let unless = if why == history::NO_CHECKSUM { unless } else { "" };
+                        self.damage(path, byte, format!("{why}{unless}"));
                     }
                     false
                 }
