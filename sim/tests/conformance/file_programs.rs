@@ -4,10 +4,7 @@ use crate::{
     file_reference::{Answer, Call, Flags, Reference, SLOTS},
     stand::{Env, IS_REAL, run_alone},
 };
-use proptest::{
-    prelude::*,
-    test_runner::{RngAlgorithm, TestRng, TestRunner},
-};
+use proptest::{prelude::*, test_runner::TestRunner};
 use sim::disk::{self, File, OpenOptions};
 use std::{
     io::{self, ErrorKind},
@@ -177,7 +174,7 @@ async fn compare(env: Env, calls: Vec<Call>) {
 fn every_answer_of_a_random_program_is_that_of_the_reference() {
     let config =
         ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(if IS_REAL { 300 } else { 2_000 }) };
-    let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
+    let mut runner = TestRunner::new(config);
     let programs = proptest::collection::vec(call(), 1..60);
     let result = runner.run(&programs, |calls| {
         run_alone(Arc::new(move |env| Box::pin(compare(env, calls.clone()))));

@@ -6,10 +6,7 @@ use crate::{
     answers::bytes_from,
     stand::{Env, IS_REAL, run_alone},
 };
-use proptest::{
-    prelude::*,
-    test_runner::{RngAlgorithm, TestRng, TestRunner},
-};
+use proptest::{prelude::*, test_runner::TestRunner};
 use sim::{net::TcpStream, time};
 use std::{io, io::ErrorKind, sync::Arc, time::Duration};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -199,7 +196,7 @@ fn call() -> impl Strategy<Value = Call> {
 fn every_answer_of_a_random_program_is_that_of_the_reference() {
     let cases = if IS_REAL { 100 } else { 500 };
     let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(cases) };
-    let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
+    let mut runner = TestRunner::new(config);
     let programs = proptest::collection::vec(call(), 1..25);
     let result = runner.run(&programs, |calls| {
         run_alone(Arc::new(move |env| Box::pin(compare(env, calls.clone()))));
