@@ -198,6 +198,17 @@ impl Recovery<'_> {
             self.load_queues(from).await?;
             walk = self.walk(from, dispatch_from).await?;
         }
+        if let Some(&first) = walk.foreign.first()
+            && first.0.cast_unsigned() == from
+            && let Some(epoch) = history::epoch_at(&self.stored_epochs, first)
+            && epoch.start < first
+            && from > log_min
+        {
+            // Others may have begun to write before: where, the records of the whole epoch tell.
+            self.load_queues(dispatch_from).await?;
+            from = epoch.start.0.cast_unsigned().max(log_min);
+            walk = self.walk(from, dispatch_from).await?;
+        }
         let cuts_off_records = self.judge(&walk).await?;
 
         // From here on the disk is changed.

@@ -64,6 +64,8 @@ fn what_a_broker_without_epochs_has_written_is_of_unknown_origin_and_whole() {
                     let epochs = store.epochs();
                     let mut first = None;
                     for number in range {
+                        // Slow enough for a recovery to begin with the last file.
+                        sleep(Duration::from_millis(500)).await;
                         let place = put(&store, "TopicA", 0, format!("body{number}")).await.physical_offset;
                         first = first.or(Some(place));
                     }
@@ -75,13 +77,13 @@ fn what_a_broker_without_epochs_has_written_is_of_unknown_origin_and_whole() {
                 })
             };
             put_some(small_config(), 0..40).await;
-            let (foreign, _) = put_some(apache, 40..80).await;
+            let (foreign, _) = put_some(apache, 40..140).await;
             if power {
                 machine.crash(Crash::Power);
             }
-            let (own, epochs) = put_some(small_config(), 80..120).await;
+            let (own, epochs) = put_some(small_config(), 140..180).await;
             assert_eq!(epochs.last().map(|epoch| (epoch.id, epoch.start)), Some((EpochEntry::UNKNOWN_ID, foreign)));
-            let (_, epochs) = put_some(small_config(), 120..121).await;
+            let (_, epochs) = put_some(small_config(), 180..181).await;
             assert_eq!(epochs.last().map(|epoch| epoch.start), Some(own));
             assert_eq!(epochs.iter().filter(|epoch| epoch.id == EpochEntry::UNKNOWN_ID).count(), 1, "{epochs:?}");
             assert_eq!(epochs.iter().map(EpochEntry::has_checksums).collect::<Vec<_>>(), [true, false, true]);
