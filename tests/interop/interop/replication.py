@@ -9,8 +9,8 @@ import shutil
 import subprocess
 import time
 
-from . import apache_broker, messages, servers, wire
-from .report import CheckFailed, require
+from . import apache_broker, messages, servers, there_and_back, wire
+from .report import PATIENCE_S, eventually, require
 
 CODE_GET_BROKER_RUNTIME_INFO = 28
 CODE_SEND_OK = 0
@@ -21,14 +21,6 @@ COUNT = 1000
 FEW = 20
 QUEUES = 4
 FILE_BYTES = 1024 * 1024
-PATIENCE_S = 90
-
-
-def eventually(what, holds):
-    deadline = time.monotonic() + PATIENCE_S
-    while not holds():
-        require(time.monotonic() < deadline, f"after {PATIENCE_S} s still not: {what}")
-        time.sleep(0.1)
 
 
 def figures(port):
@@ -244,3 +236,4 @@ def run(binaries, work, cache, client, report):
         for server in (pair.slave, pair.master, pair.name_server):
             if server.alive():
                 server.kill()
+    there_and_back.run(binaries, work, apache, client, report)

@@ -14,6 +14,17 @@ def require(condition, reason):
         raise CheckFailed(reason)
 
 
+# How long a cluster may take for what it does by itself.
+PATIENCE_S = 90
+
+
+def eventually(what, holds):
+    deadline = time.monotonic() + PATIENCE_S
+    while not holds():
+        require(time.monotonic() < deadline, f"after {PATIENCE_S} s still not: {what}")
+        time.sleep(0.1)
+
+
 class Report:
     def __init__(self):
         self.passed = 0
