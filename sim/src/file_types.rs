@@ -63,9 +63,10 @@ pub struct Metadata {
     pub modified_ms: i64,
 }
 
-/// The room on the file system that holds a path.
+/// The room on the file system that holds a path, as ordinary programs see it: what is reserved for root is in neither number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DiskUsage {
+    /// What is taken and what is available.
     pub total_bytes: u64,
     pub available_bytes: u64,
 }

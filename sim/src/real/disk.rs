@@ -276,7 +276,10 @@ pub async fn read(path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
 pub async fn usage(path: impl AsRef<Path>) -> io::Result<DiskUsage> {
     on_path(path, |path| {
         let stat = rustix::fs::statvfs(&path)?;
-        Ok(DiskUsage { total_bytes: stat.f_blocks * stat.f_frsize, available_bytes: stat.f_bavail * stat.f_frsize })
+        // What is reserved for root counts neither as used nor as room, as in the Use% of df(1) and in Apache's
+        // `UtilAll.getDiskPartitionSpaceUsedPercent`.
+        let total_blocks = stat.f_blocks - stat.f_bfree + stat.f_bavail;
+        Ok(DiskUsage { total_bytes: total_blocks * stat.f_frsize, available_bytes: stat.f_bavail * stat.f_frsize })
     })
     .await
 }
