@@ -8,7 +8,7 @@ use sim::disk;
 use super::{Check, files::list, log::Log};
 use crate::{
     error::{StoreError, io_error},
-    history,
+    history::{self, EpochEntry},
 };
 
 impl Check {
@@ -53,7 +53,7 @@ impl Check {
     /// Compares the checkpoint with what the log has.
     pub(super) async fn compare_claims(&mut self, log: &Log) -> Result<(), StoreError> {
         let path = self.root.join("checkpoint");
-        self.check_epochs(log).await?;
+        self.check_epochs(log);
         if self.is_open {
             return Ok(());
         }
@@ -89,23 +89,26 @@ impl Check {
     }
 
     /// Reads the log's epochs, if it has any; an Apache broker's store has none.
-    async fn check_epochs(&mut self, log: &Log) -> Result<(), StoreError> {
+    pub(super) async fn load_epochs(&mut self) -> Result<Vec<EpochEntry>, StoreError> {
         let path = self.root.join("epochs");
-        let epochs = match history::file::load(&path).await {
-            Ok(epochs) => epochs,
+        match history::file::load(&path).await {
             Err(StoreError::EpochsFile { why, .. }) => {
                 self.damage(&path, None, why);
-                return Ok(());
+                Ok(Vec::new())
             }
-            Err(error) => return Err(error),
-        };
+            other => other,
+        }
+    }
+
+    /// Looks whether the log has the bytes that its epochs tell of.
+    fn check_epochs(&mut self, log: &Log) {
+        let path = self.root.join("epochs");
         let end = log.reached();
-        if let Some(beyond) = epochs.iter().find(|epoch| epoch.start.0.cast_unsigned() > end)
+        if let Some(beyond) = log.epochs.iter().find(|epoch| epoch.start.0.cast_unsigned() > end)
             && !self.is_open
         {
             let what = format!("epoch {} begins at {}, beyond the log's end, {end}", beyond.id, beyond.start);
             if self.is_abnormal { self.note(&path, None, what) } else { self.damage(&path, None, what) }
         }
-        Ok(())
     }
 }

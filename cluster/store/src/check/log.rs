@@ -32,7 +32,7 @@ pub(super) struct Log {
     /// Where the next record is.
     next: u64,
     is_at_end: bool,
-    epochs: Vec<EpochEntry>,
+    pub epochs: Vec<EpochEntry>,
     /// STORETIMESTAMP of the last record.
     pub last_timestamp_ms: Option<i64>,
 }
@@ -212,8 +212,7 @@ impl Check {
         self.report.log_files = files.len();
         (self.report.log_min_offset, self.report.log_max_offset) = (next, next);
         let is_at_end = files.is_empty();
-        // Where it cannot be read, that is told with the other claims.
-        let epochs = history::file::load(&self.root.join("epochs")).await.unwrap_or_default();
+        let epochs = self.load_epochs().await?;
         Ok(Log { directory, files, file_bytes, next, is_at_end, epochs, last_timestamp_ms: None })
     }
 
