@@ -6,15 +6,22 @@
 pub use crate::file_types::{DirEntry, DiskUsage, Metadata, OpenOptions};
 
 use super::task::blocking;
-use rustix::io::{Errno, ReadWriteFlags, preadv2};
+use rustix::{
+    fs::{FallocateFlags, OFlags, SeekFrom, fallocate, fcntl_getfl, seek},
+    io::{Errno, ReadWriteFlags, preadv2},
+};
 use std::{
     fs,
     io::{self, IoSliceMut},
+    ops::Range,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
     sync::Arc,
     time::UNIX_EPOCH,
 };
+
+/// What room is given back in.
+const PAGE_BYTES: u64 = 4096;
 
 /// An open file. Clones share it.
 #[derive(Clone, Debug)]
@@ -133,12 +140,63 @@ impl File {
     pub async fn preallocate(&self, bytes: u64) -> io::Result<()> {
         let file = Arc::clone(&self.0);
         blocking(move || {
-            let reserved = rustix::fs::fallocate(&*file, rustix::fs::FallocateFlags::empty(), 0, bytes);
+            let reserved = fallocate(&*file, FallocateFlags::empty(), 0, bytes);
             match reserved {
                 Ok(()) => Ok(()),
                 // A file system without fallocate (NFS, some overlays): the size alone, as RocketMQ's mapped files do.
                 Err(Errno::OPNOTSUPP) if file.metadata()?.len() < bytes => file.set_len(bytes),
                 Err(Errno::OPNOTSUPP) => Ok(()),
+                Err(error) => Err(error.into()),
+            }
+        })
+        .await
+    }
+
+    /// Reserves room for a part of the file, which keeps its size: what is written there later has room. A file system without
+    /// fallocate (NFS, some overlays) promises nothing.
+    ///
+    /// # Errors
+    /// `StorageFull` when there is no room: give back what may have been reserved all the same with [`File::unreserve`].
+    /// `InvalidInput` when the part is empty or not within the file.
+    pub async fn reserve(&self, part: Range<u64>) -> io::Result<()> {
+        let file = Arc::clone(&self.0);
+        blocking(move || {
+            check_writable(&file)?;
+            if part.is_empty() || part.end > file.metadata()?.len() {
+                return Err(io::ErrorKind::InvalidInput.into());
+            }
+            match fallocate(&*file, FallocateFlags::KEEP_SIZE, part.start, part.end - part.start) {
+                Ok(()) | Err(Errno::OPNOTSUPP) => Ok(()),
+                Err(error) => Err(error.into()),
+            }
+        })
+        .await
+    }
+
+    /// Gives back what room is reserved from `from` on, rounded up to whole pages, and behind all that was ever written.
+    ///
+    /// # Errors
+    /// As the operating system gives them.
+    pub async fn unreserve(&self, from: u64) -> io::Result<()> {
+        let file = Arc::clone(&self.0);
+        blocking(move || {
+            check_writable(&file)?;
+            let len = file.metadata()?.len();
+            let mut from = from.checked_next_multiple_of(PAGE_BYTES).unwrap_or(u64::MAX);
+            while from < len {
+                // What is reserved and was not written counts as a hole.
+                match seek(&*file, SeekFrom::Data(from)) {
+                    Ok(data) => from = seek(&*file, SeekFrom::Hole(data))?,
+                    Err(Errno::NXIO) => break,
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            if from >= len {
+                return Ok(());
+            }
+            let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+            match fallocate(&*file, flags, from, len - from) {
+                Ok(()) | Err(Errno::OPNOTSUPP) => Ok(()),
                 Err(error) => Err(error.into()),
             }
         })
@@ -173,6 +231,11 @@ impl File {
             fs::TryLockError::WouldBlock => io::ErrorKind::WouldBlock.into(),
         })
     }
+}
+
+fn check_writable(file: &fs::File) -> io::Result<()> {
+    let access = fcntl_getfl(file)? & OFlags::RWMODE;
+    if access == OFlags::RDONLY { Err(Errno::BADF.into()) } else { Ok(()) }
 }
 
 /// Creates a directory and its missing parents.

@@ -87,6 +87,8 @@ pub(super) struct Host {
     /// The executor's node of the present process.
     pub node: Option<NodeId>,
     pub memory: Memory,
+    /// How many files and sockets a process may have open; `None`: nobody counts.
+    pub open_files_max: Option<u64>,
     pub stalls: Stalls,
     pub starving: Starving,
     pub strobing: Strobing,
@@ -109,6 +111,7 @@ impl Host {
             machine_boots: 0,
             node: None,
             memory: Memory::default(),
+            open_files_max: None,
             stalls: Stalls::default(),
             starving: Starving::default(),
             strobing: Strobing::default(),

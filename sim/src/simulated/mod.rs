@@ -2,6 +2,7 @@
 
 mod clock;
 mod core;
+mod descriptors;
 pub mod disk;
 mod executor;
 pub mod fault_point;

@@ -12,6 +12,17 @@ pub fn id() -> u32 {
     })
 }
 
+/// How many files and sockets this process may have open at a time.
+pub fn open_files_max() -> u64 {
+    let process = kernel::current_process();
+    kernel::with(|kernel| kernel.open_files_max(process.host))
+}
+
+/// Raises that to the hard limit, which here is the only one; returns what it is then.
+pub fn raise_open_files_max() -> u64 {
+    open_files_max()
+}
+
 /// Tells one boot of the machine from another: a new one after an OS crash or a power loss, the same one after a process
 /// was killed.
 pub fn boot_id() -> String {

@@ -146,6 +146,51 @@ conformance! {
         assert_eq!(kind(file.preallocate(0).await), ErrorKind::InvalidInput);
     }
 
+    async fn room_is_reserved_for_a_part_of_a_file_and_given_back_behind_what_was_written(env: Env) {
+        let path = env.path("f");
+        let file = create(&path).await;
+        // ext4 takes a block more for a file of more than four extents.
+        let takes = async |bytes: u64| {
+            let allocated = allocated_bytes(&path).await;
+            assert!((bytes..=bytes + 4_096).contains(&allocated), "{allocated} bytes instead of {bytes}");
+        };
+        file.set_len(16 << 20).await.expect("grown");
+        file.reserve(0..1 << 20).await.expect("reserved");
+        file.reserve(1 << 20..3 << 20).await.expect("reserved");
+        file.reserve(2 << 20..3 << 20).await.expect("it is reserved already");
+        file.sync_all().await.expect("synced");
+        assert_eq!(file.len().await.expect("open"), 16 << 20);
+        takes(3 << 20).await;
+        file.write_all_at(&[1; 10_000], 0).await.expect("written");
+        file.sync_all().await.expect("synced");
+        takes(3 << 20).await;
+        file.write_all_at(&[1; 4_096], 8 << 20).await.expect("written");
+        file.sync_all().await.expect("synced");
+        takes((3 << 20) + 4_096).await;
+        file.unreserve(0).await.expect("nothing lies behind what was written");
+        file.sync_all().await.expect("synced");
+        takes((3 << 20) + 4_096).await;
+        file.reserve(12 << 20..16 << 20).await.expect("reserved");
+        file.unreserve((13 << 20) - 1).await.expect("given back");
+        file.unreserve(16 << 20).await.expect("there is nothing");
+        file.sync_all().await.expect("synced");
+        takes((4 << 20) + 4_096).await;
+        assert_eq!(file.len().await.expect("open"), 16 << 20);
+        let mut expected = vec![0; 16 << 20];
+        expected[..10_000].fill(1);
+        expected[8 << 20..(8 << 20) + 4_096].fill(1);
+        assert!(content(&file).await == expected);
+    }
+
+    async fn room_beyond_the_end_of_a_file_is_not_reserved(env: Env) {
+        let file = create(env.path("f")).await;
+        file.set_len(10_000).await.expect("grown");
+        for part in [0..10_001, 0..0, 5_000..5_000, 20_000..30_000] {
+            assert_eq!(kind(file.reserve(part).await), ErrorKind::InvalidInput);
+        }
+        file.reserve(9_000..10_000).await.expect("it is within the file");
+    }
+
     async fn offsets_beyond_what_a_file_can_hold_are_refused(env: Env) {
         let file = create(env.path("f")).await;
         // pwrite(2) and pread(2) take a signed offset.

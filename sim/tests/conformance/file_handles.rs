@@ -96,6 +96,9 @@ conformance! {
         assert_eq!(errno(reader.write_all_at(b"x", 0).await), EBADF);
         assert_eq!(kind(reader.set_len(1).await), ErrorKind::InvalidInput);
         assert_eq!(errno(reader.preallocate(10).await), EBADF);
+        assert_eq!(errno(reader.reserve(0..2).await), EBADF);
+        assert_eq!(errno(reader.reserve(0..20).await), EBADF);
+        assert_eq!(errno(reader.unreserve(0).await), EBADF);
         reader.sync_data().await.expect("a sync needs no right");
         reader.sync_all().await.expect("a sync needs no right");
         assert_eq!(reader.len().await.expect("open"), 3);

@@ -45,6 +45,8 @@ fn call() -> impl Strategy<Value = Call> {
         2 => slot.clone().prop_map(Call::Len),
         3 => (slot.clone(), size.clone()).prop_map(|(slot, len)| Call::SetLen { slot, len }),
         2 => (slot.clone(), size.clone()).prop_map(|(slot, len)| Call::Preallocate { slot, len }),
+        2 => (slot.clone(), size.clone(), size.clone()).prop_map(|(slot, from, to)| Call::Reserve { slot, from, to }),
+        2 => (slot.clone(), size.clone()).prop_map(|(slot, from)| Call::Unreserve { slot, from }),
         1 => slot.clone().prop_map(Call::Lock),
         1 => slot.clone().prop_map(Call::Sync),
         1 => path().prop_map(Call::SyncDir),
@@ -113,6 +115,8 @@ impl Machine {
             | Call::Len(slot)
             | Call::SetLen { slot, .. }
             | Call::Preallocate { slot, .. }
+            | Call::Reserve { slot, .. }
+            | Call::Unreserve { slot, .. }
             | Call::Lock(slot)
             | Call::Sync(slot) => match &self.slots[slot] {
                 None => Answer::NoHandle,
@@ -138,6 +142,8 @@ async fn on_handle(call: &Call, file: &File) -> Answer {
         Call::Len(_) => answer(file.len().await, Answer::Number),
         Call::SetLen { len, .. } => done(file.set_len(len).await),
         Call::Preallocate { len, .. } => done(file.preallocate(len).await),
+        Call::Reserve { from, to, .. } => done(file.reserve(from..to).await),
+        Call::Unreserve { from, .. } => done(file.unreserve(from).await),
         Call::Lock(_) => done(file.try_lock()),
         _ => done(file.sync_all().await),
     }

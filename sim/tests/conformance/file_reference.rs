@@ -25,6 +25,8 @@ pub enum Call {
     Len(usize),
     SetLen { slot: usize, len: u64 },
     Preallocate { slot: usize, len: u64 },
+    Reserve { slot: usize, from: u64, to: u64 },
+    Unreserve { slot: usize, from: u64 },
     Lock(usize),
     Sync(usize),
     SyncDir(&'static str),
@@ -171,6 +173,8 @@ impl Reference {
             | Call::Len(slot)
             | Call::SetLen { slot, .. }
             | Call::Preallocate { slot, .. }
+            | Call::Reserve { slot, .. }
+            | Call::Unreserve { slot, .. }
             | Call::Lock(slot)
             | Call::Sync(slot) => {
                 let handle = self.handles[slot].ok_or(Answer::NoHandle)?;
@@ -254,7 +258,9 @@ impl Reference {
             Call::Write { len: 0, .. } | Call::ReadExact { len: 0, .. } => return Ok(Answer::Done),
             Call::Write { .. } if !write => return Err(Answer::BadHandle),
             Call::Preallocate { len: 0, .. } => return fail(ErrorKind::InvalidInput),
-            Call::Preallocate { .. } if !write => return Err(Answer::BadHandle),
+            Call::Preallocate { .. } | Call::Reserve { .. } | Call::Unreserve { .. } if !write => {
+                return Err(Answer::BadHandle);
+            }
             Call::SetLen { .. } if !write => return fail(ErrorKind::InvalidInput),
             Call::Read { .. } | Call::ReadExact { .. } if !read => return Err(Answer::BadHandle),
             _ => {}
@@ -287,6 +293,9 @@ impl Reference {
             Call::Len(_) => return Ok(Answer::Number(content.len() as u64)),
             Call::SetLen { len, .. } => content.resize(len as usize, 0),
             Call::Preallocate { len, .. } => content.resize(content.len().max(len as usize), 0),
+            Call::Reserve { from, to, .. } if from >= to || to > content.len() as u64 => {
+                return fail(ErrorKind::InvalidInput);
+            }
             Call::Lock(_) => {
                 let holder = *self.locks.entry(file).or_insert(slot);
                 if holder != slot {

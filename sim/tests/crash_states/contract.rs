@@ -196,7 +196,7 @@ impl Contract {
             }
             Step::Remove(name) => self.change_names(vec![(name, None)]),
             Step::SyncDir(dir) => self.sync_dir(dir),
-            Step::WaitSeconds(_) => {}
+            Step::Reserve(..) | Step::WaitSeconds(_) => {}
         }
     }
 
@@ -224,8 +224,8 @@ impl Contract {
             }
             // A sync that did not return may have done nothing or everything; what it covers may survive anyway.
             Step::Fsync(_) | Step::Fdatasync(_) | Step::SyncDir(_) | Step::WaitSeconds(_) => {}
-            // These take no time.
-            Step::Create(_) | Step::Rename(..) | Step::Remove(_) => {}
+            // These take no time, or change nothing that can be read.
+            Step::Create(_) | Step::Rename(..) | Step::Remove(_) | Step::Reserve(..) => {}
         }
     }
 

@@ -31,6 +31,8 @@ pub enum Step {
     SetLen(usize, u64),
     /// Reserves room for the beginning, and makes the file at least that long.
     Preallocate(usize, u64),
+    /// Reserves room between two places, as far as that lies within the file.
+    Reserve(usize, u64, u64),
     Fsync(usize),
     Fdatasync(usize),
     Rename(usize, usize),
@@ -58,6 +60,7 @@ pub fn is_possible(step: &Step, names: &BTreeMap<usize, usize>) -> bool {
         Step::Write { name, .. }
         | Step::SetLen(name, _)
         | Step::Preallocate(name, _)
+        | Step::Reserve(name, ..)
         | Step::Fsync(name)
         | Step::Fdatasync(name)
         | Step::Remove(name) => names.contains_key(name),
@@ -88,6 +91,11 @@ pub async fn run(root: &Path, number: usize, step: &Step) -> io::Result<()> {
         Step::Write { name, at, len } => open(&path(name)).await?.write_all_at(&bytes(number, at, len), at).await,
         Step::SetLen(name, len) => open(&path(name)).await?.set_len(len).await,
         Step::Preallocate(name, len) => open(&path(name)).await?.preallocate(len).await,
+        Step::Reserve(name, from, to) => {
+            let file = open(&path(name)).await?;
+            let to = to.min(file.len().await?);
+            if from < to { file.reserve(from..to).await } else { Ok(()) }
+        }
         Step::Fsync(name) => open(&path(name)).await?.sync_all().await,
         Step::Fdatasync(name) => open(&path(name)).await?.sync_data().await,
         Step::Rename(from, to) => disk::rename(path(from), path(to)).await,

@@ -1,7 +1,7 @@
 //! The store's own ways to change files, and what of them a crash at any moment must leave.
 //!
 //! They are copied here as programs: `replace_file` (config files, the checkpoint), the same with a backup, and a segment of the
-//! log that is created, reserved and appended to.
+//! log that is created and appended to, while room is reserved for it step by step.
 
 use super::program::{Image, NAMES, Step, bytes};
 
@@ -11,6 +11,7 @@ const B: usize = 1;
 const C: usize = 2;
 const LEN: usize = 5000;
 const SEGMENT_BYTES: u64 = 16384;
+const RESERVED_BYTES: u64 = 4096;
 
 /// How far a program had come.
 #[derive(Clone, Copy, Debug)]
@@ -35,8 +36,10 @@ pub fn protocols() -> [Protocol; 3] {
     let new = [Step::Create(B), write(B, 0, LEN), Step::Fsync(B)];
     let swap = [Step::Rename(B, A), Step::SyncDir(0)];
     let keep = [Step::Rename(A, C), Step::SyncDir(0)];
-    let create = [Step::Create(A), Step::Preallocate(A, SEGMENT_BYTES), Step::Fsync(A), Step::SyncDir(0)];
-    let append = [write(A, 0, 600), Step::Fdatasync(A), write(A, 600, LEN), Step::Fdatasync(A)];
+    let (size, reserve) = (Step::SetLen(A, SEGMENT_BYTES), |from, to| Step::Reserve(A, from, to));
+    let create = [Step::Create(A), size, reserve(0, RESERVED_BYTES), Step::Fsync(A), Step::SyncDir(0)];
+    let more = [write(A, 600, LEN), reserve(RESERVED_BYTES, SEGMENT_BYTES), Step::Fdatasync(A)];
+    let append = [&[write(A, 0, 600), Step::Fdatasync(A)][..], &more].concat();
     [
         Protocol { name: "replace a file", steps: [&old[..], &new, &swap].concat(), judge: replaced },
         Protocol {
@@ -83,12 +86,12 @@ fn replaced_with_backup(image: &Image, progress: Progress) -> Result<(), String>
 }
 
 fn appended(image: &Image, progress: Progress) -> Result<(), String> {
-    let Some(found) = image.get(NAMES[A]) else { return must(progress.done < 4, "the segment is there") };
-    must(progress.done < 4 || found.len() as u64 == SEGMENT_BYTES, "it has its size")?;
+    let Some(found) = image.get(NAMES[A]) else { return must(progress.done < 5, "the segment is there") };
+    must(progress.done < 5 || found.len() as u64 == SEGMENT_BYTES, "it has its size")?;
     let is_written =
         |number: usize, at: usize, len: usize| found.get(at..at + len) == Some(&bytes(number, at as u64, len)[..]);
-    must(progress.done < 6 || is_written(4, 0, 600), "the first append is durable")?;
-    must(progress.done < 8 || is_written(6, 600, LEN), "the second append is durable")?;
+    must(progress.done < 7 || is_written(5, 0, 600), "the first append is durable")?;
+    must(progress.done < 10 || is_written(7, 600, LEN), "the second append is durable")?;
     let rest = found.get(600 + LEN..).unwrap_or_default();
     must(rest.iter().all(|&byte| byte == 0), "the rest is zeros")
 }

@@ -9,6 +9,7 @@ use crate::simulated::{
 use std::{
     future::poll_fn,
     io,
+    ops::Range,
     path::Path,
     sync::Arc,
     task::{Poll, ready},
@@ -41,6 +42,7 @@ impl OpenOptions {
     /// As [`std::fs::OpenOptions::open`].
     pub async fn open(&self, path: impl AsRef<Path>) -> io::Result<File> {
         let process = kernel::current_process();
+        check_may_open(process)?;
         let handle =
             make(process, |disk, core, wall_ms| disk.open(core, process, self, path.as_ref(), wall_ms)).await?;
         Ok(File(Arc::new(Opened { handle, process })))
@@ -132,6 +134,26 @@ impl File {
         call(self.0.process, |wall_ms| Request::Preallocate { handle, len: bytes, wall_ms }).await.map(|_| ())
     }
 
+    /// Reserves room for a part of the file, which keeps its size: what is written there later has room.
+    ///
+    /// # Errors
+    /// `StorageFull` when there is no room: give back what may have been reserved all the same with [`File::unreserve`].
+    /// `InvalidInput` when the part is empty or not within the file.
+    pub async fn reserve(&self, part: Range<u64>) -> io::Result<()> {
+        let handle = self.0.handle;
+        let Range { start: from, end: to } = part;
+        call(self.0.process, |wall_ms| Request::Reserve { handle, from, to, wall_ms }).await.map(|_| ())
+    }
+
+    /// Gives back what room is reserved from `from` on, rounded up to whole pages, and behind all that was ever written.
+    ///
+    /// # Errors
+    /// When the file was not opened for writing.
+    pub async fn unreserve(&self, from: u64) -> io::Result<()> {
+        let handle = self.0.handle;
+        call(self.0.process, |wall_ms| Request::Unreserve { handle, from, wall_ms }).await.map(|_| ())
+    }
+
     /// Makes the content and the size durable (`fdatasync`).
     ///
     /// # Errors
@@ -174,6 +196,14 @@ pub(super) fn enter<R>(
         let (disk, core) = kernel.disk(process.host);
         work(disk, core, wall_ms).map_err(io::Error::from)
     })
+}
+
+/// Whether the process may open a file, if only for the time of a call.
+pub(super) fn check_may_open(process: ProcessId) -> io::Result<()> {
+    match kernel::with(|kernel| kernel.may_open(process)) {
+        true => Ok(()),
+        false => Err(DiskError::TooManyOpen.into()),
+    }
 }
 
 /// As [`enter`], for a call that the process makes itself: pending for ever when the process is killed instead.

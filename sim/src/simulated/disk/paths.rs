@@ -2,7 +2,7 @@
 
 use super::{
     File, OpenOptions,
-    file::{call, make},
+    file::{call, check_may_open, make},
     model::Request,
 };
 pub use crate::file_types::{DirEntry, DiskUsage, Metadata};
@@ -23,7 +23,9 @@ pub async fn create_dir_all(path: impl AsRef<Path>) -> io::Result<()> {
 /// # Errors
 /// `NotFound`, `NotADirectory`.
 pub async fn read_dir(path: impl AsRef<Path>) -> io::Result<Vec<DirEntry>> {
-    make(kernel::current_process(), |disk, _, _| disk.read_dir(path.as_ref())).await
+    let process = kernel::current_process();
+    check_may_open(process)?;
+    make(process, |disk, _, _| disk.read_dir(path.as_ref())).await
 }
 
 /// Removes a file.
@@ -83,7 +85,9 @@ pub async fn sync_dir(path: impl AsRef<Path>) -> io::Result<()> {
         // open(2) and fsync(2) do not ask what it is.
         return OpenOptions::new().read(true).open(path).await?.sync_all().await;
     }
-    call(kernel::current_process(), |_| Request::SyncDir { path }).await.map(|_| ())
+    let process = kernel::current_process();
+    check_may_open(process)?;
+    call(process, |_| Request::SyncDir { path }).await.map(|_| ())
 }
 
 /// The whole content of a file.

@@ -1,5 +1,6 @@
 //! What a socket call answers when it fails: the errno of Linux, with the address that it concerns.
 
+use crate::simulated::descriptors::EMFILE;
 use std::{
     io,
     net::{Ipv4Addr, SocketAddr, SocketAddrV4},
@@ -35,6 +36,9 @@ pub enum SocketError {
     /// ENETUNREACH: the simulated network speaks IPv4 only.
     #[error("{0} is not reachable: the simulated network speaks IPv4 only")]
     Unreachable(SocketAddr),
+    /// EMFILE.
+    #[error("the process has too many files and sockets open; close some, or raise the limit (ulimit -n)")]
+    TooManyOpen,
     /// EBADF: the process that held the socket has ended.
     #[error("the process that held this socket has ended")]
     ProcessEnded,
@@ -50,6 +54,8 @@ impl From<SocketError> for io::Error {
             SocketError::AddressInUse(_) => io::ErrorKind::AddrInUse,
             SocketError::AddressNotAvailable { .. } | SocketError::PortsExhausted(_) => io::ErrorKind::AddrNotAvailable,
             SocketError::Unreachable(_) => io::ErrorKind::NetworkUnreachable,
+            // It has no kind that could be named.
+            SocketError::TooManyOpen => return io::Error::from_raw_os_error(EMFILE),
             SocketError::ProcessEnded => io::ErrorKind::NotConnected,
         };
         io::Error::new(kind, error)

@@ -2,6 +2,7 @@
 
 use super::{
     super::{core::ProcessId, kernel},
+    error::SocketError,
     segment::ListenerId,
     stream::TcpStream,
 };
@@ -25,18 +26,24 @@ impl TcpListener {
     pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
         kernel::operation().await;
         let process = kernel::current_process();
-        let (id, local) = kernel::with(|kernel| kernel.net.listen(process, address))?;
+        let (id, local) = kernel::with(|kernel| match kernel.may_open(process) {
+            true => kernel.net.listen(process, address),
+            false => Err(SocketError::TooManyOpen),
+        })?;
         Ok(TcpListener { process, id, local })
     }
 
     /// Waits for a connection; the stream, and who is at its other end. Cancel safe.
     ///
     /// # Errors
-    /// When the process that listened has ended.
+    /// When the process that listened has ended, or has too many files open (EMFILE).
     pub async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
         let (endpoint, addresses) = std::future::poll_fn(|context| {
             kernel::with(|kernel| match kernel.operate(self.process) {
-                true => kernel.net.accept(self.process, self.id, context.waker()),
+                true => {
+                    let may_open = kernel.may_open(self.process);
+                    kernel.net.accept(self.process, self.id, may_open, context.waker())
+                }
                 false => std::task::Poll::Pending,
             })
         })

@@ -70,16 +70,20 @@ impl Net {
     /// `accept`: the oldest connection that waits.
     ///
     /// # Errors
-    /// When the process has ended.
+    /// When the process has ended; when a connection waits and the process may open nothing more.
     pub fn accept(
         &mut self,
         process: ProcessId,
         id: ListenerId,
+        may_open: bool,
         waker: &Waker,
     ) -> Poll<Result<(EndpointId, Addresses), SocketError>> {
         let Some(listener) = get_listener(&mut self.listeners, id).filter(|listener| listener.owner == process) else {
             return Poll::Ready(Err(SocketError::ProcessEnded));
         };
+        if !may_open && !listener.queue.is_empty() {
+            return Poll::Ready(Err(SocketError::TooManyOpen));
+        }
         let Some(accepted) = listener.queue.pop_front() else {
             if !listener.wakers.iter().any(|known| known.will_wake(waker)) {
                 listener.wakers.push(waker.clone());
@@ -89,6 +93,14 @@ impl Net {
         let endpoint = get(&mut self.endpoints, accepted).expect("what vanishes leaves the queue");
         endpoint.owner = Owner::Process(process);
         Poll::Ready(Ok((accepted, Addresses { local: endpoint.route.local, peer: endpoint.route.remote })))
+    }
+
+    /// How many sockets a process has open.
+    pub fn open_sockets(&self, process: ProcessId) -> u64 {
+        let is_its = |owner: &Owner| *owner == Owner::Process(process);
+        let connections = self.endpoints.iter().filter(|(_, endpoint)| is_its(&endpoint.owner)).count();
+        let listeners = self.listeners.iter().filter(|(_, listener)| listener.owner == process).count();
+        (connections + listeners) as u64
     }
 
     /// Closes a listener: what waits to be accepted is reset.

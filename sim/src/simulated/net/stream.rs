@@ -99,6 +99,9 @@ impl TcpStream {
         kernel::operation().await;
         let process = kernel::current_process();
         let (id, addresses) = kernel::with(|kernel| {
+            if !kernel.may_open(process) {
+                return Err(SocketError::TooManyOpen);
+            }
             let (net, core) = kernel.net_core();
             net.connect(core, process, address)
         })?;

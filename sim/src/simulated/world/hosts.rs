@@ -113,6 +113,14 @@ impl World {
         });
     }
 
+    /// Limits how many files and sockets a process of a host may have open together, or ends the limit.
+    pub fn limit_open_files(&self, host: HostId, max: Option<u64>) {
+        kernel::with(|kernel| {
+            kernel.core.trace(host, "open-files-limit", max.unwrap_or(u64::MAX), 0);
+            kernel.set_open_files_max(host, max);
+        });
+    }
+
     /// Has the kernel kill the process of a host, as by `kill -9`, when it would begin its N-th operation from now on,
     /// counted from 1: an allocation that failed, at an arbitrary point of what the process does. Operations are calls on
     /// files and sockets, each time that one is tried, and the starts of timers. `None` withdraws it.

@@ -1,5 +1,6 @@
 //! What a disk call can be refused for.
 
+use crate::simulated::descriptors::EMFILE;
 use std::io;
 
 /// A refused or failed disk call. The kinds of [`io::Error`] that it turns into are those of the real file system, so that
@@ -37,7 +38,7 @@ pub enum DiskError {
     NotPermitted { right: &'static str },
     #[error("the file was opened without the right to write, which changing its size needs")]
     CannotResize,
-    #[error("a reservation of nothing")]
+    #[error("a reservation of nothing, or of what lies beyond the end of the file")]
     NothingToReserve,
     #[error("offset {offset} with length {len} is beyond what a file can hold")]
     TooLarge { offset: u64, len: u64 },
@@ -50,6 +51,8 @@ pub enum DiskError {
     Io,
     #[error("input/output error: the drive could not read what the file has at offset {offset}")]
     Unreadable { offset: u64 },
+    #[error("the process has too many files and sockets open; close some, or raise the limit (ulimit -n)")]
+    TooManyOpen,
     #[error("the process that opened this file or began this call is dead")]
     Dead,
 }
@@ -77,6 +80,7 @@ impl From<DiskError> for io::Error {
             // EBADF and EIO have no kind that could be named: programs tell them by their number.
             DiskError::NotPermitted { .. } => return io::Error::from_raw_os_error(EBADF),
             DiskError::Io | DiskError::Unreadable { .. } => return io::Error::from_raw_os_error(EIO),
+            DiskError::TooManyOpen => return io::Error::from_raw_os_error(EMFILE),
             DiskError::Dead => io::ErrorKind::Other,
         };
         io::Error::new(kind, error)

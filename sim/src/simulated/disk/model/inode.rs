@@ -1,16 +1,18 @@
 //! A file: its pages and its size, as programs see them. How the size becomes durable is in [`sizes`].
 //!
-//! Space: `preallocate` reserves the first pages of a file, and every page written beyond them takes one more. Growing by
-//! `set_len` leaves a hole, which takes none.
+//! Space: `preallocate` and `reserve` take room for pages of a file, and every page written elsewhere takes one more. Growing
+//! by `set_len` leaves a hole, which takes none.
 
+mod reserved;
 mod sizes;
 
 use super::{
     errseq::ErrorSequence,
     page::{PAGE_BYTES, Page, PageBytes, zero_tail},
 };
+use reserved::ReservedPages;
 use sizes::SizeChange;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Range};
 
 const PAGE: u64 = PAGE_BYTES as u64;
 
@@ -30,8 +32,8 @@ pub(super) struct FileNode {
     /// Blocks that were filled for the first time, and the place of that in the order of changes of metadata, not yet
     /// committed.
     filled: Vec<(u64, u64)>,
-    reserved_pages: u64,
-    /// Pages beyond the reserved ones.
+    reserved: ReservedPages,
+    /// Pages outside of the reserved ones.
     unreserved_pages: u64,
     pub modified_ms: i64,
     pub durable_modified_ms: i64,
@@ -93,7 +95,7 @@ impl FileNode {
 
     /// The pages of the disk's room that this file takes.
     pub fn used_pages(&self) -> u64 {
-        self.reserved_pages + self.unreserved_pages
+        self.reserved.count() + self.unreserved_pages
     }
 
     pub fn page_count(&self) -> usize {
@@ -185,7 +187,7 @@ impl FileNode {
             let page = match self.pages.entry(number) {
                 std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
                 std::collections::btree_map::Entry::Vacant(entry) => {
-                    if number >= self.reserved_pages {
+                    if !self.reserved.contains(number) {
                         if *free_pages == 0 {
                             return start;
                         }
@@ -209,39 +211,44 @@ impl FileNode {
         bytes.len()
     }
 
-    /// Reserves room for the first `len` bytes.
-    pub fn reserve(&mut self, len: u64) {
-        self.reserved_pages = self.reserved_pages.max(pages_for(len));
+    /// Reserves room for these pages.
+    pub fn reserve(&mut self, pages: Range<u64>) {
+        self.reserved.insert(pages);
         self.recount();
+    }
+
+    /// Gives back the room of the pages from `page` on that lie behind all that were written.
+    pub fn unreserve(&mut self, page: u64) {
+        let behind_written = self.pages.last_key_value().map_or(0, |(last, _)| last + 1);
+        self.reserved.cut(page.max(behind_written));
     }
 
     /// Whether writing this page takes room.
     pub fn takes_room(&self, page: u64) -> bool {
-        page >= self.reserved_pages && !self.pages.contains_key(&page)
+        !self.reserved.contains(page) && !self.pages.contains_key(&page)
     }
 
-    /// How far room can be reserved with so many pages, at most so far.
-    pub fn reservable(&self, len: u64, mut free_pages: u64) -> u64 {
-        let mut page = self.reserved_pages;
-        while page < pages_for(len) {
-            if !self.pages.contains_key(&page) {
+    /// The beginning of `pages` for which there is room if so many pages are free.
+    pub fn reservable(&self, pages: Range<u64>, mut free_pages: u64) -> Range<u64> {
+        let mut end = pages.start;
+        while end < pages.end {
+            if self.takes_room(end) {
                 if free_pages == 0 {
-                    return page * PAGE;
+                    break;
                 }
                 free_pages -= 1;
             }
-            page += 1;
+            end += 1;
         }
-        len
+        pages.start..end
     }
 
-    /// The pages that reserving `len` bytes would take.
-    pub fn pages_to_reserve(&self, len: u64) -> u64 {
-        let wanted = pages_for(len);
-        match wanted.checked_sub(self.reserved_pages) {
-            None => 0,
-            Some(more) => more - self.pages.range(self.reserved_pages..wanted).count() as u64,
-        }
+    /// How much room reserving these pages takes.
+    pub fn pages_to_reserve(&self, pages: Range<u64>) -> u64 {
+        let written =
+            self.pages.range(pages.clone()).filter(|(page, _)| !self.reserved.contains(**page)).count() as u64;
+        let wanted = pages.end.saturating_sub(pages.start);
+        wanted - self.reserved.count_in(&pages) - written
     }
 
     /// The page that a cut at `to` divides becomes dirty, for the kernel zeroes its end in memory. Returns it, if it was clean.
@@ -272,14 +279,14 @@ impl FileNode {
                 removed.insert(number, device.clone());
             }
         }
-        self.reserved_pages = self.reserved_pages.min(pages_for(to));
+        self.reserved.cut(pages_for(to));
         self.recount();
         removed
     }
 
     fn recount(&mut self) {
         self.absent_pages = self.pages.values().filter(|page| !page.resident).count() as u64;
-        self.unreserved_pages = self.pages.range(self.reserved_pages..).count() as u64;
+        self.unreserved_pages = self.pages.keys().filter(|&&page| !self.reserved.contains(page)).count() as u64;
     }
 
     /// The pages that are dirty now, in order; asks only about those that became dirty since the last call.

@@ -267,6 +267,11 @@ impl Disk {
         core.trace(closed.process.host, "disk.close", closed.file.0, 0);
     }
 
+    /// How many files a process has open.
+    pub fn open_files(&self, process: ProcessId) -> u64 {
+        self.handles.values().filter(|handle| handle.process == process).count() as u64
+    }
+
     fn handle(&self, handle: HandleId) -> Result<Handle, DiskError> {
         self.handles.get(&handle).copied().ok_or(DiskError::Dead)
     }

@@ -42,6 +42,10 @@ pub enum Request {
     SetLen { handle: HandleId, len: u64, wall_ms: i64 },
     /// Reserves room for the first `len` bytes and extends to at least that.
     Preallocate { handle: HandleId, len: u64, wall_ms: i64 },
+    /// Reserves room for a part of the file.
+    Reserve { handle: HandleId, from: u64, to: u64, wall_ms: i64 },
+    /// Gives back what room is reserved from here on.
+    Unreserve { handle: HandleId, from: u64, wall_ms: i64 },
     /// `fdatasync`: content and size; with `all`, `fsync`: the modification time too.
     Sync { handle: HandleId, all: bool },
     /// `fsync` of a directory: its entries.
@@ -70,6 +74,17 @@ pub(super) enum Work {
     Preallocate {
         file: InodeId,
         len: u64,
+        wall_ms: i64,
+    },
+    Reserve {
+        file: InodeId,
+        from: u64,
+        to: u64,
+        wall_ms: i64,
+    },
+    Unreserve {
+        file: InodeId,
+        from: u64,
         wall_ms: i64,
     },
     Sync {
@@ -103,7 +118,11 @@ impl Operation {
     /// The file whose inode lock it has or waits for.
     pub fn locked_file(&self) -> Option<InodeId> {
         match self.work {
-            Work::Write { file, .. } | Work::SetLen { file, .. } | Work::Preallocate { file, .. } => Some(file),
+            Work::Write { file, .. }
+            | Work::SetLen { file, .. }
+            | Work::Preallocate { file, .. }
+            | Work::Reserve { file, .. }
+            | Work::Unreserve { file, .. } => Some(file),
             Work::Read { .. } | Work::Sync { .. } | Work::SyncDir { .. } | Work::Ended(_) => None,
         }
     }
@@ -178,6 +197,20 @@ impl Disk {
                 let takes_ns = self.spec.write_ns(0);
                 let (file, runs_from_ns) = self.lock_inode(handle, now_ns, takes_ns)?;
                 (Work::Preallocate { file, len, wall_ms }, runs_from_ns, takes_ns)
+            }
+            Request::Reserve { handle, from, to, wall_ms } => {
+                self.check_writable(handle)?;
+                if to <= from || to > self.file_of(handle)?.1.size() {
+                    return Err(DiskError::NothingToReserve);
+                }
+                let takes_ns = self.spec.write_ns(0);
+                let (file, runs_from_ns) = self.lock_inode(handle, now_ns, takes_ns)?;
+                (Work::Reserve { file, from, to, wall_ms }, runs_from_ns, takes_ns)
+            }
+            Request::Unreserve { handle, from, wall_ms } => {
+                let takes_ns = self.spec.write_ns(0);
+                let (file, runs_from_ns) = self.lock_inode(handle, now_ns, takes_ns)?;
+                (Work::Unreserve { file, from, wall_ms }, runs_from_ns, takes_ns)
             }
             Request::Sync { handle, all } => {
                 let opened = self.handle(handle)?;
@@ -327,6 +360,15 @@ impl Disk {
                 core.trace(host, "disk.preallocate", file.0, len);
                 self.preallocate(file, len, wall_ms, now_ns).map(|()| 0)
             }
+            Work::Reserve { file, from, to, wall_ms } => {
+                core.trace(host, "disk.reserve", file.0, to);
+                self.reserve(file, from, to, wall_ms, now_ns).map(|()| 0)
+            }
+            Work::Unreserve { file, from, wall_ms } => {
+                core.trace(host, "disk.unreserve", file.0, from);
+                self.unreserve(file, from, wall_ms, now_ns);
+                Ok(0)
+            }
             Work::Sync { .. } | Work::SyncDir { .. } => {
                 let result = self.end_sync(core, host, &work);
                 self.start_sync(core, host);
@@ -382,11 +424,22 @@ impl Disk {
                     // As above.
                     drop(self.preallocate(file, len, wall_ms, now_ns));
                 }
+                Work::Reserve { file, from, to, wall_ms } if runs && stream.chance(0.5) => {
+                    drop(self.reserve(file, from, to, wall_ms, now_ns));
+                }
+                Work::Unreserve { file, from, wall_ms } if runs && stream.chance(0.5) => {
+                    self.unreserve(file, from, wall_ms, now_ns);
+                }
                 Work::Sync { .. } | Work::SyncDir { .. } => {
                     operation.abandoned = true;
                     going_on.push((id, operation));
                 }
-                Work::Read { .. } | Work::SetLen { .. } | Work::Preallocate { .. } | Work::Ended(_) => {}
+                Work::Read { .. }
+                | Work::SetLen { .. }
+                | Work::Preallocate { .. }
+                | Work::Reserve { .. }
+                | Work::Unreserve { .. }
+                | Work::Ended(_) => {}
             }
         }
         self.operations = going_on;

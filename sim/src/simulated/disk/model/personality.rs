@@ -18,6 +18,7 @@
 //! | a file cut within a page, then a crash before that is durable | the old end, or zeros | the old end, or zeros | the same; zeros if it grew again (7) |
 //! | a write that does not fit | all pages that have room | the folios that have room (13) | nothing of a run of new blocks (14) |
 //! | a reservation that does not fit | nothing | takes what there is; the size grows to that (12) | nothing |
+//! | a reservation of what is reserved in part | needs room for the rest | needs room for the rest | needs room for all of it (15) |
 //! | beyond a project quota | EDQUOT | EDQUOT | ENOSPC (10) |
 //!
 //! Everywhere alike: what fsync covered is kept (with a drive that does not lie); content overwritten in place survives by the page
@@ -32,7 +33,7 @@
 //! only when the I/O succeeded; (7) `fs/xfs/xfs_iops.c` `xfs_setattr_size` writes from the on-disk to the new size; (8)
 //! `ext4.rst` `auto_da_alloc`, `ext4_rename`, `ext4_release_file`; (9) `XFS_ITRUNCATED`; (10) `fs/xfs/xfs_trans_dquot.c`; (11)
 //! `mpage_map_buffers`: a buffer counts as written once it is submitted; (12) `ext4_alloc_file_blocks`; (13) `fgf_set_order` in
-//! `ext4_da_write_begin`, since 6.16; (14) `xfs_buffered_write_iomap_begin`. (5), (7) and (11) to (14) were seen on a 6.18 kernel: see
+//! `ext4_da_write_begin`, since 6.16; (14) `xfs_buffered_write_iomap_begin`; (15) `xfs_alloc_file_space`. (5), (7) and (11) to (15) were seen on a 6.18 kernel: see
 //! `sim/tests/crash_states/kernel/`.
 //! Pillai et al., "All File Systems Are Not Created Equal" (OSDI 2014), found applications that rely on each of these rows.
 //!

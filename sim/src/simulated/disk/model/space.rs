@@ -4,9 +4,10 @@
 //! and XFS (`xfs_bmapi_reserve_delalloc`): a write is refused at once and not when it is written back. How much of a write that
 //! does not fit as a whole is done differs: under POSIX all pages that have room; on ext4 the folios that have, which grow with
 //! the write (`fgf_set_order`, since 6.16); on XFS nothing of a run of new blocks (`xfs_buffered_write_iomap_begin`). A reservation
-//! that does not fit takes what there is on ext4, and the size grows to that (`ext4_alloc_file_blocks`). A quota is that of a
-//! directory tree (a project): ext4 answers EDQUOT, XFS answers ENOSPC (`xfs_trans_dqresv` for project quotas), and both show
-//! it in `statvfs`, so that [`Disk::usage`] is the smaller of the two. A quota below what is used already refuses growth only.
+//! that does not fit takes what there is on ext4, and the size grows to that (`ext4_alloc_file_blocks`); what a reservation within
+//! a file took can be given back. A quota is that of a directory tree (a project): ext4 answers EDQUOT, XFS answers ENOSPC
+//! (`xfs_trans_dqresv` for project quotas), and both show it in `statvfs`, so that [`Disk::usage`] is the smaller of the two. A
+//! quota below what is used already refuses growth only.
 //!
 //! Left out: the blocks of indirection and of names, XFS's speculative preallocation beyond the end of a file, soft limits
 //! with their grace time, and blocks reserved for root.

@@ -8,10 +8,10 @@ use super::{
     Disk, DiskError, InodeId, Personality,
     background::{BecameDirty, Filling},
     faults::{WriteFate, commands, zeros},
-    inode::FileNode,
+    inode::{FileNode, pages_for},
     page::{PAGE_BYTES, PageBytes, SECTORS_ALL},
 };
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Range};
 
 const PAGE: u64 = PAGE_BYTES as u64;
 
@@ -137,41 +137,98 @@ impl Disk {
 
     /// Reserves room, and extends the file to that.
     pub(super) fn preallocate(&mut self, id: InodeId, len: u64, wall_ms: i64, now_ns: u64) -> Result<(), DiskError> {
-        let free_pages = self.free_pages();
-        let Some(file) = self.files.get(&id).filter(|file| file.counted) else { return Ok(()) };
-        let needed_pages = file.pages_to_reserve(len);
-        if needed_pages > free_pages {
-            let reservable = file.reservable(len, free_pages);
-            if self.spec.personality == Personality::Ext4Ordered && reservable > 0 {
-                self.preallocate(id, reservable, wall_ms, now_ns)?;
+        let pages = 0..pages_for(len);
+        let Some((needed_pages, reserved)) = self.reservation(id, pages.clone()) else { return Ok(()) };
+        if reserved != pages {
+            if self.spec.personality == Personality::Ext4Ordered && !reserved.is_empty() {
+                self.preallocate(id, reserved.end * PAGE, wall_ms, now_ns)?;
             }
-            return Err(self.refuse_room(needed_pages * PAGE_BYTES as u64));
+            return Err(self.refuse_room(needed_pages * PAGE));
         }
-        if len > file.size() {
+        if self.files.get(&id).is_some_and(|file| len > file.size()) {
             self.set_len(id, len, wall_ms, now_ns);
         } else {
             self.reserve_within(id, len, wall_ms, now_ns);
         }
-        if let Some(file) = self.files.get_mut(&id) {
-            file.reserve(len);
-            self.used_pages += needed_pages;
-        }
+        self.take_room(id, reserved);
         Ok(())
+    }
+
+    /// Reserves room for a part of a file (`FALLOC_FL_KEEP_SIZE`).
+    pub(super) fn reserve(
+        &mut self,
+        id: InodeId,
+        from: u64,
+        to: u64,
+        wall_ms: i64,
+        now_ns: u64,
+    ) -> Result<(), DiskError> {
+        let pages = from / PAGE..pages_for(to);
+        let Some((needed_pages, reserved)) = self.reservation(id, pages.clone()) else { return Ok(()) };
+        self.changed_room(id, wall_ms, now_ns);
+        if reserved == pages {
+            self.take_room(id, pages);
+            return Ok(());
+        }
+        if self.spec.personality == Personality::Ext4Ordered {
+            self.take_room(id, reserved);
+        }
+        Err(self.refuse_room(needed_pages * PAGE))
+    }
+
+    /// Gives back what room is reserved from a place on (`FALLOC_FL_PUNCH_HOLE`).
+    pub(super) fn unreserve(&mut self, id: InodeId, from: u64, wall_ms: i64, now_ns: u64) {
+        let Some(file) = self.files.get_mut(&id).filter(|file| file.counted) else { return };
+        let used = file.used_pages();
+        file.unreserve(pages_for(from));
+        self.used_pages = self.used_pages - used + file.used_pages();
+        self.changed_room(id, wall_ms, now_ns);
+    }
+
+    /// How many pages of room it takes to reserve these, and which of them can be; `None` for a file that counts no more.
+    ///
+    /// XFS asks for room for all of them, even those that have it already (`xfs_alloc_file_space`).
+    fn reservation(&self, id: InodeId, pages: Range<u64>) -> Option<(u64, Range<u64>)> {
+        let free_pages = self.free_pages();
+        let file = self.files.get(&id).filter(|file| file.counted)?;
+        let is_xfs = self.spec.personality == Personality::Xfs;
+        let needed_pages = if is_xfs { pages.end - pages.start } else { file.pages_to_reserve(pages.clone()) };
+        let reserved = match needed_pages <= free_pages {
+            true => pages,
+            false if is_xfs => pages.start..pages.start,
+            false => file.reservable(pages, free_pages),
+        };
+        Some((needed_pages, reserved))
+    }
+
+    fn take_room(&mut self, id: InodeId, pages: Range<u64>) {
+        if let Some(file) = self.files.get_mut(&id) {
+            let used = file.used_pages();
+            file.reserve(pages);
+            self.used_pages = self.used_pages - used + file.used_pages();
+        }
+    }
+
+    /// The room of a file has changed, and not its size.
+    fn changed_room(&mut self, id: InodeId, wall_ms: i64, now_ns: u64) {
+        let sequence = self.next_number();
+        let Some(file) = self.files.get_mut(&id) else { return };
+        file.modified_ms = wall_ms;
+        file.touched = sequence;
+        file.data_touched = sequence;
+        self.changed_metadata(now_ns);
     }
 
     /// Room is reserved within a file. ext4 takes the end of that into the inode (`ext4_alloc_file_blocks`), even if the size that
     /// programs see waits for write-back and is larger: a crash may leave a size that the file never had.
     fn reserve_within(&mut self, id: InodeId, len: u64, wall_ms: i64, now_ns: u64) {
         let sequence = self.next_number();
-        let personality = self.spec.personality;
-        let Some(file) = self.files.get_mut(&id) else { return };
-        file.modified_ms = wall_ms;
-        file.touched = sequence;
-        file.data_touched = sequence;
-        if personality == Personality::Ext4Ordered {
+        if self.spec.personality == Personality::Ext4Ordered
+            && let Some(file) = self.files.get_mut(&id)
+        {
             file.log_growth(len, sequence);
         }
-        self.changed_metadata(now_ns);
+        self.changed_room(id, wall_ms, now_ns);
     }
 
     /// The flusher wakes and hands the pages that have been dirty for long enough to the drive, which drains them in any

@@ -129,7 +129,7 @@ impl Bench {
     }
 
     fn accept(&mut self, process: ProcessId, listener: ListenerId) -> Option<(EndpointId, Addresses)> {
-        match self.net.accept(process, listener, Waker::noop()) {
+        match self.net.accept(process, listener, true, Waker::noop()) {
             Poll::Ready(result) => Some(result.expect("the process lives")),
             Poll::Pending => None,
         }

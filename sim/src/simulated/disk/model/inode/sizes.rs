@@ -5,7 +5,7 @@
 //! are not reused before it is durable. Under delayed allocation growth by write is no change until write-back has reached it, and
 //! the blocks that write-back fills for the first time are known to the journal only: without its commit they read as zeros.
 
-use super::{FileNode, PAGE, Page, PageBytes};
+use super::{FileNode, PAGE, Page, PageBytes, ReservedPages};
 use crate::simulated::disk::model::page::PAGE_BYTES;
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ pub(in super::super) struct SizeChange {
     pub sequence: u64,
     pub from: u64,
     pub to: u64,
-    reserved_pages_before: u64,
+    reserved_before: ReservedPages,
     /// Of a cut: the pages it removed, as the drive had them. Of the page that it divides this is what the drive has by now: that is
     /// written back in place, its end zeroed or written anew, before the cut is durable or after.
     removed: BTreeMap<u64, PageBytes>,
@@ -28,10 +28,10 @@ pub(in super::super) struct SizeChange {
 impl FileNode {
     /// Changes the size. A cut removes what lies beyond; growth reads as zeros.
     pub fn resize(&mut self, to: u64, sequence: u64) {
-        let reserved_pages_before = self.reserved_pages;
+        let reserved_before = self.reserved.clone();
         let removed = if to < self.size { self.cut(to) } else { BTreeMap::new() };
         self.size = to;
-        self.log_size(to, reserved_pages_before, removed, sequence);
+        self.log_size(to, reserved_before, removed, sequence);
     }
 
     /// The drive was given a page: what undoing a cut through it brings back is that.
@@ -50,7 +50,7 @@ impl FileNode {
     fn log_size(
         &mut self,
         to: u64,
-        reserved_pages_before: u64,
+        reserved_before: ReservedPages,
         removed: BTreeMap<u64, PageBytes>,
         sequence: u64,
     ) -> bool {
@@ -59,7 +59,7 @@ impl FileNode {
             return false;
         }
         self.logged_size = to;
-        self.size_changes.push(SizeChange { sequence, from, to, reserved_pages_before, removed });
+        self.size_changes.push(SizeChange { sequence, from, to, reserved_before, removed });
         self.data_touched = sequence;
         self.touched = sequence;
         true
@@ -73,7 +73,7 @@ impl FileNode {
     /// Write-back has reached this size.
     pub fn log_growth(&mut self, reached: u64, sequence: u64) -> bool {
         let reached = reached.min(self.size);
-        reached > self.logged_size && self.log_size(reached, self.reserved_pages, BTreeMap::new(), sequence)
+        reached > self.logged_size && self.log_size(reached, self.reserved.clone(), BTreeMap::new(), sequence)
     }
 
     /// Blocks are being filled for the first time: until [`FileNode::end_filling`] no commit can say that they are.
@@ -144,7 +144,7 @@ impl FileNode {
                 }
             }
             self.size = change.from;
-            self.reserved_pages = change.reserved_pages_before;
+            self.reserved = change.reserved_before;
         }
         self.size_changes.clear();
         self.logged_size = self.size;

@@ -80,3 +80,30 @@ fn a_reservation_that_does_not_fit_takes_what_there_is_on_ext4_and_nothing_elsew
         assert_eq!(stand.disk.usage().available_bytes, (64 - pages) * 4096);
     }
 }
+
+#[test]
+fn a_reservation_within_a_file_that_does_not_fit_can_be_given_back() {
+    for (spec, taken) in [(DiskSpec::default(), 0), (DiskSpec::ext4(), 64), (DiskSpec::xfs(), 0)] {
+        let personality = spec.personality;
+        let mut stand = Stand::with_spec(1, spec);
+        let file = stand.open("/f");
+        stand.set_len(file, 200 * 4096);
+        stand.call(write(file, 3)).expect("there is room");
+        stand.disk.fill(Some(64 * 4096));
+        let available = |stand: &Stand| stand.disk.usage().available_bytes / 4096;
+        let reserve =
+            |from: u64, to: u64| Request::Reserve { handle: file, from: from * 4096, to: to * 4096, wall_ms: 2 };
+        assert!(matches!(stand.call(reserve(3, 103)), Err(DiskError::Full { .. })));
+        assert_eq!(available(&stand), 64 - taken, "{personality:?}");
+        stand.call(Request::Unreserve { handle: file, from: 2 * 4096, wall_ms: 2 }).expect("given back");
+        assert_eq!(available(&stand), 64, "{personality:?}");
+        // What has room already is asked for again on XFS alone.
+        let again = stand.call(reserve(0, 66));
+        assert_eq!(again.is_err(), personality == Personality::Xfs, "{personality:?}: {again:?}");
+        stand.call(reserve(3, 66)).expect("there is room");
+        assert_eq!(available(&stand), 1);
+        stand.call(write(file, 66)).expect("it is reserved");
+        assert_eq!(stand.disk.len(file), Ok(200 * 4096));
+        assert_eq!(available(&stand), 1);
+    }
+}
