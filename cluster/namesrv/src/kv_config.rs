@@ -48,7 +48,7 @@ pub enum KvConfigError {
         /// The file.
         path: PathBuf,
         /// What is wrong, and where.
-        source: serde_json::Error,
+        source: fastjson::Error,
     },
 }
 
@@ -66,8 +66,7 @@ impl KvConfig {
         let table = if bytes.iter().all(u8::is_ascii_whitespace) {
             KvConfigTable::default()
         } else {
-            serde_json::from_slice(&fastjson::relax(&bytes))
-                .map_err(|source| KvConfigError::Malformed { path: path.clone(), source })?
+            fastjson::from_slice(&bytes).map_err(|source| KvConfigError::Malformed { path: path.clone(), source })?
         };
         Ok(Self { path, table })
     }

@@ -109,6 +109,7 @@ impl Group {
             broker_addrs: self.addrs.clone(),
             broker_name: broker_name.to_owned(),
             cluster: self.cluster_name.clone(),
+            enable_acting_master: self.enable_acting_master,
         }
     }
 }

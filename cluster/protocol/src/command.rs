@@ -22,11 +22,15 @@ const TYPICAL_FIELDS_BYTES: usize = 256;
 const TYPICAL_FIELDS: usize = 16;
 
 /// The language a peer says it is written in (`LanguageCode`).
+///
+/// The default, and what this implementation says of itself, is Java: clients up to 4.0 close a connection on which a word
+/// comes that they do not know, and they know no Rust.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(from = "String", into = "&'static str")]
 #[repr(u8)]
 #[allow(missing_docs, reason = "each variant is the language of its name")]
 pub enum Language {
+    #[default]
     Java = 0,
     Cpp = 1,
     Dotnet = 2,
@@ -40,7 +44,6 @@ pub enum Language {
     Go = 9,
     Php = 10,
     Oms = 11,
-    #[default]
     Rust = 12,
     NodeJs = 13,
 }
@@ -70,10 +73,11 @@ impl Language {
         LANGUAGES[self as usize].1
     }
 
-    /// The language of this JSON name; an unknown name is [`Language::Other`].
+    /// The language of this JSON name, in any case, or of this number; an unknown one is [`Language::Other`].
     #[must_use]
     pub fn from_name(name: &str) -> Self {
-        LANGUAGES.iter().find(|(_, known)| *known == name).map_or(Self::Other, |(language, _)| *language)
+        let known = LANGUAGES.iter().find(|(_, known)| known.eq_ignore_ascii_case(name)).map(|(language, _)| *language);
+        known.unwrap_or_else(|| name.parse().map_or(Self::Other, Self::from_number))
     }
 
     /// The number used in the binary header.

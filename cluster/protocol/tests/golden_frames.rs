@@ -146,7 +146,12 @@ fn heartbeats_of_java_and_node_are_understood() {
 #[track_caller]
 fn assert_same<B: JsonBody>(captured: &[u8]) {
     let body = B::decode(captured).expect("a captured body is understood");
-    assert_eq!(String::from_utf8_lossy(&body.encode()), String::from_utf8_lossy(captured));
+    assert_eq!(as_4_9_writes(&body), String::from_utf8_lossy(captured));
+}
+
+/// The body without what only newer name servers write.
+fn as_4_9_writes(body: &impl JsonBody) -> String {
+    String::from_utf8_lossy(&body.encode()).replace(",\"enableActingMaster\":false", "")
 }
 
 #[test]
@@ -169,7 +174,7 @@ fn bare_integer_keys_are_read_and_written_quoted() {
     let route = TopicRouteData::decode(&captured).expect("a route");
     assert_eq!(route.broker_datas[0].master_or_any_addr(), Some("127.0.0.1:10911"));
     let quoted = String::from_utf8_lossy(&captured).replace("{0:", "{\"0\":");
-    assert_eq!(String::from_utf8_lossy(&route.encode()), quoted);
+    assert_eq!(as_4_9_writes(&route), quoted);
     let cluster = ClusterInfo::decode(&response_body(JAVA_FRAMES, "{\"brokerAddrTable\"")).expect("a cluster");
     assert_eq!(cluster.broker_addr_table["broker-a"].broker_name, "broker-a");
 }

@@ -120,10 +120,10 @@ fn running_info_is_read_and_written() {
 
 #[test]
 fn fastjsons_liberties_are_taken() {
-    let relaxed = |json: &str| String::from_utf8(fastjson::relax(json.as_bytes()).into_owned()).expect("text");
-    assert_eq!(relaxed("{a : 'it\\'s \"x\"', }"), r#"{"a":"it's \"x\""}"#);
-    assert_eq!(relaxed("[1,{-1:null,2:[null]},]"), r#"[1,{"2":[null]}]"#);
-    assert_eq!(relaxed("not json"), "not json");
+    let read = |json: &str| fastjson::from_str::<serde_json::Value>(json).map(|value| value.to_string());
+    assert_eq!(read("{a : 'it\\'s \"x\"', }").expect("JSON"), r#"{"a":"it's \"x\""}"#);
+    assert_eq!(read("[1,{-1:null,2:[null]},]").expect("JSON"), r#"[1,{"2":[]}]"#);
+    assert_eq!(read("not json").expect_err("no JSON").to_string(), "a value is expected at byte 0");
     let nulls =
         HeartbeatData::decode(br#"{"clientID":"c","consumerDataSet":null,"producerDataSet":[{"groupName":"g"}]}"#);
     assert_eq!(nulls.expect("null is absence").producer_data_set.len(), 1);
@@ -134,6 +134,6 @@ fn a_body_that_is_none_says_so() {
     let error = TopicRouteData::decode(b"{\"brokerDatas\":7}").expect_err("no list");
     assert_eq!(
         error.to_string(),
-        "TopicRouteData cannot be read from this JSON: invalid type: integer `7`, expected a sequence at line 1 column 16"
+        "TopicRouteData cannot be read from this JSON: brokerDatas: an object is expected at byte 15"
     );
 }

@@ -60,7 +60,7 @@ impl ConfigFile {
                 why.get_or_insert_with(|| "it is empty".to_owned());
                 continue;
             }
-            match serde_json::from_slice(&fastjson::relax(&bytes)) {
+            match fastjson::from_slice(&bytes) {
                 Ok(value) => return Ok(Some(value)),
                 Err(error) => {
                     tracing::warn!(path = %path.display(), %error, "configuration file is unreadable");

@@ -6,6 +6,7 @@ use protocol::body::{CheckClientRequestBody, ConsumerIdList, EXPRESSION_TYPE_TAG
 use protocol::header::{ConsumerGroupRequestHeader, EmptyResponseHeader, UnregisterClientRequestHeader};
 use protocol::{RemotingCommand, perm, response_code as code, topic};
 use remoting::{Channel, Reply};
+use sim::time::wall_clock_ms;
 
 use super::{Answer, Refusal, success, success_with};
 use crate::core::{Core, lock};
@@ -13,10 +14,14 @@ use crate::service::housekeeping::notify_members;
 
 /// HEART_BEAT. A group that is not known yet, and its retry topic, are made; that alone takes time.
 pub(crate) fn heartbeat(core: &Arc<Core>, channel: &Channel, request: &RemotingCommand) -> Reply {
-    let heartbeat = match HeartbeatData::decode(&request.body) {
+    let mut heartbeat = match HeartbeatData::decode(&request.body) {
         Ok(heartbeat) => heartbeat,
         Err(error) => return Refusal::from(error).into_response().into(),
     };
+    // A subscription without a version is as new as the heartbeat (`SubscriptionData.subVersion`).
+    let now_ms = wall_clock_ms();
+    let subscriptions = heartbeat.consumer_data_set.iter_mut().flat_map(|data| &mut data.subscription_data_set);
+    subscriptions.filter(|data| data.sub_version == 0).for_each(|data| data.sub_version = now_ms);
     if heartbeat.client_id.is_empty() {
         return Refusal::new(code::SYSTEM_ERROR, "the heartbeat names no clientID").into_response().into();
     }

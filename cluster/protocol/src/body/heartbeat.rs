@@ -118,26 +118,26 @@ impl SubscriptionData {
     }
 }
 
-/// Where a new group begins (`ConsumeFromWhere`); the last three are old names that mean the first two.
+/// Where a new group begins (`ConsumeFromWhere`), in Java's order; three are old names that mean the first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "the names are RocketMQ's and say it")]
 pub enum ConsumeFromWhere {
     #[default]
     #[serde(rename = "CONSUME_FROM_LAST_OFFSET")]
     LastOffset,
-    #[serde(rename = "CONSUME_FROM_FIRST_OFFSET")]
-    FirstOffset,
-    #[serde(rename = "CONSUME_FROM_TIMESTAMP")]
-    Timestamp,
     #[serde(rename = "CONSUME_FROM_LAST_OFFSET_AND_FROM_MIN_WHEN_BOOT_FIRST")]
     LastOffsetAndFromMinWhenBootFirst,
     #[serde(rename = "CONSUME_FROM_MIN_OFFSET")]
     MinOffset,
     #[serde(rename = "CONSUME_FROM_MAX_OFFSET")]
     MaxOffset,
+    #[serde(rename = "CONSUME_FROM_FIRST_OFFSET")]
+    FirstOffset,
+    #[serde(rename = "CONSUME_FROM_TIMESTAMP")]
+    Timestamp,
 }
 
-/// How a consumer consumes (`ConsumeType`).
+/// How a consumer consumes (`ConsumeType`), in Java's order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ConsumeType {
     /// A pull consumer.
@@ -152,7 +152,7 @@ pub enum ConsumeType {
     Pop,
 }
 
-/// Who gets a message (`MessageModel`).
+/// Who gets a message (`MessageModel`), in Java's order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum MessageModel {

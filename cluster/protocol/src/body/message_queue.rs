@@ -55,6 +55,7 @@ pub(super) mod keyed {
     use serde::ser::{Error as _, Serialize, SerializeMap, Serializer};
 
     use super::MessageQueue;
+    use crate::fastjson;
 
     pub fn serialize<V: Serialize, S: Serializer>(
         map: &BTreeMap<MessageQueue, V>,
@@ -86,7 +87,7 @@ pub(super) mod keyed {
         fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
             let mut map = BTreeMap::new();
             while let Some((key, value)) = access.next_entry::<String, V>()? {
-                map.insert(serde_json::from_str(&key).map_err(A::Error::custom)?, value);
+                map.insert(fastjson::from_str(&key).map_err(A::Error::custom)?, value);
             }
             Ok(map)
         }

@@ -43,7 +43,7 @@ pub enum BodyError {
         /// The name of the body.
         body: &'static str,
         /// What is wrong, and where.
-        source: serde_json::Error,
+        source: fastjson::Error,
     },
     /// A body in a binary form does not have that form.
     #[error("{body} cannot be read: {reason}")]
@@ -81,9 +81,7 @@ pub trait JsonBody: Serialize + DeserializeOwned {
     /// # Errors
     /// It is no JSON, or not of this shape.
     fn decode(json: &[u8]) -> Result<Self, BodyError> {
-        serde_json::from_slice(json)
-            .or_else(|_| serde_json::from_slice(&fastjson::relax(json)))
-            .map_err(|source| BodyError::Json { body: Self::NAME, source })
+        fastjson::from_slice(json).map_err(|source| BodyError::Json { body: Self::NAME, source })
     }
 }
 

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::config::{DataVersion, TopicConfig, TopicConfigSerializeWrapper, TopicFilterType};
 use super::{BodyError, JsonBody, json_body};
+use crate::fastjson;
 use crate::inflate::inflate;
 
 /// The body of REGISTER_BROKER.
@@ -81,7 +82,7 @@ impl RegisterBrokerBody {
             wrapper.topic_config_table.insert(config.topic_name.clone(), config);
         }
         let filter_servers = part(&mut rest)?;
-        let filter_server_list = serde_json::from_slice(filter_servers)
+        let filter_server_list = fastjson::from_slice(filter_servers)
             .map_err(|source| BodyError::Json { body: "filterServerList of RegisterBrokerBody", source })?;
         Ok(Self { filter_server_list, topic_config_serialize_wrapper: wrapper })
     }
@@ -109,7 +110,7 @@ fn topic_config(line: &[u8]) -> Result<TopicConfig, BodyError> {
     let perm = number(word()?)?;
     let topic_filter_type =
         TopicFilterType::from_name(word()?).ok_or_else(|| wrong("a topic's filter type is unknown"))?;
-    let attributes = words.next().and_then(|attributes| serde_json::from_str(attributes).ok());
+    let attributes = words.next().and_then(|attributes| fastjson::from_str(attributes).ok());
     Ok(TopicConfig {
         attributes,
         perm,

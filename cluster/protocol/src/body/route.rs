@@ -32,6 +32,8 @@ pub struct BrokerData {
     pub broker_name: String,
     /// The cluster.
     pub cluster: String,
+    /// 5.x: whether a slave may stand in for a master that is gone. Some clients cannot read a route that does not say it.
+    pub enable_acting_master: bool,
 }
 
 impl BrokerData {
@@ -52,8 +54,7 @@ pub struct QueueData {
     pub perm: i32,
     /// How many queues can be read.
     pub read_queue_nums: i32,
-    /// [`sysflag::topic`](crate::sysflag::topic) bits; up to 4.8 with a slip of the pen in its name.
-    #[serde(alias = "topicSynFlag")]
+    /// [`sysflag::topic`](crate::sysflag::topic) bits.
     pub topic_sys_flag: i32,
     /// How many queues can be written.
     pub write_queue_nums: i32,

@@ -105,7 +105,8 @@ pub struct ConsumeStatus {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ConsumeMessageDirectlyResult {
-    /// Whether an ordered consumer commits by itself.
+    /// Whether an ordered consumer commits by itself; it does unless it says otherwise.
+    #[serde(default = "yes")]
     pub auto_commit: bool,
     /// How it went (`CMResult`).
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -117,6 +118,10 @@ pub struct ConsumeMessageDirectlyResult {
     pub remark: Option<String>,
     /// How long it took, in ms.
     pub spent_time_mills: i64,
+}
+
+const fn yes() -> bool {
+    true
 }
 
 /// How consuming one message went (`CMResult`).

@@ -1,17 +1,23 @@
 //! The JSON header encoding (`RemotingSerializable`, fastjson underneath).
 //!
 //! Written exactly as fastjson writes it: names in alphabetical order, nothing that is null, control characters as
-//! `\uXXXX`, no spaces. Read tolerantly: numbers and booleans in `extFields` become text (`ali-ons` sends them),
-//! unknown fields are skipped, null is absence. It is written by hand because it is on the path of every message and a
-//! generic reader would build a tree only to take it apart.
+//! `\uXXXX`, no spaces.
+//!
+//! Read in two ways. The first is written by hand because it is on the path of every message, and knows the JSON that most
+//! peers write; numbers and booleans in `extFields` become text (`ali-ons` sends them), unknown members are skipped, null is
+//! absence. What it does not understand is read again as [`fastjson`] reads it.
 
+use std::fmt;
 use std::ops::Range;
 
 use bytes::{BufMut, BytesMut};
+use serde::Deserialize;
+use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 
 use super::{FIELDS_MAX, FrameError, header_text};
 use crate::command::{Language, RemotingCommand, SerializeType};
 use crate::ext_fields::ExtFields;
+use crate::fastjson;
 
 pub(super) fn encode(command: &RemotingCommand, out: &mut BytesMut) {
     out.put_slice(b"{\"code\":");
@@ -139,13 +145,79 @@ pub(super) fn decode(header: &[u8]) -> Result<RemotingCommand, FrameError> {
         at: 0,
         reason: "it is long and no UTF-8",
     })?;
-    let mut reader = Reader { text: &text, at: 0 };
-    let mut command = RemotingCommand {
-        language: Language::Java,
-        version: 0,
-        serialize_type: SerializeType::Json,
-        ..RemotingCommand::request(0, &())
-    };
+    // Which of the two readers says what is wrong does not matter; the first one is more precise.
+    decode_usual(&text).or_else(|error| decode_dialect(&text).ok_or(error))
+}
+
+fn bare_command() -> RemotingCommand {
+    RemotingCommand { version: 0, serialize_type: SerializeType::Json, ..RemotingCommand::request(0, &()) }
+}
+
+/// The members of a header (`RemotingCommand`) that are read.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Dialect {
+    code: i32,
+    ext_fields: Option<DialectFields>,
+    flag: i32,
+    language: Language,
+    opaque: i32,
+    remark: Option<String>,
+    version: i32,
+}
+
+#[derive(Default)]
+struct DialectFields(ExtFields);
+
+impl<'de> Deserialize<'de> for DialectFields {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Pairs;
+        impl<'de> Visitor<'de> for Pairs {
+            type Value = ExtFields;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("names and values")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<ExtFields, A::Error> {
+                let mut fields = ExtFields::new();
+                while let Some((name, value)) = access.next_entry::<String, String>()? {
+                    if fields.len() == FIELDS_MAX {
+                        return Err(A::Error::custom("too many ext fields"));
+                    }
+                    fields.insert(&name, &value);
+                }
+                Ok(fields)
+            }
+        }
+        deserializer.deserialize_map(Pairs).map(Self)
+    }
+}
+
+/// Reads a header as fastjson would.
+#[cold]
+fn decode_dialect(text: &str) -> Option<RemotingCommand> {
+    let Dialect { code, ext_fields, flag, language, opaque, remark, version } = fastjson::from_str(text).ok()?;
+    Some(RemotingCommand {
+        code,
+        flag,
+        language,
+        opaque,
+        remark,
+        version,
+        has_ext: ext_fields.is_some(),
+        ext_fields: ext_fields.unwrap_or_default().0,
+        ..bare_command()
+    })
+}
+
+/// The names of all members of a header, in the order of [`Dialect`]'s.
+const NAMES: [&str; 7] = ["code", "extFields", "flag", "language", "opaque", "remark", "version"];
+
+/// Reads a header of the usual kind; the error may only mean that it is of another one.
+fn decode_usual(text: &str) -> Result<RemotingCommand, FrameError> {
+    let mut reader = Reader { text, at: 0 };
+    let mut command = bare_command();
     reader.object(|reader, name| {
         match name.in_text(reader.text) {
             "code" => command.code = reader.number()?,
@@ -160,6 +232,11 @@ pub(super) fn decode(header: &[u8]) -> Result<RemotingCommand, FrameError> {
             "extFields" if reader.peek() == Some(b'{') => {
                 command.has_ext = true;
                 command.ext_fields = reader.fields()?;
+            }
+            "extFields" if reader.peek() != Some(b'n') => return Err(reader.error("an object is expected")),
+            "serializeTypeCurrentRPC" | "extFields" => reader.skip_value()?,
+            other if NAMES.iter().any(|name| fastjson::same_name(name, other)) => {
+                return Err(reader.error("a member's name is spelt in another way"));
             }
             _ => reader.skip_value()?,
         }
@@ -358,10 +435,15 @@ impl Reader<'_> {
         match self.peek() {
             Some(b'"') => self.string().map(Some),
             Some(_) => {
-                let start = self.at;
-                self.skip_value()?;
-                let raw = start..self.at;
-                Ok((self.text[raw.clone()] != *"null").then_some(Text::Plain(raw)))
+                let raw = self.bare_word()?;
+                let is_plain = |byte: u8| byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
+                match &self.text[raw.clone()] {
+                    "null" => Ok(None),
+                    word if matches!(word, "true" | "false") || word.bytes().all(is_plain) => {
+                        Ok(Some(Text::Plain(raw)))
+                    }
+                    _ => Err(self.error("a string, a number, true, false or null is expected")),
+                }
             }
             None => Err(self.error("the header ends within an object")),
         }

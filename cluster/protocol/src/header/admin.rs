@@ -8,7 +8,7 @@ command_header! {
         /// The topic.
         topic: String => "topic";
         /// The topic that it resembles: `TBW102`.
-        default_topic: String => "defaultTopic";
+        default_topic: String => "defaultTopic", or String::new();
         /// How many queues can be read.
         read_queue_nums: i32 => "readQueueNums";
         /// How many queues can be written.
@@ -116,7 +116,7 @@ command_header! {
     /// GET_BROKER_CONSUME_STATS (`GetConsumeStatsInBrokerHeader`).
     GetConsumeStatsInBrokerHeader {
         /// Whether only ordered topics are wanted.
-        is_order: bool => "isOrder";
+        is_order: bool => "isOrder", or false;
     }
 
     /// QUERY_CONSUME_QUEUE (`QueryConsumeQueueRequestHeader`).
@@ -124,11 +124,11 @@ command_header! {
         /// The topic.
         topic: String => "topic";
         /// The queue.
-        queue_id: i32 => "queueId";
+        queue_id: i32 => "queueId", or 0;
         /// The first unit.
-        index: i64 => "index";
+        index: i64 => "index", or 0;
         /// How many units.
-        count: i32 => "count";
+        count: i32 => "count", or 0;
         /// The group whose filter is tried on the units.
         consumer_group: Option<String> => "consumerGroup";
     }

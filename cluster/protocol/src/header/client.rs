@@ -6,7 +6,7 @@ command_header! {
     /// UNREGISTER_CLIENT (`UnregisterClientRequestHeader`); the response's header is [`EmptyResponseHeader`].
     UnregisterClientRequestHeader {
         /// The client's id, `ip@instance`.
-        client_id: String => "clientID";
+        client_id: String => "clientID", or String::new();
         /// The producer group it leaves.
         producer_group: Option<String> => "producerGroup";
         /// The consumer group it leaves.

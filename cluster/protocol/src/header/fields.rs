@@ -105,8 +105,9 @@ impl<T: FieldText> FieldValue for Option<T> {
         }
     }
 
-    fn take(fields: &ExtFields, header: &'static str, field: &'static str) -> Result<Self, HeaderError> {
-        fields.get(field).map(|text| parse(text, header, field)).transpose()
+    fn take(fields: &ExtFields, _header: &'static str, field: &'static str) -> Result<Self, HeaderError> {
+        // As `RemotingCommand.decodeCommandCustomHeader`, which leaves null what it cannot read.
+        Ok(fields.get(field).and_then(T::from_text))
     }
 }
 

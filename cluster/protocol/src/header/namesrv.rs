@@ -21,7 +21,7 @@ command_header! {
         /// Its cluster.
         cluster_name: String => "clusterName";
         /// Where slaves reach it, `ip:port`.
-        ha_server_addr: String => "haServerAddr";
+        ha_server_addr: String => "haServerAddr", or String::new();
         /// Its id.
         broker_id: BrokerId => "brokerId";
         /// 5.x: after how many ms of silence it is to be taken off the routes.

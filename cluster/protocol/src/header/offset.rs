@@ -111,6 +111,6 @@ command_header! {
         /// The store time to go back to in ms; -1 means the end of the queue, -2 (5.x) its beginning.
         timestamp: i64 => "timestamp";
         /// Whether an offset may also move forward.
-        is_force: bool => "isForce";
+        is_force: bool => "isForce", or false;
     }
 }

@@ -18,14 +18,14 @@ command_header! {
         max_msg_nums: i32 => "maxMsgNums";
         /// [`sysflag::pull`](crate::sysflag::pull) bits.
         sys_flag: i32 => "sysFlag";
-        /// What the group has consumed, stored if the flag says so.
-        commit_offset: QueueOffset => "commitOffset";
+        /// What the group has consumed, stored if the flag says so; -1 is nothing.
+        commit_offset: QueueOffset => "commitOffset", or QueueOffset(-1);
         /// How long the broker may hold the request, in ms.
-        suspend_timeout_millis: i64 => "suspendTimeoutMillis";
+        suspend_timeout_millis: i64 => "suspendTimeoutMillis", or 0;
         /// The subscription expression, if the flag says that one is sent.
         subscription: Option<String> => "subscription";
         /// The version of the subscription: a timestamp in ms.
-        sub_version: i64 => "subVersion";
+        sub_version: i64 => "subVersion", or 0;
         /// `TAG` or `SQL92`; absent means `TAG`.
         expression_type: Option<String> => "expressionType";
         /// 5.x: how many bytes at most.

@@ -97,10 +97,11 @@ impl SendMessageRequestHeader {
             T::take(fields, names.header, names.fields[index])
         }
         Ok(Self {
-            producer_group: take(fields, names, 0)?,
+            producer_group: take::<Option<_>>(fields, names, 0)?.unwrap_or_default(),
             topic: take(fields, names, 1)?,
-            default_topic: take(fields, names, 2)?,
-            default_topic_queue_nums: take(fields, names, 3)?,
+            // These two are needed for a topic that does not exist only.
+            default_topic: take::<Option<_>>(fields, names, 2)?.unwrap_or_default(),
+            default_topic_queue_nums: take::<Option<_>>(fields, names, 3)?.unwrap_or_default(),
             queue_id: take(fields, names, 4)?,
             sys_flag: take(fields, names, 5)?,
             born_timestamp: take(fields, names, 6)?,

@@ -35,7 +35,7 @@ impl Check {
                 continue;
             }
             let bytes = disk::read(&path).await.map_err(io_error("read", &path))?;
-            let parsed = serde_json::from_slice::<serde_json::Value>(&fastjson::relax(&bytes));
+            let parsed = fastjson::from_slice::<serde_json::Value>(&bytes);
             match parsed {
                 Ok(value) if name == "topics.json" => {
                     let table = value.get("topicConfigTable").and_then(|table| table.as_object());
