@@ -79,6 +79,7 @@ pub const SITES: &[Site] = &[
     site("store.put.flush-timeout", "a put does not wait for its flush: FLUSH_DISK_TIMEOUT"),
     site("store.put.slave-timeout", "a put does not wait for its slaves: FLUSH_SLAVE_TIMEOUT"),
     site("store.queue-flush.thorough-round", "all ConsumeQueues are flushed, and the checkpoint is written"),
+    site("store.segment.holes-unknown", "the file system does not say where a file was never written"),
 ];
 
 /// Which fault points a scenario turns on: `"off"`, `"on"` (a quarter of them, drawn by the seed), or a list of names.

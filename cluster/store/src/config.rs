@@ -84,7 +84,8 @@ pub struct StoreConfig {
     pub max_index_num: u32,
     /// `enabledAppendPropCRC` (5.x, there off): a checksum of the whole record is stored with each message.
     pub enabled_append_prop_crc: bool,
-    /// `checkCRCOnRecover`: recompute the bodies' checksums when the store is opened.
+    /// `checkCRCOnRecover`: recompute the checksums also of what had been flushed when the store is opened; those of what may not
+    /// have been are always recomputed.
     pub check_crc_on_recover: bool,
     /// Which defects of Apache's brokers are reproduced: none but in simulations that ask for them.
     pub quirks: QuirkSet,

@@ -3,10 +3,14 @@
 //! It has its full size from the beginning, zero-filled, and is durable, with its name, before anything is put in it: a
 //! later `fdatasync` then has only content to write. Apache maps these files; here they are written and read with offsets.
 
+mod content;
+
 use std::path::{Path, PathBuf};
 
 use bytes::{Bytes, BytesMut};
 use sim::disk::{self, File, OpenOptions};
+
+pub(crate) use content::last_non_zero;
 
 use crate::{
     durable,
@@ -107,35 +111,6 @@ impl Segment {
         self.file.sync_all().await.map_err(io_error("sync", &self.path))
     }
 
-    /// The position just after the last byte that is not zero, looking from `position` on; `position` if there is none.
-    pub(crate) async fn content_end(&self, position: u64) -> Result<u64, StoreError> {
-        let mut buffer = vec![0; SCAN_CHUNK_BYTES];
-        let mut end = position;
-        let mut at = position;
-        while at < self.size_bytes {
-            let length = self.read_into(&mut buffer, at).await?;
-            if let Some(last) = last_non_zero(&buffer[..length]) {
-                end = at + last as u64 + 1;
-            }
-            at += length as u64;
-        }
-        Ok(end)
-    }
-
-    /// Overwrites everything from `position` on with zeros, so that nothing of it can come back. Not yet synced.
-    /// Returns whether there was anything.
-    pub(crate) async fn erase_from(&self, position: u64) -> Result<bool, StoreError> {
-        let end = self.content_end(position).await?;
-        let zeros = vec![0; SCAN_CHUNK_BYTES];
-        let mut at = position;
-        while at < end {
-            let length = usize::try_from(end - at).unwrap_or(usize::MAX).min(zeros.len());
-            self.write(&zeros[..length], at).await?;
-            at += length as u64;
-        }
-        Ok(end > position)
-    }
-
     /// A new file with what can be read of this one, durably in its place.
     pub(crate) async fn replaced_by_copy(&self) -> Result<Segment, StoreError> {
         let directory = durable::parent_of(&self.path);
@@ -145,15 +120,7 @@ impl Segment {
         let file = options.open(&path).await.map_err(io_error("create", &path))?;
         file.preallocate(self.size_bytes).await.map_err(io_error("preallocate", &path))?;
         let copy = Segment { path, file, start: self.start, size_bytes: self.size_bytes };
-        let end = self.content_end(0).await?;
-        let mut buffer = vec![0; SCAN_CHUNK_BYTES];
-        let mut at = 0;
-        while at < end {
-            let length = usize::try_from(end - at).unwrap_or(usize::MAX).min(buffer.len());
-            let length = self.read_into(&mut buffer[..length], at).await?;
-            copy.write(&buffer[..length], at).await?;
-            at += length as u64;
-        }
+        self.copy_content_to(&copy).await?;
         copy.sync_all().await?;
         disk::rename(&copy.path, &self.path).await.map_err(io_error("rename", &copy.path))?;
         durable::sync_dir(directory).await?;
@@ -168,32 +135,5 @@ impl Segment {
     /// Removes the file, durably. Readers that hold it can go on reading.
     pub(crate) async fn remove(&self) -> Result<(), StoreError> {
         durable::remove_file(&self.path).await
-    }
-}
-
-fn last_non_zero(bytes: &[u8]) -> Option<usize> {
-    // Eight bytes at a time: nearly all of what is looked through is zeros.
-    let tail = bytes.len() - bytes.len() % 8;
-    if let Some(last) = bytes[tail..].iter().rposition(|byte| *byte != 0) {
-        return Some(tail + last);
-    }
-    let word = bytes[..tail].chunks_exact(8).rposition(|word| word != [0; 8])?;
-    bytes[..word * 8 + 8].iter().rposition(|byte| *byte != 0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::last_non_zero;
-
-    #[test]
-    fn the_last_byte_that_is_not_zero_is_found() {
-        for length in 0..40 {
-            let mut bytes = vec![0; length];
-            assert_eq!(last_non_zero(&bytes), None);
-            for at in 0..length {
-                bytes[at] = 1;
-                assert_eq!(last_non_zero(&bytes), Some(at));
-            }
-        }
     }
 }

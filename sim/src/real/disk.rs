@@ -203,6 +203,55 @@ impl File {
         .await
     }
 
+    /// The next stretch from `offset` on in which there may be something other than zeros; `None` if there is none up to the end.
+    /// What was reserved and never written is no such stretch, but on a file system that cannot tell.
+    ///
+    /// # Errors
+    /// As the operating system gives them.
+    pub async fn next_data(&self, offset: u64) -> io::Result<Option<Range<u64>>> {
+        let file = Arc::clone(&self.0);
+        blocking(move || {
+            let len = file.metadata()?.len();
+            let start = match seek(&*file, SeekFrom::Data(offset)) {
+                Ok(start) => start,
+                Err(Errno::NXIO) => return Ok(None),
+                Err(Errno::INVAL | Errno::OPNOTSUPP) if offset < len => return Ok(Some(offset..len)),
+                Err(Errno::INVAL | Errno::OPNOTSUPP) => return Ok(None),
+                Err(error) => return Err(error.into()),
+            };
+            match seek(&*file, SeekFrom::Hole(start)) {
+                Ok(end) => Ok(Some(start..end)),
+                // It was cut meanwhile.
+                Err(Errno::NXIO) => Ok(None),
+                Err(error) => Err(error.into()),
+            }
+        })
+        .await
+    }
+
+    /// Makes a range of the file zero, as far as the file reaches, without writing zeros. Room that was reserved stays so.
+    ///
+    /// # Errors
+    /// `Unsupported` on a file system that cannot do it; nothing has been changed then. As the operating system gives them.
+    pub async fn zero_range(&self, range: Range<u64>) -> io::Result<()> {
+        let file = Arc::clone(&self.0);
+        blocking(move || {
+            check_writable(&file)?;
+            let end = range.end.min(file.metadata()?.len());
+            let Some(length) = end.checked_sub(range.start).filter(|length| *length > 0) else { return Ok(()) };
+            let zero = |flags| fallocate(&*file, flags, range.start, length);
+            match zero(FallocateFlags::ZERO_RANGE | FallocateFlags::KEEP_SIZE) {
+                // tmpfs has holes only.
+                Err(Errno::OPNOTSUPP) => {
+                    zero(FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE)?;
+                    Ok(zero(FallocateFlags::KEEP_SIZE)?)
+                }
+                zeroed => Ok(zeroed?),
+            }
+        })
+        .await
+    }
+
     /// Makes the content and the size durable (`fdatasync`).
     ///
     /// # Errors

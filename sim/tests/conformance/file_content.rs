@@ -69,6 +69,43 @@ conformance! {
         assert_eq!(content(&file).await, expected);
     }
 
+    async fn what_was_never_written_is_no_data(env: Env) {
+        let file = create(env.path("f")).await;
+        assert_eq!(file.next_data(0).await.expect("asked"), None, "an empty file");
+        file.preallocate(1 << 20).await.expect("reserved");
+        file.write_all_at(b"head", 0).await.expect("written");
+        file.write_all_at(b"tail", 600_000).await.expect("written");
+        file.sync_data().await.expect("synced");
+        let head = file.next_data(0).await.expect("asked").expect("there is some");
+        assert!(head.start == 0 && (4..=200_000).contains(&head.end), "{head:?}");
+        let tail = file.next_data(300_000).await.expect("asked").expect("there is some");
+        assert!((300_000..=600_000).contains(&tail.start) && (600_004..900_000).contains(&tail.end), "{tail:?}");
+        assert_eq!(file.next_data(600_002).await.expect("asked").expect("there is some").start, 600_002);
+        assert_eq!(file.next_data(900_000).await.expect("asked"), None);
+        assert_eq!(file.next_data(2 << 20).await.expect("asked"), None, "beyond the end");
+    }
+
+    async fn a_zeroed_range_is_zero_and_keeps_its_room(env: Env) {
+        let file = create(env.path("f")).await;
+        file.preallocate(40_000).await.expect("reserved");
+        file.write_all_at(&[7; 20_000], 0).await.expect("written");
+        let room = allocated_bytes(&env.path("f")).await;
+        file.zero_range(5_000..30_000).await.expect("zeroed");
+        let mut expected = vec![0; 40_000];
+        expected[..5_000].fill(7);
+        assert_eq!(content(&file).await, expected);
+        file.sync_all().await.expect("synced");
+        assert_eq!(content(&file).await, expected);
+        assert!(allocated_bytes(&env.path("f")).await >= room);
+        file.zero_range(0..90_000).await.expect("as far as it reaches");
+        file.zero_range(90_000..95_000).await.expect("it does not reach there");
+        assert_eq!(content(&file).await, [0; 40_000]);
+        file.write_all_at(b"new", 4_999).await.expect("written");
+        expected.fill(0);
+        expected[4_999..5_002].copy_from_slice(b"new");
+        assert_eq!(content(&file).await, expected);
+    }
+
     async fn a_cut_file_grows_with_zeros(env: Env) {
         let file = create(env.path("f")).await;
         file.write_all_at(&[7; 10_000], 0).await.expect("written");

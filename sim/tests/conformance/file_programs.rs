@@ -47,6 +47,8 @@ fn call() -> impl Strategy<Value = Call> {
         2 => (slot.clone(), size.clone()).prop_map(|(slot, len)| Call::Preallocate { slot, len }),
         2 => (slot.clone(), size.clone(), size.clone()).prop_map(|(slot, from, to)| Call::Reserve { slot, from, to }),
         2 => (slot.clone(), size.clone()).prop_map(|(slot, from)| Call::Unreserve { slot, from }),
+        2 => place().prop_map(|(slot, at, len)| Call::ZeroRange { slot, at, len }),
+        1 => slot.clone().prop_map(Call::Data),
         1 => slot.clone().prop_map(Call::Lock),
         1 => slot.clone().prop_map(Call::Sync),
         1 => path().prop_map(Call::SyncDir),
@@ -115,6 +117,8 @@ impl Machine {
             | Call::Len(slot)
             | Call::SetLen { slot, .. }
             | Call::Preallocate { slot, .. }
+            | Call::ZeroRange { slot, .. }
+            | Call::Data(slot)
             | Call::Reserve { slot, .. }
             | Call::Unreserve { slot, .. }
             | Call::Lock(slot)
@@ -144,9 +148,25 @@ async fn on_handle(call: &Call, file: &File) -> Answer {
         Call::Preallocate { len, .. } => done(file.preallocate(len).await),
         Call::Reserve { from, to, .. } => done(file.reserve(from..to).await),
         Call::Unreserve { from, .. } => done(file.unreserve(from).await),
+        Call::ZeroRange { at, len, .. } => done(file.zero_range(at..at + len as u64).await),
+        Call::Data(_) => answer(is_zero_outside_data(file).await, Answer::Yes),
         Call::Lock(_) => done(file.try_lock()),
         _ => done(file.sync_all().await),
     }
+}
+
+async fn is_zero_outside_data(file: &File) -> io::Result<bool> {
+    let mut content = vec![0; usize::try_from(file.len().await?).expect("a small file")];
+    // A handle that may not read is told so even of nothing.
+    let read = file.read_at(&mut content[..], 0).await?;
+    assert_eq!(read, content.len());
+    let mut at = 0;
+    while let Some(data) = file.next_data(at).await? {
+        assert!(at <= data.start && data.start < data.end, "{data:?} from {at}");
+        content[data.start as usize..data.end as usize].fill(0);
+        at = data.end;
+    }
+    Ok(content.iter().all(|byte| *byte == 0))
 }
 
 /// The reference does not say how large a directory is, nor who has locked it.

@@ -17,16 +17,53 @@ pub struct Flags {
 /// One call. Paths are relative to the directory of the test; handles are kept in slots.
 #[derive(Clone, Debug)]
 pub enum Call {
-    Open { slot: usize, path: &'static str, flags: Flags },
+    Open {
+        slot: usize,
+        path: &'static str,
+        flags: Flags,
+    },
     Close(usize),
-    Write { slot: usize, at: u64, len: usize, fill: u8 },
-    Read { slot: usize, at: u64, len: usize },
-    ReadExact { slot: usize, at: u64, len: usize },
+    Write {
+        slot: usize,
+        at: u64,
+        len: usize,
+        fill: u8,
+    },
+    Read {
+        slot: usize,
+        at: u64,
+        len: usize,
+    },
+    ReadExact {
+        slot: usize,
+        at: u64,
+        len: usize,
+    },
     Len(usize),
-    SetLen { slot: usize, len: u64 },
-    Preallocate { slot: usize, len: u64 },
-    Reserve { slot: usize, from: u64, to: u64 },
-    Unreserve { slot: usize, from: u64 },
+    SetLen {
+        slot: usize,
+        len: u64,
+    },
+    Preallocate {
+        slot: usize,
+        len: u64,
+    },
+    Reserve {
+        slot: usize,
+        from: u64,
+        to: u64,
+    },
+    Unreserve {
+        slot: usize,
+        from: u64,
+    },
+    ZeroRange {
+        slot: usize,
+        at: u64,
+        len: usize,
+    },
+    /// Whether everything outside the stretches of data is zero.
+    Data(usize),
     Lock(usize),
     Sync(usize),
     SyncDir(&'static str),
@@ -173,6 +210,8 @@ impl Reference {
             | Call::Len(slot)
             | Call::SetLen { slot, .. }
             | Call::Preallocate { slot, .. }
+            | Call::ZeroRange { slot, .. }
+            | Call::Data(slot)
             | Call::Reserve { slot, .. }
             | Call::Unreserve { slot, .. }
             | Call::Lock(slot)
@@ -261,13 +300,14 @@ impl Reference {
             Call::Preallocate { .. } | Call::Reserve { .. } | Call::Unreserve { .. } if !write => {
                 return Err(Answer::BadHandle);
             }
+            Call::ZeroRange { .. } if !write => return Err(Answer::BadHandle),
             Call::SetLen { .. } if !write => return fail(ErrorKind::InvalidInput),
-            Call::Read { .. } | Call::ReadExact { .. } if !read => return Err(Answer::BadHandle),
+            Call::Read { .. } | Call::ReadExact { .. } | Call::Data(_) if !read => return Err(Answer::BadHandle),
             _ => {}
         }
         let Node::File(file) = node else {
             return match call {
-                Call::Read { .. } | Call::ReadExact { .. } => fail(ErrorKind::IsADirectory),
+                Call::Read { .. } | Call::ReadExact { .. } | Call::Data(_) => fail(ErrorKind::IsADirectory),
                 // The size of a directory is the file system's own business; its lock is not kept account of here.
                 Call::Len(_) | Call::Lock(_) => Ok(Answer::Directory),
                 _ => Ok(Answer::Done),
@@ -296,6 +336,11 @@ impl Reference {
             Call::Reserve { from, to, .. } if from >= to || to > content.len() as u64 => {
                 return fail(ErrorKind::InvalidInput);
             }
+            Call::ZeroRange { at, len, .. } => {
+                let (from, until) = (content.len().min(at as usize), content.len().min(at as usize + len));
+                content[from..until].fill(0);
+            }
+            Call::Data(_) => return Ok(Answer::Yes(true)),
             Call::Lock(_) => {
                 let holder = *self.locks.entry(file).or_insert(slot);
                 if holder != slot {

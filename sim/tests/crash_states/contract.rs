@@ -177,6 +177,13 @@ impl Contract {
                 content.resize(content.len().max(len as usize), 0);
                 file.versions.push(content);
             }
+            Step::ZeroRange { name, at, len } => {
+                let file = self.file(name);
+                let mut content = file.now().clone();
+                let (from, until) = (content.len().min(at as usize), content.len().min(at as usize + len));
+                content[from..until].fill(0);
+                file.versions.push(content);
+            }
             Step::Fsync(name) | Step::Fdatasync(name) => {
                 let file = self.file(name);
                 file.versions.drain(..file.versions.len() - 1);
@@ -217,7 +224,7 @@ impl Contract {
                 }
                 self.partial_from = Some(from);
             }
-            Step::SetLen(name, _) | Step::Preallocate(name, _) => {
+            Step::SetLen(name, _) | Step::Preallocate(name, _) | Step::ZeroRange { name, .. } => {
                 let from = self.file(name).versions.len() - 1;
                 self.complete(step);
                 self.partial_from = Some(from);

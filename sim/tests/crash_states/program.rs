@@ -33,6 +33,12 @@ pub enum Step {
     Preallocate(usize, u64),
     /// Reserves room between two places, as far as that lies within the file.
     Reserve(usize, u64, u64),
+    /// Zeroes a range, as far as the file reaches.
+    ZeroRange {
+        name: usize,
+        at: u64,
+        len: usize,
+    },
     Fsync(usize),
     Fdatasync(usize),
     Rename(usize, usize),
@@ -60,6 +66,7 @@ pub fn is_possible(step: &Step, names: &BTreeMap<usize, usize>) -> bool {
         Step::Write { name, .. }
         | Step::SetLen(name, _)
         | Step::Preallocate(name, _)
+        | Step::ZeroRange { name, .. }
         | Step::Reserve(name, ..)
         | Step::Fsync(name)
         | Step::Fdatasync(name)
@@ -96,6 +103,7 @@ pub async fn run(root: &Path, number: usize, step: &Step) -> io::Result<()> {
             let to = to.min(file.len().await?);
             if from < to { file.reserve(from..to).await } else { Ok(()) }
         }
+        Step::ZeroRange { name, at, len } => open(&path(name)).await?.zero_range(at..at + len as u64).await,
         Step::Fsync(name) => open(&path(name)).await?.sync_all().await,
         Step::Fdatasync(name) => open(&path(name)).await?.sync_data().await,
         Step::Rename(from, to) => disk::rename(path(from), path(to)).await,

@@ -12,8 +12,9 @@ fn step() -> impl Strategy<Value = Step> {
     let len = prop_oneof![1..600_usize, Just(512), Just(4_096), Just(6_000)];
     prop_oneof![
         4 => name.clone().prop_map(Step::Create),
-        8 => (name.clone(), at.clone(), len).prop_map(|(name, at, len)| Step::Write { name, at, len }),
+        8 => (name.clone(), at.clone(), len.clone()).prop_map(|(name, at, len)| Step::Write { name, at, len }),
         2 => (name.clone(), at.clone()).prop_map(|(name, len)| Step::SetLen(name, len)),
+        1 => (name.clone(), at.clone(), len.clone()).prop_map(|(name, at, len)| Step::ZeroRange { name, at, len }),
         1 => (name.clone(), at.clone()).prop_map(|(name, len)| Step::Preallocate(name, len + 1)),
         1 => (name.clone(), at.clone(), at).prop_map(|(name, from, to)| Step::Reserve(name, from, to)),
         2 => name.clone().prop_map(Step::Fsync),

@@ -11,6 +11,7 @@
 //!    files after it, write once more what a failed sync may have left in the page cache alone, and sync all that a kill may
 //!    have left there, before anything is served or appended.
 
+mod behind;
 mod cut_off;
 mod scan;
 pub(crate) mod sync_failed;
@@ -38,8 +39,9 @@ use crate::{
     segment::{Segment, segment_name},
     segment_dir::{self, SegmentListing},
 };
+use behind::{Behind, Stretch, look_behind};
 use quirks::Quirk;
-use scan::{LogScanner, Stop, next_valid_record};
+use scan::{LogScanner, Stop};
 use tail_at_risk::TailAtRisk;
 
 /// How far before the checkpoint's times recovery begins (`StoreCheckpoint.getMinTimestamp`: 3 s).
@@ -394,7 +396,9 @@ impl Recovery<'_> {
 
     /// Walks the log from `from` on and dispatches the records from `dispatch_from` on.
     async fn walk(&self, from: u64, dispatch_from: u64) -> Result<Walk, StoreError> {
-        let mut scanner = LogScanner::new(&self.segments, from, self.limit, self.config, self.checked_epochs());
+        let flushed = self.checkpoint.master_flushed_offset.cast_unsigned();
+        let epochs = self.checked_epochs();
+        let mut scanner = LogScanner::new(&self.segments, from, self.limit, flushed, self.config, epochs);
         let log_min = self.segments.first().map_or(0, |first| first.start());
         let is_whole_log = from == log_min;
         let (mut records, mut redispatched, mut gap) = (0, 0, false);
@@ -477,11 +481,9 @@ impl Recovery<'_> {
         let is_flushed = |record: &RecordView<'_>| {
             record.physical_offset.0.cast_unsigned() < flushed || record.store_timestamp_ms < flushed_ms
         };
-        let cuts_off_records = next_valid_record(&self.segments, walk.end, self.limit, |_| true).await?.is_some();
-        let next = match cuts_off_records {
-            true => next_valid_record(&self.segments, walk.end, self.limit, is_flushed).await?,
-            false => None,
-        };
+        let stretch = Stretch { from: walk.end, until: self.limit, known: flushed };
+        let Behind { first, first_flushed: next } = look_behind(&self.segments, stretch, is_flushed).await?;
+        let cuts_off_records = first.is_some();
         let end = PhysicalOffset(walk.end.cast_signed());
         match (next, find_segment(&self.segments, end)) {
             (Some(next_valid_offset), Some(segment)) => Err(StoreError::DamagedLog {

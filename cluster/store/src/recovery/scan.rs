@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use protocol::{
     PhysicalOffset,
-    message::{MAGIC_V1, MAGIC_V2, RecordError, RecordView, parse_record},
+    message::{RecordError, RecordView, parse_record},
 };
 
 use quirks::Quirk;
@@ -57,6 +57,8 @@ struct Checks {
     /// It must end here at most.
     limit: u64,
     body_crc: bool,
+    /// What lies from here on is not known to have been flushed: its checksums are looked at whatever the settings say.
+    unflushed_from: u64,
     physical_offset: bool,
     needs_checksum: bool,
 }
@@ -70,17 +72,19 @@ enum At {
 }
 
 impl<'a> LogScanner<'a> {
-    /// A walk from `from` on, which must be where a record begins, to `limit` at most.
+    /// A walk from `from` on, which must be where a record begins, to `limit` at most. Below `unflushed_from` the log was flushed.
     pub(super) fn new(
         segments: &'a [Arc<Segment>],
         from: u64,
         limit: u64,
+        unflushed_from: u64,
         config: &StoreConfig,
         epochs: &'a [EpochEntry],
     ) -> LogScanner<'a> {
         let checks = Checks {
             limit,
             body_crc: config.check_crc_on_recover,
+            unflushed_from,
             physical_offset: !config.quirks.has(Quirk::RecordOffsetUnchecked),
             needs_checksum: false,
         };
@@ -191,12 +195,11 @@ fn look(rest: &[u8], in_file: usize, offset: u64, checks: Checks, visit: impl Fn
         }
         Ok(record) => {
             let length = record.total_bytes;
-            if checks.body_crc
-                && let Err(error) = record.check_crc()
-            {
+            let checks_crc = checks.body_crc || offset >= checks.unflushed_from;
+            if checks_crc && let Err(error) = record.check_crc() {
                 return bad(error.to_string());
             }
-            let lacks_checksum = checks.body_crc && checks.needs_checksum && !record.has_checksum();
+            let lacks_checksum = checks_crc && checks.needs_checksum && !record.has_checksum();
             match lacks_checksum.then(|| follower(&rest[length..], in_file - length)) {
                 Some(Follower::Unknown(bytes)) => At::NeedMore(length + bytes),
                 Some(Follower::Ours) => bad(history::NO_CHECKSUM.to_owned()),
@@ -252,58 +255,4 @@ fn follower(rest: &[u8], in_file: usize) -> Follower {
         Err(RecordError::Truncated { need_bytes, .. }) if need_bytes <= in_file => Follower::Unknown(need_bytes),
         Err(_) => Follower::Ours,
     }
-}
-
-/// The first whole record after `from` that satisfies `is_wanted`, found by its magic at any byte.
-pub(super) async fn next_valid_record(
-    segments: &[Arc<Segment>],
-    from: u64,
-    until: u64,
-    is_wanted: impl Fn(&RecordView<'_>) -> bool,
-) -> Result<Option<PhysicalOffset>, StoreError> {
-    for segment in segments.iter().filter(|segment| from < segment.end() && segment.start() < until) {
-        let begin = from.saturating_sub(segment.start());
-        let content_end = segment.content_end(begin).await?;
-        let mut at = begin;
-        let mut buffer = vec![0; SCAN_CHUNK_BYTES];
-        while at < content_end && segment.start() + at < until {
-            let length = segment.read_into(&mut buffer, at).await?;
-            for magic_at in 4..length.saturating_sub(3) {
-                let magic = u32::from_be_bytes([
-                    buffer[magic_at],
-                    buffer[magic_at + 1],
-                    buffer[magic_at + 2],
-                    buffer[magic_at + 3],
-                ]);
-                if magic != MAGIC_V1 && magic != MAGIC_V2 {
-                    continue;
-                }
-                let start = at + magic_at as u64 - 4;
-                let offset = segment.start() + start;
-                if offset > from && offset < until && is_valid_at(segment, start, &is_wanted).await? {
-                    return Ok(Some(PhysicalOffset(offset.cast_signed())));
-                }
-            }
-            // The magic of a record that begins in the last 7 bytes is found in the next chunk.
-            at += (length as u64).saturating_sub(7).max(1);
-        }
-    }
-    Ok(None)
-}
-
-async fn is_valid_at(
-    segment: &Segment,
-    position: u64,
-    is_wanted: impl Fn(&RecordView<'_>) -> bool,
-) -> Result<bool, StoreError> {
-    let head = segment.read(position, 4).await?;
-    let length = head.first_chunk().map_or(0, |length| i32::from_be_bytes(*length));
-    let Ok(length) = usize::try_from(length) else { return Ok(false) };
-    if segment.start() + position + length as u64 > segment.end() {
-        return Ok(false);
-    }
-    let bytes = segment.read(position, length).await?;
-    let offset = PhysicalOffset((segment.start() + position).cast_signed());
-    let is_whole = crate::commit_log::verify(&bytes, offset, &[]).is_ok();
-    Ok(is_whole && parse_record(&bytes).is_ok_and(|record| is_wanted(&record)))
 }

@@ -90,6 +90,11 @@ impl Machine {
         self.world.withdraw_sync_failure(self.host);
     }
 
+    /// Bytes that programs have read.
+    pub fn read_bytes(&self) -> u64 {
+        self.world.disk_stats(self.host).read_bytes
+    }
+
     pub fn files(&self) -> Vec<(String, Vec<u8>)> {
         self.world.disk_files(self.host)
     }

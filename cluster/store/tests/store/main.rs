@@ -11,6 +11,7 @@ mod put_get;
 mod quirks;
 mod readers;
 mod recovery;
+mod recovery_reads;
 mod refusals;
 mod replica;
 mod replication;

@@ -141,6 +141,30 @@ fn damage_below_what_was_flushed_is_reported_and_changes_nothing() {
     }
 }
 
+/// What was not flushed may be torn, and what a setting saves is only to look again at what was.
+#[test]
+fn what_was_not_flushed_is_checked_whatever_the_setting_says() {
+    on_machine(1, |machine| async move {
+        let config = || StoreConfig { check_crc_on_recover: false, ..small_config() };
+        machine
+            .run(move || async move {
+                let store = open(&config()).await;
+                put_numbered(&store, 0..2).await;
+                store.flush().await.unwrap();
+                let torn = put_numbered(&store, 2..3).await[0];
+                patch_file(LOG_FILE, torn.0 as u64 + 89, b"B").await;
+            })
+            .await;
+        machine
+            .run(move || async move {
+                let store = open(&config()).await;
+                assert!(store.recovery_report().torn_tail.is_some());
+                assert_eq!(all_bodies(&store, "TopicA", 0).await, numbered(0..2));
+            })
+            .await;
+    });
+}
+
 /// A page that is read from another place takes a record's end, and its checksum with that.
 #[test]
 fn a_record_without_the_checksum_that_its_epoch_has_is_damaged() {

@@ -154,6 +154,25 @@ impl File {
         call(self.0.process, |wall_ms| Request::Unreserve { handle, from, wall_ms }).await.map(|_| ())
     }
 
+    /// The next stretch from `offset` on in which there may be something other than zeros; `None` if there is none up to the end.
+    /// What was reserved and never written is no such stretch.
+    ///
+    /// # Errors
+    /// When the process is dead.
+    pub async fn next_data(&self, offset: u64) -> io::Result<Option<Range<u64>>> {
+        make(self.0.process, |disk, _, _| disk.next_data(self.0.handle, offset)).await
+    }
+
+    /// Makes a range of the file zero, as far as the file reaches. Room that was reserved stays so.
+    ///
+    /// # Errors
+    /// When the file was not opened for writing; when the drive could not read a page that is zeroed in part.
+    pub async fn zero_range(&self, range: Range<u64>) -> io::Result<()> {
+        let handle = self.0.handle;
+        let request = |wall_ms| Request::ZeroRange { handle, range, wall_ms };
+        call(self.0.process, request).await.map(|_| ())
+    }
+
     /// Makes the content and the size durable (`fdatasync`).
     ///
     /// # Errors

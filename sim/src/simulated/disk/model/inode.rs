@@ -114,6 +114,23 @@ impl FileNode {
         self.pages.iter().map(|(&number, page)| (number, page))
     }
 
+    /// The pages of a range that were written at some time; the others read as zeros.
+    pub fn written_pages(&self, range: Range<u64>) -> impl Iterator<Item = u64> {
+        self.pages.range(range.start / PAGE..range.end.div_ceil(PAGE)).map(|(&number, _)| number)
+    }
+
+    /// The next pages from `offset` on that were written at some time, in one stretch, within the size.
+    pub fn next_data(&self, offset: u64) -> Option<Range<u64>> {
+        if offset >= self.size {
+            return None;
+        }
+        let mut pages = self.written_pages(offset..self.size);
+        let first = pages.next()?;
+        let following = (first + 1..).zip(pages).take_while(|(expected, page)| expected == page).count();
+        let end = first + 1 + following as u64;
+        Some(offset.max(first * PAGE)..self.size.min(end * PAGE))
+    }
+
     /// Copies from the page cache; returns how many bytes there were.
     pub fn read(&self, offset: u64, buffer: &mut [u8]) -> usize {
         let available = self.size.saturating_sub(offset);

@@ -82,7 +82,7 @@ use namespace::{Entry, InodeId, Namespace};
 use operation::Operation;
 use overlay::Overlays;
 use space::RoomLimits;
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, ops::Range, path::Path};
 use sync::SyncQueue;
 
 /// An open file of one process. Numbers are never reused: a handle of a dead process names nothing.
@@ -293,6 +293,17 @@ impl Disk {
             return Ok(page::PAGE_BYTES as u64);
         }
         Ok(self.file_of(handle)?.1.size())
+    }
+
+    /// Where an open file may have something other than zeros, from `offset` on: the next stretch (`SEEK_DATA`, `SEEK_HOLE`).
+    ///
+    /// # Errors
+    /// When its process is dead.
+    pub fn next_data(&mut self, handle: HandleId, offset: u64) -> Result<Option<Range<u64>>, DiskError> {
+        if self.handle(handle)?.is_dir {
+            return Ok(None);
+        }
+        Ok(self.file_of(handle)?.1.next_data(offset))
     }
 
     /// Copies what a [`Request::Read`] that has ended found.

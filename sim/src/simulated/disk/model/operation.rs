@@ -13,6 +13,7 @@ use crate::simulated::{
     trace,
 };
 use std::{
+    ops::Range,
     path::PathBuf,
     task::{Poll, Waker},
 };
@@ -46,6 +47,8 @@ pub enum Request {
     Reserve { handle: HandleId, from: u64, to: u64, wall_ms: i64 },
     /// Gives back what room is reserved from here on.
     Unreserve { handle: HandleId, from: u64, wall_ms: i64 },
+    /// Zeroes a range, as far as the file reaches.
+    ZeroRange { handle: HandleId, range: Range<u64>, wall_ms: i64 },
     /// `fdatasync`: content and size; with `all`, `fsync`: the modification time too.
     Sync { handle: HandleId, all: bool },
     /// `fsync` of a directory: its entries.
@@ -74,6 +77,11 @@ pub(super) enum Work {
     Preallocate {
         file: InodeId,
         len: u64,
+        wall_ms: i64,
+    },
+    ZeroRange {
+        file: InodeId,
+        range: Range<u64>,
         wall_ms: i64,
     },
     Reserve {
@@ -121,6 +129,7 @@ impl Operation {
             Work::Write { file, .. }
             | Work::SetLen { file, .. }
             | Work::Preallocate { file, .. }
+            | Work::ZeroRange { file, .. }
             | Work::Reserve { file, .. }
             | Work::Unreserve { file, .. } => Some(file),
             Work::Read { .. } | Work::Sync { .. } | Work::SyncDir { .. } | Work::Ended(_) => None,
@@ -211,6 +220,19 @@ impl Disk {
                 let takes_ns = self.spec.write_ns(0);
                 let (file, runs_from_ns) = self.lock_inode(handle, now_ns, takes_ns)?;
                 (Work::Unreserve { file, from, wall_ms }, runs_from_ns, takes_ns)
+            }
+            Request::ZeroRange { handle, range, wall_ms } => {
+                check_range(range.start, range.end.saturating_sub(range.start))?;
+                self.check_writable(handle)?;
+                let edges = self.file_of(handle)?.1.absent_edges(range.start, range.end.saturating_sub(range.start));
+                if !edges.is_empty() {
+                    needs_drive = true;
+                    self.stats.uncached_reads += 1;
+                    drive_ns = self.drive.read_ns(&self.spec, now_ns, edges.len() as u64 * PAGE_BYTES as u64);
+                }
+                let takes_ns = self.spec.write_ns(0) + drive_ns;
+                let (file, runs_from_ns) = self.lock_inode(handle, now_ns, takes_ns)?;
+                (Work::ZeroRange { file, range, wall_ms }, runs_from_ns, takes_ns)
             }
             Request::Sync { handle, all } => {
                 let opened = self.handle(handle)?;
@@ -369,6 +391,10 @@ impl Disk {
                 self.unreserve(file, from, wall_ms, now_ns);
                 Ok(0)
             }
+            Work::ZeroRange { file, range, wall_ms } => {
+                core.trace(host, "disk.zero-range", file.0 ^ range.start.rotate_left(40), range.end);
+                self.zero_range(id.0, file, range, wall_ms, now_ns).map(|()| 0)
+            }
             Work::Sync { .. } | Work::SyncDir { .. } => {
                 let result = self.end_sync(core, host, &work);
                 self.start_sync(core, host);
@@ -430,6 +456,10 @@ impl Disk {
                 Work::Unreserve { file, from, wall_ms } if runs && stream.chance(0.5) => {
                     self.unreserve(file, from, wall_ms, now_ns);
                 }
+                Work::ZeroRange { file, range, wall_ms } if runs && stream.chance(0.5) => {
+                    // A drive that does not read is no news to a process that has died.
+                    drop(self.zero_range(id.0, file, range, wall_ms, now_ns));
+                }
                 Work::Sync { .. } | Work::SyncDir { .. } => {
                     operation.abandoned = true;
                     going_on.push((id, operation));
@@ -437,6 +467,7 @@ impl Disk {
                 Work::Read { .. }
                 | Work::SetLen { .. }
                 | Work::Preallocate { .. }
+                | Work::ZeroRange { .. }
                 | Work::Reserve { .. }
                 | Work::Unreserve { .. }
                 | Work::Ended(_) => {}

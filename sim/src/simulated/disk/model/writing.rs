@@ -219,6 +219,35 @@ impl Disk {
         self.changed_metadata(now_ns);
     }
 
+    /// Zeroes a range, as far as the file reaches: pages that were written, for what was not is zero. A real file system takes the
+    /// blocks out of the file (`ext4_zero_range`, `xfs_falloc_zero_range`), and a crash before the commit brings all of them
+    /// back; here the zeros are dirty pages, and a crash may bring back any of them, which is more.
+    pub(super) fn zero_range(
+        &mut self,
+        number: u64,
+        id: InodeId,
+        range: Range<u64>,
+        wall_ms: i64,
+        now_ns: u64,
+    ) -> Result<(), DiskError> {
+        let Some(file) = self.files.get(&id).filter(|file| file.counted) else { return Ok(()) };
+        let range = range.start..range.end.min(file.size());
+        if range.is_empty() {
+            return Ok(());
+        }
+        let edges = file.absent_edges(range.start, range.end - range.start);
+        let pages: Vec<u64> = file.written_pages(range.clone()).collect();
+        for edge in edges {
+            self.load(number, id, &[edge]).map_err(|_| DiskError::Unreadable { offset: range.start })?;
+        }
+        for page in pages {
+            let (from, until) = (range.start.max(page * PAGE), range.end.min((page + 1) * PAGE));
+            let zeros = [0; PAGE_BYTES];
+            self.land_write(id, from, &zeros[..(until - from) as usize], wall_ms, now_ns)?;
+        }
+        Ok(())
+    }
+
     /// Room is reserved within a file. ext4 takes the end of that into the inode (`ext4_alloc_file_blocks`), even if the size that
     /// programs see waits for write-back and is larger: a crash may leave a size that the file never had.
     fn reserve_within(&mut self, id: InodeId, len: u64, wall_ms: i64, now_ns: u64) {
