@@ -121,10 +121,16 @@ impl Broker {
         Arc::clone(&lock(&self.running))
     }
 
-    /// The address that clients are told.
+    /// The address that messages are stamped with: that of the announced host, with the port that was bound.
     #[must_use]
     pub fn addr(&self) -> SocketAddr {
         self.running().core.store_host()
+    }
+
+    /// The address that clients are told: `host:port`, where the host may be a name.
+    #[must_use]
+    pub fn advertised_addr(&self) -> String {
+        self.running().core.broker_addr()
     }
 
     /// The address that is listened on.

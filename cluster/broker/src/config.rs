@@ -13,6 +13,7 @@ use protocol::{BrokerId, perm};
 use quirks::QuirkSet;
 use store::{FlushDiskType, StoreConfig};
 
+use crate::host::Host;
 use crate::state::delay_level::DelayLevels;
 
 /// The settings of a broker. [`BrokerConfig::new`] gives the defaults.
@@ -24,13 +25,13 @@ pub struct BrokerConfig {
     pub broker_cluster_name: String,
     /// `brokerId`: 0 is the master.
     pub broker_id: BrokerId,
-    /// `brokerIP1`: the address that clients are told; without it, the one that routes to the outside.
-    pub broker_ip1: Option<IpAddr>,
-    /// `brokerIP2`: the address that slaves are told; without it, `brokerIP1`.
-    pub broker_ip2: Option<IpAddr>,
+    /// `brokerIP1`: the host that clients are told; without it, the address that routes to the outside.
+    pub broker_ip1: Option<Host>,
+    /// `brokerIP2`: the host that slaves are told; without it, `brokerIP1`.
+    pub broker_ip2: Option<Host>,
     /// `listenPort`: 0 takes any free port.
     pub listen_port: u16,
-    /// `bindAddress` (5.x): the address that is listened on.
+    /// `bindAddress` (5.x): the address that is listened on. 0.0.0.0 is every address of both families, as in Java.
     pub bind_address: IpAddr,
     /// `namesrvAddr`: every name server, `host:port`. The broker registers with all of them.
     pub namesrv_addr: Vec<String>,
@@ -173,9 +174,9 @@ impl BrokerConfig {
         SocketAddr::new(self.bind_address, self.ha_listen_port.unwrap_or(next))
     }
 
-    /// The IP address that slaves are told.
-    pub(crate) fn advertised_ha_ip(&self) -> IpAddr {
-        self.broker_ip2.unwrap_or_else(|| self.advertised_ip())
+    /// The host that slaves are told.
+    pub(crate) fn advertised_ha_host(&self) -> Host {
+        self.broker_ip2.clone().unwrap_or_else(|| self.advertised_host())
     }
 
     /// How long a master waits for the replicas that may have its tail; `None` is for ever. Under SYNC_FLUSH they have more
@@ -192,9 +193,9 @@ impl BrokerConfig {
         SocketAddr::new(self.bind_address, self.listen_port)
     }
 
-    /// The address that clients are told.
-    pub(crate) fn advertised_ip(&self) -> IpAddr {
-        self.broker_ip1.unwrap_or_else(sim::net::local_ip)
+    /// The host that clients are told.
+    pub(crate) fn advertised_host(&self) -> Host {
+        self.broker_ip1.clone().unwrap_or_else(|| sim::net::local_ip().into())
     }
 
     pub(crate) fn file(&self, name: &str) -> PathBuf {

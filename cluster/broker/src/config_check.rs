@@ -72,19 +72,6 @@ pub enum ConfigError {
         /// `storePathRootDir`.
         root: PathBuf,
     },
-    /// A disk that gets fuller would be met by the last measure before the first.
-    #[error(
-        "diskMaxUsedSpaceRatio={max_used}, diskSpaceCleanForciblyRatio={forcibly} and diskSpaceWarningLevelRatio={warning} do \
-         not rise: first old files are deleted at any hour, then young ones, then sends are refused"
-    )]
-    RatiosDoNotRise {
-        /// `diskMaxUsedSpaceRatio`.
-        max_used: u64,
-        /// `diskSpaceCleanForciblyRatio`.
-        forcibly: u64,
-        /// `diskSpaceWarningLevelRatio`.
-        warning: u64,
-    },
     /// Replication is not looked after before it is given up.
     #[error(
         "haSendHeartbeatInterval={heartbeat_ms} is not below haHousekeepingInterval={housekeeping_ms}: a silent connection \
@@ -133,14 +120,6 @@ impl BrokerConfig {
             let root = store.store_path_root_dir.clone();
             return Err(ConfigError::LogElsewhere { given: given.clone(), root });
         }
-        let (max_used, forcibly, warning) = (
-            store.disk_max_used_space_ratio_percent,
-            store.disk_space_clean_forcibly_ratio_percent,
-            store.disk_space_warning_level_ratio_percent,
-        );
-        if max_used > forcibly || forcibly > warning {
-            return Err(ConfigError::RatiosDoNotRise { max_used, forcibly, warning });
-        }
         let (min, all) = (self.ha.min_in_sync_replicas, self.ha.in_sync_replicas);
         if min > all {
             return Err(ConfigError::MinAboveInSync { min, all });
@@ -157,7 +136,7 @@ impl BrokerConfig {
             let own_port = self.ha_listen_addr().port();
             if let Some(address) = &self.ha_master_address
                 && own_port != 0
-                && self.own_ips().iter().any(|ip| *address == format!("{ip}:{own_port}"))
+                && self.own_hosts().iter().any(|host| *address == format!("{host}:{own_port}"))
             {
                 return Err(ConfigError::FollowsItself { address: address.clone() });
             }
@@ -165,21 +144,24 @@ impl BrokerConfig {
         Ok(())
     }
 
-    fn own_ips(&self) -> Vec<String> {
-        let ips = [self.advertised_ip(), self.advertised_ha_ip(), self.bind_address];
-        ips.iter().map(ToString::to_string).chain(["127.0.0.1".to_owned(), "localhost".to_owned()]).collect()
+    fn own_hosts(&self) -> Vec<String> {
+        let hosts = [self.advertised_host(), self.advertised_ha_host(), self.bind_address.into()];
+        let names = hosts.iter().map(ToString::to_string);
+        names.chain(["127.0.0.1".to_owned(), "localhost".to_owned()]).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
     use super::*;
 
     fn slave() -> BrokerConfig {
         let mut config = BrokerConfig::new("broker-a", "s");
         config.ha.role = Role::Slave;
         config.broker_id = BrokerId(1);
-        config.broker_ip1 = Some([10, 0, 0, 1].into());
+        config.broker_ip1 = Some(IpAddr::from([10, 0, 0, 1]).into());
         config.namesrv_addr = vec!["ns-1:9876".into()];
         config
     }
@@ -193,7 +175,7 @@ mod tests {
     #[test]
     fn settings_that_do_not_go_together_are_refused_by_name() {
         let mut master = BrokerConfig::new("broker-a", "s");
-        master.broker_ip1 = Some([10, 0, 0, 1].into());
+        master.broker_ip1 = Some(IpAddr::from([10, 0, 0, 1]).into());
         assert_eq!(master.check(), Ok(()));
         assert_eq!(slave().check(), Ok(()));
         assert!(refused(slave(), |c| c.broker_id = BrokerId::MASTER).contains("brokerId"));
@@ -205,8 +187,6 @@ mod tests {
         assert!(refused(master.clone(), |c| c.store_path_commit_log = log("/data/log")).contains("storePathRootDir=s"));
         master.store_path_commit_log = log("s/commitlog/");
         assert_eq!(master.check(), Ok(()));
-        let ratios = refused(master.clone(), |c| c.store.disk_max_used_space_ratio_percent = 88);
-        assert!(ratios.contains("diskMaxUsedSpaceRatio=88"), "{ratios}");
         assert!(refused(master, |c| c.ha.ha_send_heartbeat_interval_ms = 20_000).contains("haHousekeepingInterval"));
         assert!(refused(slave(), |c| c.ha_master_address = Some("10.0.0.1:10912".into())).contains("own HA address"));
         assert!(refused(slave(), |c| c.namesrv_addr.clear()).contains("namesrvAddr"));

@@ -4,7 +4,7 @@
 //! never across an await. Where two are needed they are taken one after the other; nested only in the order `followed`,
 //! `horizon`, `offsets`.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
@@ -22,6 +22,7 @@ use store::{ConfigFile, MessageStore, StoreError};
 use tokio::sync::{Notify, watch};
 
 use crate::config::BrokerConfig;
+use crate::host::Host;
 use crate::replication::Replication;
 use crate::replication::recent_lives;
 use crate::replication::replicas::Replicas;
@@ -80,8 +81,10 @@ pub(crate) struct Core {
     pub consulted_at: tokio::sync::Mutex<Option<Instant>>,
     /// A delayed message has come.
     pub delay_wanted: Notify,
-    /// The address that clients are told and messages are stamped with; known when the port is bound.
+    /// The address that messages are stamped with; known when the port is bound.
     store_host: OnceLock<SocketAddr>,
+    /// This broker's address as clients are told it; known when the port is bound.
+    broker_addr: OnceLock<String>,
     /// When the broker started: wall clock, in ms.
     pub boot_timestamp_ms: i64,
     started_at: Instant,
@@ -176,6 +179,7 @@ impl Core {
             consulted_at: tokio::sync::Mutex::default(),
             delay_wanted: Notify::new(),
             store_host: OnceLock::new(),
+            broker_addr: OnceLock::new(),
             boot_timestamp_ms: wall_clock_ms(),
             started_at: Instant::now(),
             stopping: AtomicBool::new(false),
@@ -265,34 +269,40 @@ impl Core {
         self.started_at + std::time::Duration::from_millis(u64::try_from(at_ms).unwrap_or(0) + 1)
     }
 
-    /// The address that clients are told and messages are stamped with.
+    /// The address that messages are stamped with.
     pub(crate) fn store_host(&self) -> SocketAddr {
         *self.store_host.get_or_init(|| {
             let config = self.config();
-            SocketAddr::new(config.advertised_ip(), config.listen_port)
+            let ip = match config.advertised_host() {
+                Host::Ip(ip) => ip,
+                Host::Name(_) => sim::net::local_ip(),
+            };
+            SocketAddr::new(ip, config.listen_port)
         })
     }
 
-    /// The port is bound: it may have been chosen by the system.
-    pub(crate) fn set_port(&self, port: u16) {
+    /// The port is bound: it may have been chosen by the system. `ip` is the announced host's.
+    pub(crate) fn set_store_host(&self, ip: IpAddr, port: u16) {
         // An error means that it is set already, which happens only when the settings name the port.
-        let _ = self.store_host.set(SocketAddr::new(self.config().advertised_ip(), port));
+        let _ = self.store_host.set(SocketAddr::new(ip, port));
+        let _ = self.broker_addr.set(self.config().advertised_host().with_port(port));
     }
 
     /// The address that slaves are told; a slave of our own listens on none, and names the one that a master in its place
     /// would have.
-    pub(crate) fn ha_addr(&self) -> SocketAddr {
+    pub(crate) fn ha_addr(&self) -> String {
         let config = self.config();
         let port = match self.replication.get() {
             Some(Replication::Master(service)) => service.local_addr().port(),
             _ => config.ha_listen_addr().port(),
         };
-        SocketAddr::new(config.advertised_ha_ip(), port)
+        config.advertised_ha_host().with_port(port)
     }
 
     /// This broker's address, as the name servers know it.
     pub(crate) fn broker_addr(&self) -> String {
-        self.store_host().to_string()
+        let addr = || self.config().advertised_host().with_port(self.store_host().port());
+        self.broker_addr.get_or_init(addr).clone()
     }
 
     /// A consumer group's settings; an unknown group is made if that is allowed. A slave makes none: what the master would

@@ -3,7 +3,7 @@
 //! | room | is |
 //! |---|---|
 //! | [`broker`] | [`Broker`]: its life, from recovery to a stop in good order |
-//! | [`config`], [`settings`], [`config_check`] | [`BrokerConfig`], its settings under RocketMQ's own keys, which do not go together |
+//! | [`config`], [`host`], [`settings`], [`config_check`] | [`BrokerConfig`], its settings under RocketMQ's own keys, which do not go together |
 //! | [`state`] | the tables: topics, groups, clients, offsets, held pulls and the rest, as plain state machines |
 //! | `core` | what the parts of a running broker share |
 //! | `processor` | what it answers, one file for each family of requests |
@@ -20,6 +20,7 @@ pub mod broker;
 pub mod config;
 pub mod config_check;
 mod core;
+pub mod host;
 mod processor;
 mod replication;
 mod running;
@@ -30,4 +31,5 @@ pub mod state;
 pub use broker::{Broker, BrokerError};
 pub use config::BrokerConfig;
 pub use config_check::ConfigError;
+pub use host::Host;
 pub use ha::{HaConfig, Role};

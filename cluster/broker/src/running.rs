@@ -82,7 +82,7 @@ impl Running {
         core.persist_offsets().await?;
         let config = core.config();
         let server = listen(&core).await?;
-        core.set_port(server.local_addr().port());
+        core.set_store_host(config.advertised_host().resolve().await, server.local_addr().port());
         let fast = listen_fast(&core, server.local_addr()).await;
         let delivery = if config.is_slave() {
             follow(&core);

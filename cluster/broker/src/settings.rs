@@ -13,6 +13,7 @@ use store::{DeleteWhen, FlushDiskType};
 
 use crate::config::BrokerConfig;
 use crate::config_check::role_name;
+use crate::host::{Host, NotAHost};
 use crate::state::delay_level::DelayLevels;
 
 /// Why a setting was refused.
@@ -78,7 +79,8 @@ number_settings!(i32, u16, u32, u64, usize);
 
 impl SettingValue for bool {
     fn from_text(text: &str) -> Result<Self, String> {
-        text.parse().map_err(|_| "true or false".to_owned())
+        // `Boolean.parseBoolean` is blind to letter case.
+        text.to_ascii_lowercase().parse().map_err(|_| "true or false".to_owned())
     }
     fn to_text(&self) -> String {
         self.to_string()
@@ -96,19 +98,21 @@ impl SettingValue for String {
 
 impl SettingValue for IpAddr {
     fn from_text(text: &str) -> Result<Self, String> {
-        text.parse().map_err(|_| "an IP address".to_owned())
+        let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
+        bare.parse().map_err(|_| "an IP address".to_owned())
     }
     fn to_text(&self) -> String {
         self.to_string()
     }
 }
 
-impl SettingValue for Option<IpAddr> {
+impl SettingValue for Option<Host> {
     fn from_text(text: &str) -> Result<Self, String> {
-        if text.is_empty() { Ok(None) } else { IpAddr::from_text(text).map(Some) }
+        let host = (!text.is_empty()).then(|| text.parse()).transpose();
+        host.map_err(|error: NotAHost| error.to_string())
     }
     fn to_text(&self) -> String {
-        self.map_or_else(String::new, |ip| ip.to_string())
+        self.as_ref().map_or_else(String::new, Host::to_string)
     }
 }
 
@@ -143,7 +147,7 @@ impl SettingValue for Option<String> {
 impl SettingValue for Role {
     fn from_text(text: &str) -> Result<Self, String> {
         let roles = [Self::AsyncMaster, Self::SyncMaster, Self::Slave];
-        let known = roles.into_iter().find(|role| role_name(*role) == text);
+        let known = roles.into_iter().find(|role| role_name(*role).eq_ignore_ascii_case(text));
         known.ok_or_else(|| "ASYNC_MASTER, SYNC_MASTER or SLAVE".to_owned())
     }
     fn to_text(&self) -> String {
@@ -209,7 +213,7 @@ impl SettingValue for Vec<String> {
 
 impl SettingValue for FlushDiskType {
     fn from_text(text: &str) -> Result<Self, String> {
-        match text {
+        match text.to_ascii_uppercase().as_str() {
             "SYNC_FLUSH" => Ok(Self::SyncFlush),
             "ASYNC_FLUSH" => Ok(Self::AsyncFlush),
             _ => Err("SYNC_FLUSH or ASYNC_FLUSH".to_owned()),
@@ -239,10 +243,14 @@ enum Rule {
     Any,
     AtLeastOne,
     Perm,
-    Percent,
+    /// More queues in one topic are a slip of the keyboard: each is a directory, and a line in many tables.
+    QueueNums,
     /// Name servers forget a broker of which they have not heard for 120 s; Apache's brokers allow 10 s to 60 s.
     Registration,
 }
+
+/// The most queues that a topic has when it makes itself.
+const QUEUE_NUMS_MAX: i64 = 16_384;
 
 impl Rule {
     fn check(self, text: &str) -> Result<(), &'static str> {
@@ -252,7 +260,7 @@ impl Rule {
             Self::Perm if !(i32::try_from(number).is_ok_and(perm::is_valid) && number & 1 == 0) => {
                 Err("2 (write), 4 (read) or 6 (both)")
             }
-            Self::Percent if !(1..=100).contains(&number) => Err("a percentage, 1 to 100"),
+            Self::QueueNums if !(1..=QUEUE_NUMS_MAX).contains(&number) => Err("1 to 16384 queues"),
             Self::Registration if !(1..=60_000).contains(&number) => Err("1 to 60000 ms"),
             _ => Ok(()),
         }
@@ -306,12 +314,12 @@ const SETTINGS: &[Setting] = settings! {
     "cleanFileForciblyEnable", Start, Any => store.clean_file_forcibly_enable;
     "cleanResourceInterval", Start, AtLeastOne => store.clean_resource_interval_ms;
     "clusterTopicEnable", Start, Any => cluster_topic_enable;
-    "defaultTopicQueueNums", Start, AtLeastOne => default_topic_queue_nums;
+    "defaultTopicQueueNums", Start, QueueNums => default_topic_queue_nums;
     "deleteFileBatchMax", Start, AtLeastOne => store.delete_file_batch_max;
     "deleteWhen", Start, Any => store.delete_when;
-    "diskMaxUsedSpaceRatio", Start, Percent => store.disk_max_used_space_ratio_percent;
-    "diskSpaceCleanForciblyRatio", Start, Percent => store.disk_space_clean_forcibly_ratio_percent;
-    "diskSpaceWarningLevelRatio", Start, Percent => store.disk_space_warning_level_ratio_percent;
+    "diskMaxUsedSpaceRatio", Start, Any => store.disk_max_used_space_ratio_percent;
+    "diskSpaceCleanForciblyRatio", Start, Any => store.disk_space_clean_forcibly_ratio_percent;
+    "diskSpaceWarningLevelRatio", Start, Any => store.disk_space_warning_level_ratio_percent;
     "enableAutoInSyncReplicas", Start, Any => ha.enable_auto_in_sync_replicas;
     "enabledAppendPropCRC", Start, Any => store.enabled_append_prop_crc;
     "fileReservedTime", Start, AtLeastOne => store.file_reserved_time_hours;
@@ -373,6 +381,26 @@ const SETTINGS: &[Setting] = settings! {
     "traceTopicEnable", Start, Any => trace_topic_enable;
     "waitTimeMillsInSendQueue", Any, AtLeastOne => wait_time_in_send_queue_ms;
 };
+
+/// The settings that most files change (`ImportantField` in Apache's sources).
+pub const IMPORTANT: &[&str] = &[
+    "autoCreateSubscriptionGroup",
+    "autoCreateTopicEnable",
+    "brokerClusterName",
+    "brokerIP1",
+    "brokerIP2",
+    "brokerId",
+    "brokerName",
+    "brokerRole",
+    "deleteWhen",
+    "fileReservedTime",
+    "flushDiskType",
+    "flushIntervalCommitLog",
+    "inSyncReplicas",
+    "listenPort",
+    "namesrvAddr",
+    "storePathRootDir",
+];
 
 /// RocketMQ's own spelling of some keys, beside the ones that newer versions write.
 const ALIASES: [(&str, &str); 3] = [
@@ -469,6 +497,7 @@ mod tests {
         }
         assert!(all(&config).eq(all(&again)));
         assert!(SETTINGS.is_sorted_by_key(|setting| setting.key));
+        assert!(IMPORTANT.iter().all(|key| find(key).is_some()));
     }
 
     #[test]
@@ -518,6 +547,12 @@ mod tests {
             ("brokerRole", "MASTER"),
             ("haListenPort", "-1"),
             ("haMasterAddress", "a:1;b:2"),
+            ("brokerIP1", "10.0.0.256"),
+            ("brokerIP1", "10.0.0.1:10911"),
+            ("slaveReadEnable", "yes"),
+            ("defaultTopicQueueNums", "0"),
+            ("defaultTopicQueueNums", "100000"),
+            ("defaultTopicQueueNums", "99999999999999999999"),
             ("inSyncReplicas", "0"),
         ] {
             let error = set(&mut config, key, value).unwrap_err();
@@ -529,6 +564,14 @@ mod tests {
         set(&mut config, "serverChannelMaxIdleTimeSeconds", "60").unwrap();
         assert_eq!(config.server_channel_max_idle_time_ms, 60_000);
         set(&mut config, "deleteWhen", "02;04").unwrap();
+        set(&mut config, "slaveReadEnable", "True").unwrap();
+        set(&mut config, "autoCreateTopicEnable", "FALSE").unwrap();
+        assert!(config.slave_read_enable && !config.auto_create_topic_enable);
+        set(&mut config, "brokerIP1", "rmq_broker").unwrap();
+        set(&mut config, "brokerIP2", "[::1]").unwrap();
+        set(&mut config, "bindAddress", "[::]").unwrap();
+        set(&mut config, "diskMaxUsedSpaceRatio", "88").unwrap();
+        set(&mut config, "brokerRole", "sync_master").unwrap();
         assert!(config.store.delete_when.has(2) && config.store.delete_when.has(4));
         assert_eq!(config.store.mapped_file_size_commit_log_bytes, 1_048_576);
     }

@@ -50,7 +50,10 @@ impl NamesrvConfig {
         let invalid = |allowed| SettingError::Invalid { key: key.to_owned(), value: value.to_owned(), allowed };
         match key {
             "listenPort" => self.listen.set_port(value.parse().map_err(|_| invalid("a port from 0 to 65535"))?),
-            "bindAddress" => self.listen.set_ip(value.parse().map_err(|_| invalid("an IP address of this host"))?),
+            "bindAddress" => {
+                let bare = value.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(value);
+                self.listen.set_ip(bare.parse().map_err(|_| invalid("an IP address of this host"))?);
+            }
             "kvConfigPath" => self.kv_config_path = path(value).ok_or_else(|| invalid("a path"))?,
             "configStorePath" => self.config_store_path = Some(path(value).ok_or_else(|| invalid("a path"))?),
             "serverChannelMaxIdleTimeSeconds" => match value.parse() {
@@ -180,7 +183,8 @@ impl Settings {
             "supportActingMaster" => &mut self.support_acting_master,
             _ => return Err(SettingError::Unknown { key: key.to_owned() }),
         };
-        *flag = value.parse().map_err(|_| SettingError::Invalid {
+        // `Boolean.parseBoolean` is blind to letter case.
+        *flag = value.to_ascii_lowercase().parse().map_err(|_| SettingError::Invalid {
             key: key.to_owned(),
             value: value.to_owned(),
             allowed: "true or false",

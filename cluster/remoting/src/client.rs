@@ -351,20 +351,29 @@ async fn connect_and_run(client: Weak<Inner>, addr: String) {
 }
 
 async fn connect(addr: &str) -> io::Result<(TcpStream, SocketAddr, SocketAddr)> {
-    let remote_addr = match addr.parse() {
-        Ok(remote_addr) => remote_addr,
-        Err(_) => {
-            let found = sim::net::resolve(addr).await?;
-            let ipv4 = found.iter().find(|found| found.is_ipv4()).or(found.first());
-            *ipv4.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the name has no address"))?
-        }
+    let found = match addr.parse() {
+        Ok(remote_addr) => vec![remote_addr],
+        Err(_) => sim::net::resolve(addr).await?,
     };
     if sim::fault_point!("remoting.connect.fails", 0.1) {
         return Err(io::Error::new(io::ErrorKind::AddrNotAvailable, "no local port is free"));
     }
-    let stream = TcpStream::connect(remote_addr).await?;
+    let (stream, remote_addr) = connect_to_any(found).await?;
     let local_addr = stream.local_addr()?;
     // A request that waits a little longer is all that an error costs.
     let _ = stream.set_nodelay(true);
     Ok((stream, local_addr, remote_addr))
+}
+
+/// Connects to the first of a name's addresses that answers, those of IPv4 first.
+async fn connect_to_any(mut found: Vec<SocketAddr>) -> io::Result<(TcpStream, SocketAddr)> {
+    found.sort_by_key(SocketAddr::is_ipv6);
+    let mut failed = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for remote_addr in found {
+        match TcpStream::connect(remote_addr).await {
+            Ok(stream) => return Ok((stream, remote_addr)),
+            Err(error) => failed = error,
+        }
+    }
+    Err(failed)
 }

@@ -152,7 +152,7 @@ impl<H: RequestHandler> Acceptor<H> {
 
     fn serve(&mut self, stream: TcpStream, remote_addr: SocketAddr) {
         let local_addr = match stream.local_addr() {
-            Ok(local_addr) => local_addr,
+            Ok(local_addr) => SocketAddr::new(local_addr.ip().to_canonical(), local_addr.port()),
             // The peer is gone already.
             Err(_) => return,
         };

@@ -39,9 +39,6 @@ const fn keys(error: &ConfigError) -> &'static [&'static str] {
         ConfigError::FollowsItself { .. } => &["haMasterAddress"],
         ConfigError::NoWayToTheMaster => &["brokerRole"],
         ConfigError::LogElsewhere { .. } => &["storePathCommitLog"],
-        ConfigError::RatiosDoNotRise { .. } => {
-            &["diskMaxUsedSpaceRatio", "diskSpaceCleanForciblyRatio", "diskSpaceWarningLevelRatio"]
-        }
         ConfigError::HeartbeatsTooRare { .. } => &["haSendHeartbeatInterval", "haHousekeepingInterval"],
     }
 }
@@ -63,7 +60,7 @@ mod tests {
     use super::*;
 
     fn refused(text: &str) -> String {
-        let properties = Properties::parse(Path::new("broker.conf"), text).expect("it is well-formed");
+        let properties = Properties::parse(Path::new("broker.conf"), text.as_bytes()).expect("it is well-formed");
         let mut config = BrokerConfig::new("broker-a", "store");
         let applied = apply(&mut config, &properties).map_err(Box::<dyn Error>::from);
         applied.and_then(|()| check(&config, Some(&properties))).expect_err("it makes no sense").to_string()
@@ -90,7 +87,7 @@ mod tests {
                     defaultTopicQueueNums=4\nautoCreateTopicEnable=true\nautoCreateSubscriptionGroup=true\nlistenPort=10911\n\
                     deleteWhen=02;04\nfileReservedTime=120\nmapedFileSizeCommitLog=1073741824\n\
                     mapedFileSizeConsumeQueue=6000000\ndestroyMapedFileIntervalForcibly=120000\n\
-                    redeleteHangedFileInterval=120000\ndiskMaxUsedSpaceRatio=80\nstorePathRootDir=/data/rocketmq/store\n\
+                    redeleteHangedFileInterval=120000\ndiskMaxUsedSpaceRatio=88\nstorePathRootDir=/data/rocketmq/store\n\
                     storePathCommitLog=/data/rocketmq/store/commitlog\nstorePathConsumeQueue=/data/rocketmq/store/consumequeue\n\
                     storePathIndex=/data/rocketmq/store/index\nstoreCheckpoint=/data/rocketmq/store/checkpoint\n\
                     abortFile=/data/rocketmq/store/abort\nmaxMessageSize=65536\nflushCommitLogLeastPages=4\n\
@@ -102,7 +99,7 @@ mod tests {
                     serverChannelMaxIdleTimeSeconds=120\nslaveReadEnable=true\nhaMaxGapNotInSync=268435456\n\
                     inSyncReplicas=2\nminInSyncReplicas=1\nenableAutoInSyncReplicas=true\nslaveTimeout=3000\n\
                     brokerIP1=10.0.0.1\nbrokerIP2=10.0.1.1\ntraceTopicEnable=true\nmsgTraceTopicName=RMQ_SYS_TRACE_TOPIC\n";
-        let properties = Properties::parse(Path::new("broker.conf"), text).expect("it is well-formed");
+        let properties = Properties::parse(Path::new("broker.conf"), text.as_bytes()).expect("it is well-formed");
         let mut config = BrokerConfig::new("unnamed", "store");
         let mut without_effect = Vec::new();
         for setting in properties.settings() {

@@ -71,6 +71,15 @@ fn end(name: &str, outcome: Result<(), Box<dyn Error>>) -> ExitCode {
     }
 }
 
+/// Warns of the words after the options of a server. Apache's ignores them, and start commands in circulation have some, such
+/// as `mqbroker -n host:9876 autoCreateTopicEnable=true`.
+pub fn ignore(words: &[String]) {
+    for word in words {
+        let remedy = if word.contains('=') { ": settings are read from the file that option -c names" } else { "" };
+        tracing::warn!("\"{word}\" on the command line changes nothing{remedy}");
+    }
+}
+
 /// Prints a line that scripts wait for.
 pub fn announce(line: &str) {
     let mut out = io::stdout().lock();

@@ -1,8 +1,11 @@
 //! Property files, as Java reads them (`java.util.Properties.load`): the form of `namesrv.conf` and `broker.conf`.
 //!
-//! Understood are comments (`#`, `!`), the separators `=`, `:` and blanks, lines that go on after a backslash, and the
-//! escapes `\t \n \r \f \uXXXX`. Other than Java, files are UTF-8, and blanks at the end of a value are dropped, which
-//! nobody means.
+//! Supported are comments (`#`, `!`), the separators `=`, `:` and blanks, lines that continue after a backslash, the
+//! escapes `\t \n \r \f \uXXXX`, and the line ends of Unix, Windows and old Macs.
+//!
+//! Java reads bytes as ISO-8859-1, so that no encoding of a comment is an obstacle. Here a line that is valid UTF-8 is
+//! read as that, and any other as ISO-8859-1; a setting in such a line is warned about. A byte order mark is skipped, and
+//! blanks at the end of a value are dropped, which nobody means.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -51,11 +54,13 @@ pub enum PropertiesError {
         /// What the operating system said.
         source: io::Error,
     },
-    /// It is no text.
-    #[error("{} is not UTF-8: save it as UTF-8, or write other characters as \\uXXXX", path.display())]
+    /// It is no text in an encoding that contains ASCII: UTF-16, or no text at all.
+    #[error("{} is not a text file that can be read here ({why}): save it as UTF-8", path.display())]
     NotText {
         /// The file.
         path: PathBuf,
+        /// What it looks like.
+        why: &'static str,
     },
     /// An escape is malformed.
     #[error("{}:{line}: \\u must be followed by four hexadecimal digits", path.display())]
@@ -89,19 +94,21 @@ impl Properties {
     pub async fn load(path: &Path) -> Result<Self, PropertiesError> {
         let bytes =
             sim::disk::read(path).await.map_err(|source| PropertiesError::Read { path: path.to_owned(), source })?;
-        let text = String::from_utf8(bytes).map_err(|_| PropertiesError::NotText { path: path.to_owned() })?;
-        Self::parse(path, &text)
+        Self::parse(path, &bytes)
     }
 
-    /// Reads a text; `path` is only what errors call it.
+    /// Reads a file's bytes; `path` is only what errors call it.
     ///
     /// # Errors
-    /// [`PropertiesError::BadEscape`].
-    pub fn parse(path: &Path, text: &str) -> Result<Self, PropertiesError> {
+    /// [`PropertiesError::NotText`] and [`PropertiesError::BadEscape`].
+    pub fn parse(path: &Path, bytes: &[u8]) -> Result<Self, PropertiesError> {
         let mut settings = Vec::new();
-        let mut lines = text.lines().enumerate();
+        let not_text = |why| PropertiesError::NotText { path: path.to_owned(), why };
+        let mut lines = lines(bytes).map_err(not_text)?.into_iter().enumerate();
         while let Some((index, line)) = lines.next() {
-            let mut line = line.trim_start().to_owned();
+            let number = index + 1;
+            let mut is_utf8 = line.is_utf8;
+            let mut line = line.text.trim_start().to_owned();
             if line.is_empty() || line.starts_with(['#', '!']) {
                 continue;
             }
@@ -109,16 +116,26 @@ impl Properties {
             while line.bytes().rev().take_while(|byte| *byte == b'\\').count() % 2 == 1 {
                 line.pop();
                 match lines.next() {
-                    Some((_, more)) => line.push_str(more.trim_start()),
+                    Some((_, more)) => {
+                        line.push_str(more.text.trim_start());
+                        is_utf8 &= more.is_utf8;
+                    }
                     None => break,
                 }
             }
-            let number = index + 1;
             let (key, value) = split(&line);
             let unescape = |text: &str| {
                 unescaped(text).ok_or_else(|| PropertiesError::BadEscape { path: path.to_owned(), line: number })
             };
-            settings.push(Setting { line: number, key: unescape(key)?, value: unescape(value.trim_end())? });
+            let setting = Setting { line: number, key: unescape(key)?, value: unescape(value.trim_end())? };
+            if !is_utf8 {
+                tracing::warn!(
+                    "{}:{number}: {} is not UTF-8 and is read as ISO-8859-1, as Java does: save the file as UTF-8",
+                    path.display(),
+                    setting.key
+                );
+            }
+            settings.push(setting);
         }
         Ok(Self { path: path.to_owned(), settings })
     }
@@ -172,6 +189,36 @@ impl Properties {
     }
 }
 
+/// A line of a file.
+struct Line {
+    text: String,
+    is_utf8: bool,
+}
+
+/// The lines of a file, or why it is no text.
+fn lines(bytes: &[u8]) -> Result<Vec<Line>, &'static str> {
+    if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
+        return Err("it is UTF-16");
+    }
+    let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
+    if bytes.contains(&0) {
+        return Err("it has zero bytes");
+    }
+    let mut lines = Vec::new();
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let end = rest.iter().position(|byte| matches!(byte, b'\n' | b'\r')).unwrap_or(rest.len());
+        let (line, after) = rest.split_at(end);
+        lines.push(match std::str::from_utf8(line) {
+            Ok(text) => Line { text: text.to_owned(), is_utf8: true },
+            // ISO-8859-1: each byte is the character of its number.
+            Err(_) => Line { text: line.iter().map(|byte| char::from(*byte)).collect(), is_utf8: false },
+        });
+        rest = after.strip_prefix(b"\r\n").unwrap_or_else(|| after.get(1..).unwrap_or_default());
+    }
+    Ok(lines)
+}
+
 /// Key and value of a line: parted by the first `=`, `:` or blank that has no backslash before it.
 fn split(line: &str) -> (&str, &str) {
     let mut escaped = false;
@@ -222,7 +269,7 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> Result<Properties, PropertiesError> {
-        Properties::parse(Path::new("broker.conf"), text)
+        Properties::parse(Path::new("broker.conf"), text.as_bytes())
     }
 
     #[test]
@@ -244,6 +291,37 @@ mod tests {
             (13, "last", ""),
         ];
         assert_eq!(pairs, expected);
+    }
+
+    fn pairs(bytes: &[u8]) -> Vec<(usize, String, String)> {
+        let properties = Properties::parse(Path::new("broker.conf"), bytes).expect("it is well-formed");
+        properties.settings().iter().map(|s| (s.line, s.key.clone(), s.value.clone())).collect()
+    }
+
+    #[test]
+    fn no_encoding_of_a_comment_and_no_line_end_is_an_obstacle() {
+        let expected = [(2, "brokerId".to_owned(), "0".to_owned()), (3, "brokerName".to_owned(), "a".to_owned())];
+        let gbk: &[u8] = b"# \xc3\xfb\xd7\xd6\x8f\\\nbrokerId=0\nbrokerName=a";
+        let latin_1: &[u8] = b"! r\xe9plique\r\nbrokerId=0\r\nbrokerName=a\r\n";
+        let byte_order_mark: &[u8] = b"\xef\xbb\xbf# comment\rbrokerId=0\rbrokerName=a\r";
+        for bytes in [gbk, latin_1, byte_order_mark] {
+            assert_eq!(pairs(bytes), expected, "{bytes:?}");
+        }
+        assert_eq!(pairs(b"\xef\xbb\xbfa=1"), [(1, "a".to_owned(), "1".to_owned())]);
+    }
+
+    #[test]
+    fn a_value_that_is_not_utf_8_is_read_as_java_reads_it() {
+        let read = pairs("a=é\n".as_bytes().iter().chain(b"b=\xe9\n").copied().collect::<Vec<_>>().as_slice());
+        assert_eq!(read, [(1, "a".to_owned(), "é".to_owned()), (2, "b".to_owned(), "é".to_owned())]);
+    }
+
+    #[test]
+    fn what_is_no_text_is_refused_with_the_remedy() {
+        for (bytes, why) in [(&b"\xff\xfea\0=\01\0"[..], "UTF-16"), (b"a=1\n\0\0", "zero bytes")] {
+            let error = Properties::parse(Path::new("broker.conf"), bytes).expect_err("it is no text").to_string();
+            assert!(error.contains(why) && error.ends_with("save it as UTF-8"), "{error}");
+        }
     }
 
     #[test]

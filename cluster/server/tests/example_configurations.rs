@@ -31,7 +31,7 @@ fn configurations() -> BTreeMap<String, PathBuf> {
 }
 
 fn load(path: &Path) -> BrokerConfig {
-    let text = std::fs::read_to_string(path).expect("it is text");
+    let text = std::fs::read(path).expect("it can be read");
     let properties = Properties::parse(path, &text).expect("it is a property file");
     let mut config = BrokerConfig::new("unnamed", "store");
     for setting in properties.settings() {

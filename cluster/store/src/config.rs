@@ -18,6 +18,18 @@ pub enum FlushDiskType {
     AsyncFlush,
 }
 
+/// How full the drive must be for each measure against its filling up. They rise: old files are deleted at any hour first,
+/// then young ones, and sends are refused last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DiskRatios {
+    /// Above this old files are deleted at any hour.
+    pub max_used_percent: u64,
+    /// Above this files are deleted however young they are.
+    pub clean_forcibly_percent: u64,
+    /// Above this sends are refused.
+    pub warning_level_percent: u64,
+}
+
 /// The settings of a store.
 #[derive(Clone, Debug)]
 pub struct StoreConfig {
@@ -131,6 +143,17 @@ impl StoreConfig {
         }
     }
 
+    /// The three ratios as they are applied. Apache's broker brings `diskMaxUsedSpaceRatio` into the range from 10 to 95
+    /// (`MessageStoreConfig.getDiskMaxUsedSpaceRatio`) and takes any combination; one that does not rise would skip a
+    /// measure, or refuse sends for good before anything is deleted.
+    pub fn disk_ratios(&self) -> DiskRatios {
+        let warning_level_percent = self.disk_space_warning_level_ratio_percent.clamp(10, 99);
+        let max_used_percent = self.disk_max_used_space_ratio_percent.clamp(10, 95).min(warning_level_percent);
+        let clean_forcibly_percent =
+            self.disk_space_clean_forcibly_ratio_percent.clamp(max_used_percent, warning_level_percent);
+        DiskRatios { max_used_percent, clean_forcibly_percent, warning_level_percent }
+    }
+
     /// The directory of the CommitLog.
     pub fn commit_log_dir(&self) -> PathBuf {
         self.store_path_root_dir.join("commitlog")
@@ -184,5 +207,33 @@ impl StoreConfig {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ratios_rise_whatever_is_set() {
+        for (set, applied) in [
+            ([75, 85, 90], [75, 85, 90]),
+            // Above the next one's default.
+            ([88, 85, 90], [88, 88, 90]),
+            ([95, 85, 90], [90, 90, 90]),
+            ([75, 95, 90], [75, 90, 90]),
+            ([0, 0, 0], [10, 10, 10]),
+            ([100, 100, 100], [95, 99, 99]),
+            ([5, 85, 90], [10, 85, 90]),
+        ] {
+            let mut config = StoreConfig::new("store");
+            config.disk_max_used_space_ratio_percent = set[0];
+            config.disk_space_clean_forcibly_ratio_percent = set[1];
+            config.disk_space_warning_level_ratio_percent = set[2];
+            let ratios = config.disk_ratios();
+            let rising = [ratios.max_used_percent, ratios.clean_forcibly_percent, ratios.warning_level_percent];
+            assert_eq!(rising, applied, "{set:?}");
+            assert!(rising.is_sorted());
+        }
     }
 }

@@ -36,15 +36,16 @@ impl Shared {
         let usage = disk::usage(root).await.map_err(io_error("look at the room of", root))?;
         let used_bytes = usage.total_bytes.saturating_sub(usage.available_bytes);
         let used_percent = used_bytes.saturating_mul(100).checked_div(usage.total_bytes).unwrap_or(0);
-        self.state.set_disk_full(used_percent > self.config.disk_space_warning_level_ratio_percent);
+        let ratios = self.config.disk_ratios();
+        self.state.set_disk_full(used_percent > ratios.warning_level_percent);
         let now_ms = wall_clock_ms();
         let hour = u32::try_from(now_ms.div_euclid(HOUR_MS).rem_euclid(24)).unwrap_or(0);
-        let is_full = used_percent > self.config.disk_max_used_space_ratio_percent;
+        let is_full = used_percent > ratios.max_used_percent;
         if !self.config.delete_when.has(hour) && !is_full {
             return Ok(0);
         }
-        let forcibly = self.config.clean_file_forcibly_enable
-            && used_percent > self.config.disk_space_clean_forcibly_ratio_percent;
+        let forcibly =
+            self.config.clean_file_forcibly_enable && used_percent > ratios.clean_forcibly_percent;
         self.delete_expired(now_ms, forcibly).await
     }
 

@@ -3,15 +3,78 @@
 use rustix::net::sockopt;
 use std::{
     io,
-    net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
     time::Duration,
 };
+use tokio::net::TcpSocket;
 
 pub use crate::socket_options::KeepAlive;
 pub use tokio::net::{
-    TcpListener, TcpStream,
+    TcpStream,
     tcp::{OwnedReadHalf, OwnedWriteHalf},
 };
+
+/// How many connections the kernel accepts ahead of the program (as `tokio::net::TcpListener::bind`).
+const BACKLOG: u32 = 1024;
+
+/// A socket that accepts connections, in the shape of `tokio::net::TcpListener`.
+#[derive(Debug)]
+pub struct TcpListener {
+    listener: tokio::net::TcpListener,
+    /// The address that was asked for, which the socket's own may stand for.
+    ip: IpAddr,
+}
+
+impl TcpListener {
+    /// Listens on `address`; port 0 for any free one. The unspecified address, 0.0.0.0 or [::], means all addresses of both
+    /// families, as it does in Java.
+    ///
+    /// # Errors
+    /// The address is not this machine's, or its port is taken.
+    pub async fn bind(address: SocketAddr) -> io::Result<Self> {
+        let ip = address.ip();
+        let listener = match ip.is_unspecified().then(|| listen_on_both_families(address.port())) {
+            Some(Ok(listener)) => listener,
+            // Without IPv6 there is one family.
+            Some(Err(error)) if error.kind() != io::ErrorKind::AddrInUse && ip.is_ipv4() => {
+                tokio::net::TcpListener::bind(address).await?
+            }
+            Some(Err(error)) => return Err(error),
+            None => tokio::net::TcpListener::bind(address).await?,
+        };
+        Ok(Self { listener, ip })
+    }
+
+    /// Waits for a connection; the stream, and who is at its other end. Cancel safe.
+    ///
+    /// # Errors
+    /// Mostly that no file descriptor is left.
+    pub async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        let (stream, peer) = self.listener.accept().await?;
+        Ok((stream, canonical(peer)))
+    }
+
+    /// Where it listens, with the port that was found for port 0.
+    ///
+    /// # Errors
+    /// None that is known.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        Ok(SocketAddr::new(self.ip, self.listener.local_addr()?.port()))
+    }
+}
+
+fn listen_on_both_families(port: u16) -> io::Result<tokio::net::TcpListener> {
+    let socket = TcpSocket::new_v6()?;
+    sockopt::set_ipv6_v6only(&socket, false)?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)))?;
+    socket.listen(BACKLOG)
+}
+
+/// An IPv4 peer of a socket of both families has an IPv6 address in which its own is embedded (RFC 4291, 2.5.5.2).
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
 
 /// Resolves `host:port`, where host is a name or an address.
 ///
@@ -59,6 +122,33 @@ pub fn local_ip() -> IpAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Skipped where the kernel has no IPv6.
+    #[test]
+    fn the_unspecified_address_is_every_address_of_both_families() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().expect("a runtime");
+        runtime.block_on(async {
+            for unspecified in [IpAddr::from(Ipv4Addr::UNSPECIFIED), IpAddr::from(Ipv6Addr::UNSPECIFIED)] {
+                let listener = match TcpListener::bind(SocketAddr::new(unspecified, 0)).await {
+                    Ok(listener) => listener,
+                    Err(error) if unspecified.is_ipv6() => return eprintln!("skipped: {error}"),
+                    Err(error) => panic!("a port is free: {error}"),
+                };
+                let bound = listener.local_addr().expect("bound");
+                assert_eq!(bound.ip(), unspecified);
+                for loopback in [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)] {
+                    if UdpSocket::bind(SocketAddr::new(loopback, 0)).is_err() {
+                        continue;
+                    }
+                    let client = TcpStream::connect(SocketAddr::new(loopback, bound.port())).await.expect("it listens");
+                    let (_, peer) = listener.accept().await.expect("a client is there");
+                    assert_eq!(peer, client.local_addr().expect("connected"), "the peer's own address, not a mapped one");
+                }
+                let taken = TcpListener::bind(SocketAddr::from((Ipv4Addr::UNSPECIFIED, bound.port()))).await;
+                assert_eq!(taken.expect_err("it is taken").kind(), io::ErrorKind::AddrInUse);
+            }
+        });
+    }
 
     #[test]
     fn the_kernel_takes_the_figures() {

@@ -3,7 +3,6 @@
 //!
 //! Left out: two that start at the same moment do not see one another; the slaves of one of them then refuse the other.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use protocol::body::ClusterInfo;
@@ -17,7 +16,7 @@ const TWIN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The address of a live broker with this broker's name and id, if the name servers know one.
 pub(crate) async fn find(client: &RemotingClient, config: &BrokerConfig, views: &[ClusterInfo]) -> Option<String> {
-    let own = SocketAddr::new(config.advertised_ip(), config.listen_port).to_string();
+    let own = config.advertised_host().with_port(config.listen_port);
     let mut addrs: Vec<&String> = views
         .iter()
         .filter_map(|view| view.broker_addr_table.get(&config.broker_name)?.broker_addrs.get(&config.broker_id))

@@ -107,7 +107,7 @@ pub(crate) async fn register_now(core: &Arc<Core>) -> bool {
         broker_name: config.broker_name.clone(),
         broker_addr: core.broker_addr(),
         cluster_name: config.broker_cluster_name.clone(),
-        ha_server_addr: core.ha_addr().to_string(),
+        ha_server_addr: core.ha_addr(),
         broker_id: config.broker_id,
         heartbeat_timeout_millis: None,
         enable_acting_master: None,

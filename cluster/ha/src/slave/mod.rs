@@ -212,9 +212,14 @@ async fn follow(shared: &Arc<Shared>, probe: &Probe, master: &MasterAddr) -> Res
         asked.ok_or_else(|| unreachable(format!("{} does not answer", master.remoting)))?
     };
     let connect = async {
-        let address = resolve(&master.ha).await?.into_iter().next();
-        let address = address.ok_or_else(|| std::io::Error::other(format!("{} has no address", master.ha)))?;
-        TcpStream::connect(address).await
+        let mut failed = std::io::Error::other(format!("{} has no address", master.ha));
+        for address in resolve(&master.ha).await? {
+            match TcpStream::connect(address).await {
+                Ok(stream) => return Ok(stream),
+                Err(error) => failed = error,
+            }
+        }
+        Err(failed)
     };
     let stream = timeout(CONNECT_TIMEOUT, connect)
         .await

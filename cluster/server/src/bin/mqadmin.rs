@@ -9,7 +9,7 @@ use server::{logging, program};
 
 fn main() -> ExitCode {
     let arguments = CommandLine::parse();
-    logging::start();
+    let _log = logging::start();
     program::run("mqadmin", run(arguments))
 }
 

@@ -29,24 +29,37 @@ struct Arguments {
     /// Print all settings and end.
     #[arg(short = 'p', long = "printConfigItem")]
     print_config: bool,
+    /// Print the settings that most files change and end.
+    #[arg(short = 'm', long = "printImportantConfig")]
+    print_important_config: bool,
+    /// Words that start commands in circulation have here; they change nothing.
+    #[arg(hide = true)]
+    words: Vec<String>,
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    logging::start();
-    program::run_with("mqbroker", config(&arguments), |config| {
+    let _log = logging::start();
+    program::ignore(&arguments.words);
+    program::run_with("mqbroker", read_settings(arguments), |(config, arguments)| {
         let workers = if config.ha.role == Role::Slave { Workers::All } else { Workers::AllButOne };
-        (workers, serve(config, arguments.print_config))
+        (workers, run(config, arguments))
     })
 }
 
-async fn serve(config: BrokerConfig, print_config: bool) -> Result<(), Box<dyn Error>> {
-    if print_config {
-        for (key, value) in settings::all(&config) {
+async fn run(config: BrokerConfig, arguments: Arguments) -> Result<(), Box<dyn Error>> {
+    if !arguments.print_config && !arguments.print_important_config {
+        return serve(config).await;
+    }
+    for (key, value) in settings::all(&config) {
+        if arguments.print_config || settings::IMPORTANT.contains(&key) {
             program::announce(&format!("{key}={value}"));
         }
-        return Ok(());
     }
+    Ok(())
+}
+
+async fn serve(config: BrokerConfig) -> Result<(), Box<dyn Error>> {
     let broker = Broker::start(config).await?;
     let config = broker.config();
     let name_servers = if config.namesrv_addr.is_empty() {
@@ -54,14 +67,14 @@ async fn serve(config: BrokerConfig, print_config: bool) -> Result<(), Box<dyn E
     } else {
         format!(" and name server is {}", config.namesrv_addr.join(";"))
     };
-    let (name, addr) = (&config.broker_name, broker.addr());
+    let (name, addr) = (&config.broker_name, broker.advertised_addr());
     program::announce(&format!("The broker[{name}, {addr}] boot success. serializeType=JSON{name_servers}"));
     broker.run_until_terminated().await?;
     Ok(())
 }
 
 /// The settings: defaults, then NAMESRV_ADDR, then the file, then the command line.
-async fn config(arguments: &Arguments) -> Result<BrokerConfig, Box<dyn Error>> {
+async fn read_settings(arguments: Arguments) -> Result<(BrokerConfig, Arguments), Box<dyn Error>> {
     let home = std::env::var_os("HOME").map_or_else(|| PathBuf::from("."), PathBuf::from);
     let mut config = BrokerConfig::new(host_name().await, home.join("store"));
     if let Ok(addrs) = std::env::var("NAMESRV_ADDR") {
@@ -78,7 +91,7 @@ async fn config(arguments: &Arguments) -> Result<BrokerConfig, Box<dyn Error>> {
         settings::set(&mut config, "namesrvAddr", addrs).map_err(|error| format!("option -n: {error}"))?;
     }
     broker_settings::check(&config, file.as_ref())?;
-    Ok(config)
+    Ok((config, arguments))
 }
 
 /// This machine's name: RocketMQ's default for brokerName.

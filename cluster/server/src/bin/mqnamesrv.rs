@@ -24,15 +24,25 @@ struct Arguments {
     /// The port to listen on; goes before the file's listenPort.
     #[arg(long = "listen-port", value_name = "PORT")]
     listen_port: Option<u16>,
+    /// Taken as Apache's does, and of no effect: name servers know nothing of one another.
+    #[arg(short = 'n', long = "namesrvAddr", value_name = "ADDRESSES")]
+    namesrv_addr: Option<String>,
+    /// Words that start commands in circulation have here; they change nothing.
+    #[arg(hide = true)]
+    words: Vec<String>,
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    logging::start();
+    let _log = logging::start();
+    program::ignore(&arguments.words);
     program::run("mqnamesrv", serve(arguments))
 }
 
 async fn serve(arguments: Arguments) -> Result<(), Box<dyn Error>> {
+    if arguments.namesrv_addr.is_some() {
+        tracing::warn!("option -n changes nothing: name servers know nothing of one another");
+    }
     let config = read_config(&arguments).await?;
     if arguments.print_config {
         program::announce(config.properties(&config.settings).trim_end());
