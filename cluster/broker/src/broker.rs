@@ -61,6 +61,11 @@ pub enum BrokerError {
     /// The request to terminate cannot be waited for.
     #[error("cannot wait for the request to terminate: {0}")]
     Signal(io::Error),
+    /// Connections are accepted no more although nobody has stopped the broker.
+    #[error(
+        "connections are no longer accepted, because of a panic that the log shows: the broker ends rather than refuse everyone"
+    )]
+    NotAccepting,
     /// A slave whose log was to be cut does not come up again.
     #[error("the slave's log was to be cut at {at}, and the broker did not come back: {why}")]
     Reopen {
@@ -165,7 +170,7 @@ impl Broker {
     /// Serves until the process is asked to terminate, then stops in good order.
     ///
     /// # Errors
-    /// As [`Broker::shutdown`]; or a slave whose log was cut did not come up again.
+    /// As [`Broker::shutdown`]; or a slave whose log was cut did not come up again, or an acceptor has ended.
     pub async fn run_until_terminated(&self) -> Result<(), BrokerError> {
         let mut failed = self.failed.clone();
         let failure = async {
@@ -180,9 +185,22 @@ impl Broker {
             biased;
             terminated = sim::signal::terminated() => terminated.map_err(BrokerError::Signal),
             (at, why) = failure => Err(BrokerError::Reopen { at, why }),
+            () = self.no_longer_accepting() => Err(BrokerError::NotAccepting),
         };
         let stopped = self.shutdown().await;
         terminated.and(stopped)
+    }
+
+    /// Resolves when an acceptor has ended by itself, and not for the sake of a cut.
+    async fn no_longer_accepting(&self) {
+        loop {
+            let running = self.running();
+            running.accepting_ended().await;
+            let _no_cut_is_under_way = self.changing.lock().await;
+            if Arc::ptr_eq(&running, &self.running()) {
+                return;
+            }
+        }
     }
 }
 

@@ -31,5 +31,5 @@ pub mod state;
 pub use broker::{Broker, BrokerError};
 pub use config::BrokerConfig;
 pub use config_check::ConfigError;
-pub use host::Host;
 pub use ha::{HaConfig, Role};
+pub use host::Host;

@@ -102,6 +102,21 @@ impl Running {
         Ok(Self { core, server, fast, tasks: Mutex::new(Some(Tasks { delivery, others })) })
     }
 
+    /// Resolves when clients or slaves are accepted no more.
+    pub(crate) async fn accepting_ended(&self) {
+        let slaves = async {
+            match self.core.replication.get() {
+                Some(Replication::Master(service)) => service.ended().await,
+                _ => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = self.server.ended() => {}
+            () = slaves => {}
+        }
+    }
+
     /// A slave's log must be cut there; never resolves on a master.
     pub(crate) async fn truncation_wanted(&self) -> PhysicalOffset {
         match self.core.replication.get() {

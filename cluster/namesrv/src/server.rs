@@ -29,6 +29,11 @@ pub enum NamesrvError {
     /// The request to stop cannot be waited for.
     #[error("cannot wait for the signal to stop: {0}")]
     Signal(io::Error),
+    /// Connections are accepted no more although nobody has stopped the name server.
+    #[error(
+        "connections are no longer accepted, because of a panic that the log shows: the name server ends rather than refuse everyone"
+    )]
+    NotAccepting,
 }
 
 /// A running name server. Dropping it stops it at once.
@@ -75,11 +80,15 @@ impl Namesrv {
     /// Serves until the process is asked to terminate, then stops in good order.
     ///
     /// # Errors
-    /// [`NamesrvError::Signal`].
+    /// [`NamesrvError::Signal`] and [`NamesrvError::NotAccepting`].
     pub async fn run_until_terminated(self) -> Result<(), NamesrvError> {
-        sim::signal::terminated().await.map_err(NamesrvError::Signal)?;
+        let ended = tokio::select! {
+            biased;
+            terminated = sim::signal::terminated() => terminated.map_err(NamesrvError::Signal),
+            () = self.server.ended() => Err(NamesrvError::NotAccepting),
+        };
         self.shutdown().await;
-        Ok(())
+        ended
     }
 }
 

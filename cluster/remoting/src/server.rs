@@ -15,7 +15,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use sim::net::{TcpListener, TcpStream};
 use sim::task::{JoinError, JoinHandle};
 use sim::time::Instant;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use crate::channel::{Channel, ChannelId, Limits, Shared};
 use crate::connection::Connection;
@@ -50,6 +50,8 @@ impl Default for ServerConfig {
 pub struct RemotingServer {
     local_addr: SocketAddr,
     running: Mutex<Option<Running>>,
+    /// Closed when the acceptor's task has ended, however it ended.
+    accepting: watch::Receiver<()>,
 }
 
 #[derive(Debug)]
@@ -83,14 +85,26 @@ impl RemotingServer {
             channels: BTreeMap::new(),
             tasks: FuturesUnordered::new(),
         };
-        let acceptor = sim::task::spawn(acceptor.run(listener, stopped));
-        Ok(Self { local_addr, running: Mutex::new(Some(Running { stop, acceptor })) })
+        let (alive, accepting) = watch::channel(());
+        let acceptor = sim::task::spawn(async move {
+            acceptor.run(listener, stopped).await;
+            drop(alive);
+        });
+        Ok(Self { local_addr, running: Mutex::new(Some(Running { stop, acceptor })), accepting })
     }
 
     /// The address that is listened on.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.local_addr
+    }
+
+    /// Resolves when no connection is accepted any more: after a shutdown, or because the acceptor has panicked. A process
+    /// whose server ends by itself should end, too: it would stay registered, and refuse every client.
+    pub async fn ended(&self) {
+        let mut accepting = self.accepting.clone();
+        // Nothing is ever sent: the error is the end.
+        while accepting.changed().await.is_ok() {}
     }
 
     /// Stops in good order: accepts and reads nothing more, answers the requests that are being handled (for at most

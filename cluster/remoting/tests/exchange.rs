@@ -471,3 +471,31 @@ fn a_handler_that_panics_costs_its_connection_only() {
         setup.client.invoke(&setup.addr, request(ECHO), LONG).await.expect("answered on a new connection");
     });
 }
+
+/// Panics when it is asked, and when it is told of the end of a connection.
+#[cfg(feature = "real")]
+struct Fragile;
+
+#[cfg(feature = "real")]
+impl RequestHandler for Fragile {
+    fn handle(&self, _channel: &Channel, _request: RemotingCommand) -> Reply {
+        panic!("planted: in the handler");
+    }
+
+    fn on_close(&self, _channel: &Channel) {
+        panic!("planted: in the acceptor");
+    }
+}
+
+#[cfg(feature = "real")]
+#[test]
+fn a_server_whose_acceptor_panics_says_that_it_has_ended() {
+    support::run(|| async {
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let server = RemotingServer::bind(any, Arc::new(Fragile), ServerConfig::default()).await.expect("a free port");
+        assert!(sim::time::timeout(SHORT, server.ended()).await.is_err(), "it accepts");
+        let client = RemotingClient::new(ClientConfig::default());
+        client.invoke(&server.local_addr().to_string(), request(ECHO), LONG).await.expect_err("it panics");
+        sim::time::timeout(LONG, server.ended()).await.expect("the acceptor has ended");
+    });
+}

@@ -44,8 +44,7 @@ impl Shared {
         if !self.config.delete_when.has(hour) && !is_full {
             return Ok(0);
         }
-        let forcibly =
-            self.config.clean_file_forcibly_enable && used_percent > ratios.clean_forcibly_percent;
+        let forcibly = self.config.clean_file_forcibly_enable && used_percent > ratios.clean_forcibly_percent;
         self.delete_expired(now_ms, forcibly).await
     }
 

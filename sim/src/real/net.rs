@@ -142,7 +142,11 @@ mod tests {
                     }
                     let client = TcpStream::connect(SocketAddr::new(loopback, bound.port())).await.expect("it listens");
                     let (_, peer) = listener.accept().await.expect("a client is there");
-                    assert_eq!(peer, client.local_addr().expect("connected"), "the peer's own address, not a mapped one");
+                    assert_eq!(
+                        peer,
+                        client.local_addr().expect("connected"),
+                        "the peer's own address, not a mapped one"
+                    );
                 }
                 let taken = TcpListener::bind(SocketAddr::from((Ipv4Addr::UNSPECIFIED, bound.port()))).await;
                 assert_eq!(taken.expect_err("it is taken").kind(), io::ErrorKind::AddrInUse);

@@ -67,6 +67,8 @@ pub struct MasterService {
     shared: Arc<Shared>,
     local_addr: SocketAddr,
     tasks: Mutex<Vec<JoinHandle<()>>>,
+    /// Closed when the acceptor's task has ended, however it ended.
+    accepting: watch::Receiver<()>,
 }
 
 impl MasterService {
@@ -91,8 +93,20 @@ impl MasterService {
             identity,
             config,
         });
-        let acceptor = task::spawn(connection::accept(listener, Arc::clone(&shared)));
-        Ok(MasterService { shared, local_addr, tasks: Mutex::new(vec![acceptor]) })
+        let (alive, accepting) = watch::channel(());
+        let accept = connection::accept(listener, Arc::clone(&shared));
+        let acceptor = task::spawn(async move {
+            accept.await;
+            drop(alive);
+        });
+        Ok(MasterService { shared, local_addr, tasks: Mutex::new(vec![acceptor]), accepting })
+    }
+
+    /// Resolves when no slave is accepted any more: after a shutdown, or because the acceptor has panicked.
+    pub async fn ended(&self) {
+        let mut accepting = self.accepting.clone();
+        // Nothing is ever sent: the error is the end.
+        while accepting.changed().await.is_ok() {}
     }
 
     /// Where it listens.

@@ -10,7 +10,7 @@ use protocol::header::{
 use protocol::request_code;
 use sim::time::wall_clock_ms;
 
-use super::session::{AdminError, Session, Target};
+use super::session::{AdminError, Missing, Session, Target};
 
 /// `clusterList`
 #[derive(Debug, Args)]
@@ -97,9 +97,10 @@ pub struct BrokerStatus {
 impl BrokerStatus {
     pub(super) async fn run(&self, session: &Session) -> Result<String, AdminError> {
         let addrs = session.brokers(&self.target).await?;
-        let mut out = String::new();
+        let (mut out, mut missing) = (String::new(), Missing::default());
         for addr in &addrs {
-            let response = session.ask(addr, request_code::GET_BROKER_RUNTIME_INFO, &(), Bytes::new()).await?;
+            let response = session.ask(addr, request_code::GET_BROKER_RUNTIME_INFO, &(), Bytes::new()).await;
+            let Some(response) = missing.note(addr, response) else { continue };
             for (key, value) in KvTable::decode(&response.body)?.table {
                 if addrs.len() > 1 {
                     out.push_str(&format!("{addr:<24} "));
@@ -107,7 +108,7 @@ impl BrokerStatus {
                 out.push_str(&format!("{key:<32}: {value}\n"));
             }
         }
-        Ok(out)
+        missing.end(out)
     }
 }
 
@@ -120,16 +121,17 @@ pub struct GetBrokerConfig {
 
 impl GetBrokerConfig {
     pub(super) async fn run(&self, session: &Session) -> Result<String, AdminError> {
-        let mut out = String::new();
+        let (mut out, mut missing) = (String::new(), Missing::default());
         for addr in session.brokers(&self.target).await? {
-            let response = session.ask(&addr, request_code::GET_BROKER_CONFIG, &(), Bytes::new()).await?;
+            let response = session.ask(&addr, request_code::GET_BROKER_CONFIG, &(), Bytes::new()).await;
+            let Some(response) = missing.note(&addr, response) else { continue };
             out.push_str(&format!("============{addr}============\n"));
             for (key, value) in String::from_utf8_lossy(&response.body).lines().filter_map(|line| line.split_once('='))
             {
                 out.push_str(&format!("{key:<50}=  {value}\n"));
             }
         }
-        Ok(out)
+        missing.end(out)
     }
 }
 
@@ -148,13 +150,14 @@ pub struct UpdateBrokerConfig {
 
 impl UpdateBrokerConfig {
     pub(super) async fn run(&self, session: &Session) -> Result<String, AdminError> {
-        let mut out = String::new();
+        let (mut out, mut missing) = (String::new(), Missing::default());
         for addr in session.brokers(&self.target).await? {
             let body = format!("{}={}\n", self.key, self.value);
-            session.ask(&addr, request_code::UPDATE_BROKER_CONFIG, &(), body).await?;
-            out.push_str(&format!("update broker config success, {addr}\n"));
+            if missing.note(&addr, session.ask(&addr, request_code::UPDATE_BROKER_CONFIG, &(), body).await).is_some() {
+                out.push_str(&format!("update broker config success, {addr}\n"));
+            }
         }
-        Ok(out)
+        missing.end(out)
     }
 }
 
@@ -169,16 +172,17 @@ pub struct WipeWritePerm {
 impl WipeWritePerm {
     pub(super) async fn run(&self, session: &Session) -> Result<String, AdminError> {
         let header = WritePermOfBrokerRequestHeader { broker_name: self.broker_name.clone() };
-        let mut out = String::new();
+        let (mut out, mut missing) = (String::new(), Missing::default());
         for addr in session.name_servers()? {
-            let response = session.ask(&addr, request_code::WIPE_WRITE_PERM_OF_BROKER, &header, Bytes::new()).await?;
+            let response = session.ask(&addr, request_code::WIPE_WRITE_PERM_OF_BROKER, &header, Bytes::new()).await;
+            let Some(response) = missing.note(&addr, response) else { continue };
             let count = response.header::<WipeWritePermOfBrokerResponseHeader>()?.wipe_topic_count;
             out.push_str(&format!(
                 "wipe write perm of broker[{}] in name server[{addr}] OK, {count}\n",
                 self.broker_name
             ));
         }
-        Ok(out)
+        missing.end(out)
     }
 }
 
@@ -193,15 +197,16 @@ pub struct AddWritePerm {
 impl AddWritePerm {
     pub(super) async fn run(&self, session: &Session) -> Result<String, AdminError> {
         let header = WritePermOfBrokerRequestHeader { broker_name: self.broker_name.clone() };
-        let mut out = String::new();
+        let (mut out, mut missing) = (String::new(), Missing::default());
         for addr in session.name_servers()? {
-            let response = session.ask(&addr, request_code::ADD_WRITE_PERM_OF_BROKER, &header, Bytes::new()).await?;
+            let response = session.ask(&addr, request_code::ADD_WRITE_PERM_OF_BROKER, &header, Bytes::new()).await;
+            let Some(response) = missing.note(&addr, response) else { continue };
             let count = response.header::<AddWritePermOfBrokerResponseHeader>()?.add_topic_count;
             out.push_str(&format!(
                 "add write perm of broker[{}] in name server[{addr}] OK, {count}\n",
                 self.broker_name
             ));
         }
-        Ok(out)
+        missing.end(out)
     }
 }

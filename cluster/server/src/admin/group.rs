@@ -1,4 +1,4 @@
-//! Consumer groups: `updateSubGroup`, `consumerProgress`, `resetOffsetByTime`.
+//! Consumer groups: `updateSubGroup`, `deleteSubGroup`, `consumerProgress`, `resetOffsetByTime`.
 
 use std::collections::BTreeMap;
 
@@ -9,13 +9,13 @@ use protocol::body::{
     ResetOffsetBody, SubscriptionGroupConfig,
 };
 use protocol::header::{
-    ConsumerGroupRequestHeader, GetConsumeStatsRequestHeader, GetMaxOffsetRequestHeader,
-    QueryConsumerOffsetRequestHeader, QueryConsumerOffsetResponseHeader, ResetOffsetRequestHeader,
-    SearchOffsetRequestHeader, UpdateConsumerOffsetRequestHeader,
+    ConsumerGroupRequestHeader, DeleteSubscriptionGroupRequestHeader, GetConsumeStatsRequestHeader,
+    GetMaxOffsetRequestHeader, QueryConsumerOffsetRequestHeader, QueryConsumerOffsetResponseHeader,
+    ResetOffsetRequestHeader, SearchOffsetRequestHeader, UpdateConsumerOffsetRequestHeader,
 };
 use protocol::{BrokerId, QueueOffset, request_code, response_code, topic};
 
-use super::session::{AdminError, Session, Target};
+use super::session::{AdminError, Missing, Session, Target};
 use super::text;
 
 /// `updateSubGroup`
@@ -27,13 +27,13 @@ pub struct UpdateSubGroup {
     #[arg(short = 'g', long = "groupName")]
     group_name: String,
     /// Whether it may consume
-    #[arg(short = 's', long = "consumeEnable", default_value_t = true, action = ArgAction::Set)]
+    #[arg(short = 's', long = "consumeEnable", default_value_t = true, action = ArgAction::Set, value_parser = text::switch)]
     consume_enable: bool,
     /// Whether a new group may begin at a queue's first message
-    #[arg(short = 'm', long = "consumeFromMinEnable", default_value_t = false, action = ArgAction::Set)]
+    #[arg(short = 'm', long = "consumeFromMinEnable", default_value_t = false, action = ArgAction::Set, value_parser = text::switch)]
     consume_from_min_enable: bool,
     /// Whether it may consume by broadcasting
-    #[arg(short = 'd', long = "consumeBroadcastEnable", default_value_t = false, action = ArgAction::Set)]
+    #[arg(short = 'd', long = "consumeBroadcastEnable", default_value_t = false, action = ArgAction::Set, value_parser = text::switch)]
     consume_broadcast_enable: bool,
     /// How many queues its retry topic has
     #[arg(short = 'q', long = "retryQueueNums", default_value_t = 1)]
@@ -48,7 +48,7 @@ pub struct UpdateSubGroup {
     #[arg(short = 'w', long = "whichBrokerWhenConsumeSlowly", default_value_t = 1)]
     which_broker_when_consume_slowly: i64,
     /// Whether its members are told when one joins or leaves
-    #[arg(short = 'a', long = "notifyConsumerIdsChanged", default_value_t = true, action = ArgAction::Set)]
+    #[arg(short = 'a', long = "notifyConsumerIdsChanged", default_value_t = true, action = ArgAction::Set, value_parser = text::switch)]
     notify_consumer_ids_changed: bool,
 }
 
@@ -65,10 +65,12 @@ impl UpdateSubGroup {
             notify_consumer_ids_changed_enable: self.notify_consumer_ids_changed,
             ..SubscriptionGroupConfig::new(&self.group_name)
         };
-        let mut out = String::new();
+        let (mut out, mut missing) = (String::new(), Missing::default());
         for addr in session.brokers(&self.target).await? {
-            session.ask(&addr, request_code::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP, &(), config.encode()).await?;
-            out.push_str(&format!("create subscription group to {addr} success.\n"));
+            let request = request_code::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP;
+            if missing.note(&addr, session.ask(&addr, request, &(), config.encode()).await).is_some() {
+                out.push_str(&format!("create subscription group to {addr} success.\n"));
+            }
         }
         out.push_str(&format!(
             "SubscriptionGroupConfig [groupName={}, consumeEnable={}, consumeFromMinEnable={}, consumeBroadcastEnable={}, \
@@ -84,7 +86,41 @@ impl UpdateSubGroup {
             config.which_broker_when_consume_slowly,
             config.notify_consumer_ids_changed_enable
         ));
-        Ok(out)
+        missing.end(out)
+    }
+}
+
+/// `deleteSubGroup`
+#[derive(Debug, Args)]
+pub struct DeleteSubGroup {
+    #[command(flatten)]
+    target: Target,
+    /// The consumer group
+    #[arg(short = 'g', long = "groupName")]
+    group_name: String,
+    /// Whether its committed offsets go as well
+    #[arg(short = 'r', long = "removeOffset", default_value_t = false, action = ArgAction::Set, value_parser = text::switch)]
+    remove_offset: bool,
+}
+
+impl DeleteSubGroup {
+    pub(super) async fn run(&self, session: &Session) -> Result<String, AdminError> {
+        let header = DeleteSubscriptionGroupRequestHeader {
+            group_name: self.group_name.clone(),
+            remove_offset: Some(self.remove_offset),
+            clean_offset: Some(self.remove_offset),
+        };
+        let (mut out, mut missing) = (String::new(), Missing::default());
+        for addr in session.brokers(&self.target).await? {
+            let deleted = session.ask(&addr, request_code::DELETE_SUBSCRIPTIONGROUP, &header, Bytes::new()).await;
+            if missing.note(&addr, deleted).is_some() {
+                out.push_str(&format!(
+                    "delete subscription group [{}] from broker [{addr}] success.\n",
+                    self.group_name
+                ));
+            }
+        }
+        missing.end(out)
     }
 }
 
@@ -107,12 +143,18 @@ struct Progress {
 }
 
 impl Progress {
-    async fn ask(session: &Session, group: &str, topic: Option<&str>) -> Result<Self, AdminError> {
+    async fn ask(
+        session: &Session,
+        group: &str,
+        topic: Option<&str>,
+        missing: &mut Missing,
+    ) -> Result<Self, AdminError> {
         let header = GetConsumeStatsRequestHeader { consumer_group: group.to_owned(), topic: topic.map(str::to_owned) };
         let mut progress = Self::default();
         for broker in session.route(&topic::retry_topic(group)).await?.broker_datas {
             if let Some(addr) = broker.master_or_any_addr() {
-                let response = session.ask(addr, request_code::GET_CONSUME_STATS, &header, Bytes::new()).await?;
+                let response = session.ask(addr, request_code::GET_CONSUME_STATS, &header, Bytes::new()).await;
+                let Some(response) = missing.note(&broker.broker_name, response) else { continue };
                 let stats = ConsumeStats::decode(&response.body)?;
                 progress.consume_tps += stats.consume_tps;
                 progress.queues.extend(stats.offset_table);
@@ -135,7 +177,8 @@ impl ConsumerProgress {
     }
 
     async fn one(&self, session: &Session, group: &str) -> Result<String, AdminError> {
-        let progress = Progress::ask(session, group, self.topic_name.as_deref()).await?;
+        let mut missing = Missing::default();
+        let progress = Progress::ask(session, group, self.topic_name.as_deref(), &mut missing).await?;
         let mut out = format!(
             "{:<64}  {:<32}  {:<4}  {:<20}  {:<20}  {:<20}  {}\n",
             "#Topic", "#Broker Name", "#QID", "#Broker Offset", "#Consumer Offset", "#Diff", "#LastTime"
@@ -149,24 +192,29 @@ impl ConsumerProgress {
                 offset.broker_offset.0,
                 offset.consumer_offset.0,
                 offset.broker_offset - offset.consumer_offset,
-                text::time_or_none(offset.last_timestamp)
+                session.times().time_or_none(offset.last_timestamp)
             ));
         }
         out.push_str(&format!("\nConsume TPS: {:.2}\nDiff Total: {}\n", progress.consume_tps, progress.diff()));
-        Ok(out)
+        missing.end(out)
     }
 }
 
 async fn all(session: &Session) -> Result<String, AdminError> {
     let response = session.ask_name_server(request_code::GET_ALL_TOPIC_LIST_FROM_NAMESERVER, &()).await?;
     let topics = protocol::body::TopicList::decode(&response.body)?.topic_list;
+    let mut missing = Missing::default();
     let mut out = format!(
         "{:<64}  {:<6}  {:<24} {:<5}  {:<14}  {:<7}  {}\n",
         "#Group", "#Count", "#Version", "#Type", "#Model", "#TPS", "#Diff Total"
     );
     for group in topics.iter().filter_map(|topic| topic.strip_prefix(topic::RETRY_TOPIC_PREFIX)) {
-        let progress = Progress::ask(session, group, None).await?;
-        let connection = connection(session, group).await?;
+        let progress = Progress::ask(session, group, None, &mut missing).await;
+        let connection = connection(session, group, &mut missing).await;
+        let (Some(progress), Some(connection)) = (missing.note(group, progress), missing.note(group, connection))
+        else {
+            continue;
+        };
         let (version, kind, model) = match &connection {
             Some(connection) => {
                 let lowest = connection.connection_set.iter().map(|client| client.version).min().unwrap_or(0);
@@ -184,16 +232,21 @@ async fn all(session: &Session) -> Result<String, AdminError> {
             progress.diff()
         ));
     }
-    Ok(out)
+    missing.end(out)
 }
 
 /// The members of a group, if it is online anywhere.
-async fn connection(session: &Session, group: &str) -> Result<Option<ConsumerConnection>, AdminError> {
+async fn connection(
+    session: &Session,
+    group: &str,
+    missing: &mut Missing,
+) -> Result<Option<ConsumerConnection>, AdminError> {
     let header = ConsumerGroupRequestHeader { consumer_group: group.to_owned() };
     for broker in session.route(&topic::retry_topic(group)).await?.broker_datas {
         if let Some(addr) = broker.master_or_any_addr() {
             let response =
-                session.ask_any(addr, request_code::GET_CONSUMER_CONNECTION_LIST, &header, Bytes::new()).await?;
+                session.ask_any(addr, request_code::GET_CONSUMER_CONNECTION_LIST, &header, Bytes::new()).await;
+            let Some(response) = missing.note(&broker.broker_name, response) else { continue };
             if response.code == response_code::SUCCESS {
                 return Ok(Some(ConsumerConnection::decode(&response.body)?));
             }
@@ -211,22 +264,23 @@ pub struct ResetOffsetByTime {
     /// The topic
     #[arg(short = 't', long = "topic")]
     topic: String,
-    /// Where to: `now` for the end, or a store time in ms since 1970
+    /// Where to: `now` or -1 for the end, or a store time: in ms since 1970, or as yyyy-MM-dd#HH:mm:ss:SSS
     #[arg(short = 's', long = "timestamp")]
     timestamp: String,
     /// Whether offsets may also move forward
-    #[arg(short = 'f', long = "force", default_value_t = true, action = ArgAction::Set)]
+    #[arg(short = 'f', long = "force", default_value_t = true, action = ArgAction::Set, value_parser = text::switch)]
     force: bool,
 }
 
 impl ResetOffsetByTime {
     pub(super) async fn run(&self, session: &Session) -> Result<String, AdminError> {
-        let timestamp = match self.timestamp.as_str() {
+        let timestamp = match self.timestamp.trim() {
             "now" | "currentTimeMillis" => -1,
-            text => text.parse().map_err(|_| {
-                AdminError::Usage(format!("-s must be `now` or a time in ms since 1970, but is \"{text}\""))
-            })?,
+            text => session.times().parse(text).map_err(|error| AdminError::Usage(format!("-s: {error}, nor now")))?,
         };
+        if timestamp < -1 {
+            return Err(AdminError::Usage(format!("-s {timestamp} is before 1970; -1 and now are the end")));
+        }
         let header = ResetOffsetRequestHeader {
             topic: self.topic.clone(),
             group: self.group.clone(),
@@ -241,6 +295,7 @@ impl ResetOffsetByTime {
             self.group, self.topic, self.force, self.timestamp
         );
         let route = session.route(&self.topic).await?;
+        let mut missing = Missing::default();
         let mut moved: BTreeMap<MessageQueue, QueueOffset> = BTreeMap::new();
         for broker in &route.broker_datas {
             let Some(addr) = broker.master_or_any_addr() else { continue };
@@ -250,9 +305,12 @@ impl ResetOffsetByTime {
                 Err(error) if error.code() == Some(response_code::CONSUMER_NOT_ONLINE) => {
                     let queues = route.queue_datas.iter().find(|queues| queues.broker_name == broker.broker_name);
                     let queue_nums = queues.map_or(0, |queues| queues.read_queue_nums);
-                    out.push_str(&self.set_at_broker(session, addr, &broker.broker_name, queue_nums, timestamp).await?);
+                    let set = self.set_at_broker(session, addr, &broker.broker_name, queue_nums, timestamp).await;
+                    out.push_str(&missing.note(&broker.broker_name, set).unwrap_or_default());
                 }
-                Err(error) => return Err(error),
+                Err(error) => {
+                    missing.note(&broker.broker_name, Err::<(), _>(error));
+                }
             }
         }
         if !moved.is_empty() {
@@ -261,7 +319,7 @@ impl ResetOffsetByTime {
         for (queue, offset) in moved {
             out.push_str(&format!("{:<40}  {:<40}  {:<40}\n", queue.broker_name, queue.queue_id, offset.0));
         }
-        Ok(out)
+        missing.end(out)
     }
 
     async fn set_at_broker(

@@ -1,10 +1,12 @@
-//! Single messages: `queryMsgById`, `sendMessage`, `consumeMessage`.
+//! Messages: `queryMsgById`, `sendMessage`, `consumeMessage`, `printMsg`.
+
+use std::ops::RangeInclusive;
 
 use bytes::Bytes;
-use clap::Args;
+use clap::{ArgAction, Args};
 use protocol::header::{
     GetMaxOffsetRequestHeader, GetMinOffsetRequestHeader, PullMessageRequestHeader, PullMessageResponseHeader,
-    SendMessageRequestHeader, SendMessageResponseHeader, ViewMessageRequestHeader,
+    SearchOffsetRequestHeader, SendMessageRequestHeader, SendMessageResponseHeader, ViewMessageRequestHeader,
 };
 use protocol::message::{MessageExt, decode_messages};
 use protocol::message_id::{decode_offset_message_id, unique_key};
@@ -13,8 +15,8 @@ use protocol::sysflag::pull as pull_flag;
 use protocol::{QueueOffset, SendStatus, perm, request_code, response_code, topic};
 use sim::time::wall_clock_ms;
 
-use super::session::{AdminError, Session};
-use super::text;
+use super::session::{AdminError, Missing, Session};
+use super::text::{self, Times};
 
 /// The consumer group of `mqadmin` (`MixAll.TOOLS_CONSUMER_GROUP`).
 const TOOLS_CONSUMER_GROUP: &str = "TOOLS_CONSUMER";
@@ -35,12 +37,12 @@ impl QueryMsgById {
         let response = session.ask(&addr.to_string(), request_code::VIEW_MESSAGE_BY_ID, &header, Bytes::new()).await?;
         let message = decode(response.body)?.pop();
         let message = message.ok_or_else(|| AdminError::Usage(format!("{addr} has no message {}", self.msg_id)))?;
-        Ok(format!("{:<20} {}\n{}", "OffsetID:", self.msg_id, shown(&message)))
+        Ok(format!("{:<20} {}\n{}", "OffsetID:", self.msg_id, shown(&message, session.times())))
     }
 }
 
 /// A message, one line for each of its fields.
-pub(super) fn shown(message: &MessageExt) -> String {
+pub(super) fn shown(message: &MessageExt, times: &Times) -> String {
     let lines = [
         ("Topic:", message.topic.clone()),
         ("Tags:", format!("[{}]", message.tags().unwrap_or_default())),
@@ -49,8 +51,8 @@ pub(super) fn shown(message: &MessageExt) -> String {
         ("Queue Offset:", message.queue_offset.to_string()),
         ("CommitLog Offset:", message.commit_log_offset.to_string()),
         ("Reconsume Times:", message.reconsume_times.to_string()),
-        ("Born Timestamp:", text::time_ms(message.born_timestamp_ms)),
-        ("Store Timestamp:", text::time_ms(message.store_timestamp_ms)),
+        ("Born Timestamp:", times.time_ms(message.born_timestamp_ms)),
+        ("Store Timestamp:", times.time_ms(message.store_timestamp_ms)),
         ("Born Host:", message.born_host.to_string()),
         ("Store Host:", message.store_host.to_string()),
         ("System Flag:", message.sys_flag.to_string()),
@@ -214,65 +216,150 @@ pub struct ConsumeMessage {
 
 impl ConsumeMessage {
     pub(super) async fn run(&self, session: &Session) -> Result<String, AdminError> {
-        let mut out = String::new();
+        let (mut out, mut missing) = (String::new(), Missing::default());
         for queue in queues(session, &self.topic, self.broker_name.as_deref(), self.queue_id, false).await? {
-            let header =
-                GetMinOffsetRequestHeader { topic: self.topic.clone(), queue_id: queue.queue_id, broker_name: None };
-            let min = session.ask_offset(&queue.addr, request_code::GET_MIN_OFFSET, &header).await?;
-            let header =
-                GetMaxOffsetRequestHeader { topic: self.topic.clone(), queue_id: queue.queue_id, ..Default::default() };
-            let max = session.ask_offset(&queue.addr, request_code::GET_MAX_OFFSET, &header).await?;
-            let (mut offset, mut left) = (self.offset.unwrap_or(min).max(min), self.message_count);
-            out.push_str(&format!(
-                "minOffset={min}, maxOffset={max}, MessageQueue [topic={}, brokerName={}, queueId={}]\n",
-                self.topic, queue.broker_name, queue.queue_id
-            ));
-            while offset < max && left > 0 {
-                let (next, messages) = self.pull(session, &queue, offset, left).await?;
-                for message in &messages {
-                    out.push_str(&format!(
-                        "MSGID: {} MessageExt [brokerName={}, queueId={}, queueOffset={}, storeTimestamp={}, bornHost={}, \
-                         commitLogOffset={}, reconsumeTimes={}, properties={}] BODY: {}\n",
-                        message.msg_id,
-                        queue.broker_name,
-                        message.queue_id,
-                        message.queue_offset,
-                        text::time_ms(message.store_timestamp_ms),
-                        message.born_host,
-                        message.commit_log_offset,
-                        message.reconsume_times,
-                        shown_properties(message),
-                        String::from_utf8_lossy(&message.body)
-                    ));
-                }
-                left = left.saturating_sub(messages.len());
-                if next <= offset {
-                    break;
-                }
-                offset = next;
-            }
+            let reading = Reading { session, topic: &self.topic, group: &self.consumer_group, expression: "*" };
+            let read = self.queue(&reading, &queue).await;
+            out.push_str(&missing.note(&queue.broker_name, read).unwrap_or_default());
+        }
+        missing.end(out)
+    }
+
+    async fn queue(&self, reading: &Reading<'_>, queue: &Queue) -> Result<String, AdminError> {
+        let (min, max) = reading.bounds(queue).await?;
+        let mut out = format!(
+            "minOffset={min}, maxOffset={max}, MessageQueue [topic={}, brokerName={}, queueId={}]\n",
+            self.topic, queue.broker_name, queue.queue_id
+        );
+        let begin = self.offset.unwrap_or(min).max(min);
+        for message in reading.messages(queue, begin, max, self.message_count).await? {
+            out.push_str(&line(&message, queue, reading.session.times(), true));
         }
         Ok(out)
     }
+}
 
-    async fn pull(
+/// `printMsg`
+#[derive(Debug, Args)]
+pub struct PrintMsg {
+    /// The topic
+    #[arg(short = 't', long = "topic")]
+    topic: String,
+    /// Only messages with these tags, separated by ||
+    #[arg(short = 's', long = "subExpression", default_value = "*")]
+    sub_expression: String,
+    /// Only messages stored at this time or later: in ms since 1970, or as yyyy-MM-dd#HH:mm:ss:SSS
+    #[arg(short = 'b', long = "beginTimestamp", value_name = "TIME")]
+    begin_timestamp: Option<String>,
+    /// Only messages stored at this time or earlier
+    #[arg(short = 'e', long = "endTimestamp", value_name = "TIME")]
+    end_timestamp: Option<String>,
+    /// Whether bodies are shown, as UTF-8
+    #[arg(short = 'd', long = "printBody", default_value_t = true, action = ArgAction::Set, value_parser = text::switch)]
+    print_body: bool,
+}
+
+impl PrintMsg {
+    pub(super) async fn run(&self, session: &Session) -> Result<String, AdminError> {
+        let stored = session.time_range(self.begin_timestamp.as_deref(), self.end_timestamp.as_deref())?;
+        let reading =
+            Reading { session, topic: &self.topic, group: TOOLS_CONSUMER_GROUP, expression: &self.sub_expression };
+        let (mut out, mut missing) = (String::new(), Missing::default());
+        for queue in queues(session, &self.topic, None, None, false).await? {
+            let read = self.queue(&reading, &queue, &stored).await;
+            out.push_str(&missing.note(&queue.broker_name, read).unwrap_or_default());
+        }
+        missing.end(out)
+    }
+
+    async fn queue(
         &self,
-        session: &Session,
+        reading: &Reading<'_>,
         queue: &Queue,
-        offset: i64,
-        count: usize,
-    ) -> Result<(i64, Vec<MessageExt>), AdminError> {
+        stored: &RangeInclusive<i64>,
+    ) -> Result<String, AdminError> {
+        let (min, max) = reading.bounds(queue).await?;
+        let begin = if *stored.start() > 0 { reading.offset_of(queue, *stored.start()).await?.max(min) } else { min };
+        let messages = reading.messages(queue, begin, max, usize::MAX).await?;
+        let in_time = messages.iter().filter(|message| stored.contains(&message.store_timestamp_ms));
+        Ok(in_time.map(|message| line(message, queue, reading.session.times(), self.print_body)).collect())
+    }
+}
+
+/// A message as `consumeMessage` and `printMsg` show it.
+fn line(message: &MessageExt, queue: &Queue, times: &Times, with_body: bool) -> String {
+    let mut line = format!(
+        "MSGID: {} MessageExt [brokerName={}, queueId={}, queueOffset={}, storeTimestamp={}, bornHost={}, \
+         commitLogOffset={}, reconsumeTimes={}, properties={}]",
+        message.msg_id,
+        queue.broker_name,
+        message.queue_id,
+        message.queue_offset,
+        times.time_ms(message.store_timestamp_ms),
+        message.born_host,
+        message.commit_log_offset,
+        message.reconsume_times,
+        shown_properties(message),
+    );
+    if with_body {
+        line.push_str(&format!(" BODY: {}", String::from_utf8_lossy(&message.body)));
+    }
+    line.push('\n');
+    line
+}
+
+/// How queues are read.
+struct Reading<'a> {
+    session: &'a Session,
+    topic: &'a str,
+    group: &'a str,
+    expression: &'a str,
+}
+
+impl Reading<'_> {
+    /// The offset of a queue's first message, and the one after its last.
+    async fn bounds(&self, queue: &Queue) -> Result<(i64, i64), AdminError> {
+        let (topic, queue_id) = (self.topic.to_owned(), queue.queue_id);
+        let header = GetMinOffsetRequestHeader { topic: topic.clone(), queue_id, broker_name: None };
+        let min = self.session.ask_offset(&queue.addr, request_code::GET_MIN_OFFSET, &header).await?;
+        let header = GetMaxOffsetRequestHeader { topic, queue_id, ..Default::default() };
+        let max = self.session.ask_offset(&queue.addr, request_code::GET_MAX_OFFSET, &header).await?;
+        Ok((min, max))
+    }
+
+    /// The offset of the first message that was stored at this time or later.
+    async fn offset_of(&self, queue: &Queue, timestamp: i64) -> Result<i64, AdminError> {
+        let (topic, queue_id) = (self.topic.to_owned(), queue.queue_id);
+        let header = SearchOffsetRequestHeader { topic, queue_id, timestamp, ..Default::default() };
+        self.session.ask_offset(&queue.addr, request_code::SEARCH_OFFSET_BY_TIMESTAMP, &header).await
+    }
+
+    /// At most `count` messages from offset `begin` to before `end`.
+    async fn messages(&self, queue: &Queue, begin: i64, end: i64, count: usize) -> Result<Vec<MessageExt>, AdminError> {
+        let (mut offset, mut found) = (begin, Vec::new());
+        while offset < end && found.len() < count {
+            let (next, messages) = self.pull(queue, offset, count - found.len()).await?;
+            found.extend(messages);
+            if next <= offset {
+                break;
+            }
+            offset = next;
+        }
+        Ok(found)
+    }
+
+    async fn pull(&self, queue: &Queue, offset: i64, count: usize) -> Result<(i64, Vec<MessageExt>), AdminError> {
         let header = PullMessageRequestHeader {
-            consumer_group: self.consumer_group.clone(),
-            topic: self.topic.clone(),
+            consumer_group: self.group.to_owned(),
+            topic: self.topic.to_owned(),
             queue_id: queue.queue_id,
             queue_offset: QueueOffset(offset),
             max_msg_nums: i32::try_from(count.min(32)).unwrap_or(32),
             sys_flag: pull_flag::SUBSCRIPTION,
-            subscription: Some("*".to_owned()),
+            subscription: Some(self.expression.to_owned()),
             ..Default::default()
         };
-        let response = session.ask_any(&queue.addr, request_code::PULL_MESSAGE, &header, Bytes::new()).await?;
+        let response = self.session.ask_any(&queue.addr, request_code::PULL_MESSAGE, &header, Bytes::new()).await?;
         match response.code {
             response_code::SUCCESS
             | response_code::PULL_NOT_FOUND

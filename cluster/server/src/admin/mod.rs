@@ -1,9 +1,15 @@
 //! `mqadmin`'s commands: what an operator asks of name servers and brokers, under RocketMQ's names and options.
 //!
 //! Each command is a struct of its options with a `run` that gives the text to print; one file for each family. They speak
-//! remoting directly, so that what they show is what the servers said. Times are shown in UTC.
+//! remoting directly, so that what they show is what the servers said. Times are those of the machine's zone, as with Apache's
+//! tool.
+//!
+//! A command that concerns several servers goes on when one of them does not answer or refuses: it shows and does the rest,
+//! and names what is missing ([`AdminError::Partial`]).
 
+mod arguments;
 mod broker;
+mod connection;
 mod group;
 mod message;
 mod query;
@@ -14,7 +20,9 @@ mod topic;
 
 use clap::{Parser, Subcommand};
 
+pub use arguments::normalised;
 pub use session::{AdminError, Session};
+pub use text::Times;
 
 /// The command line of `mqadmin`.
 #[derive(Debug, Parser)]
@@ -34,6 +42,8 @@ pub struct CommandLine {
 pub enum Command {
     /// Create a topic, or change it
     UpdateTopic(topic::UpdateTopic),
+    /// Change what a topic permits
+    UpdateTopicPerm(topic::UpdateTopicPerm),
     /// Delete a topic from the brokers and the name servers
     DeleteTopic(topic::DeleteTopic),
     /// List all topics
@@ -56,6 +66,12 @@ pub enum Command {
     AddWritePerm(broker::AddWritePerm),
     /// Create a consumer group, or change it
     UpdateSubGroup(group::UpdateSubGroup),
+    /// Delete a consumer group
+    DeleteSubGroup(group::DeleteSubGroup),
+    /// Show the members of a consumer group
+    ConsumerConnection(connection::ShowConsumers),
+    /// Show the members of a producer group
+    ProducerConnection(connection::ShowProducers),
     /// Show how far consumer groups are
     ConsumerProgress(group::ConsumerProgress),
     /// Set a consumer group back or forward to a time
@@ -70,6 +86,8 @@ pub enum Command {
     StoreCheck(store_check::StoreCheck),
     /// Send a message
     SendMessage(message::SendMessage),
+    /// Show the messages of a topic, of a time, with some tags
+    PrintMsg(message::PrintMsg),
     /// Show the messages of a topic
     ConsumeMessage(message::ConsumeMessage),
 }
@@ -82,6 +100,7 @@ impl Command {
     pub async fn run(&self, session: &Session) -> Result<String, AdminError> {
         match self {
             Self::UpdateTopic(command) => command.run(session).await,
+            Self::UpdateTopicPerm(command) => command.run(session).await,
             Self::DeleteTopic(command) => command.run(session).await,
             Self::TopicList(command) => command.run(session).await,
             Self::TopicRoute(command) => command.run(session).await,
@@ -93,6 +112,9 @@ impl Command {
             Self::WipeWritePerm(command) => command.run(session).await,
             Self::AddWritePerm(command) => command.run(session).await,
             Self::UpdateSubGroup(command) => command.run(session).await,
+            Self::DeleteSubGroup(command) => command.run(session).await,
+            Self::ConsumerConnection(command) => command.run(session).await,
+            Self::ProducerConnection(command) => command.run(session).await,
             Self::ConsumerProgress(command) => command.run(session).await,
             Self::ResetOffsetByTime(command) => command.run(session).await,
             Self::QueryMsgById(command) => command.run(session).await,
@@ -100,6 +122,7 @@ impl Command {
             Self::QueryMsgByUniqueKey(command) => command.run(session).await,
             Self::StoreCheck(command) => command.run().await,
             Self::SendMessage(command) => command.run(session).await,
+            Self::PrintMsg(command) => command.run(session).await,
             Self::ConsumeMessage(command) => command.run(session).await,
         }
     }

@@ -10,12 +10,10 @@ use protocol::properties::{KEY_SEPARATOR, property};
 use protocol::{RemotingCommand, request_code, response_code};
 
 use super::message::{decode, shown};
-use super::session::{AdminError, Session};
+use super::session::{AdminError, Missing, Session};
 
 /// How many messages a broker is asked for (`MQAdminImpl.queryMessage` as `mqadmin` calls it).
 const MAX_NUM: i32 = 64;
-/// Any time.
-const ALWAYS: RangeInclusive<i64> = 0..=i64::MAX;
 
 /// `queryMsgByKey`
 #[derive(Debug, Args)]
@@ -26,12 +24,12 @@ pub struct QueryMsgByKey {
     /// One of the keys
     #[arg(short = 'k', long = "msgKey")]
     msg_key: String,
-    /// Only messages stored at this time or later, in ms since 1970
-    #[arg(short = 'b', long = "beginTimestamp", value_name = "MS", default_value_t = *ALWAYS.start(), value_parser = clap::value_parser!(i64).range(0..))]
-    begin_timestamp: i64,
-    /// Only messages stored at this time or earlier, in ms since 1970 [default: any]
-    #[arg(short = 'e', long = "endTimestamp", value_name = "MS", default_value_t = *ALWAYS.end(), hide_default_value = true, value_parser = clap::value_parser!(i64).range(0..))]
-    end_timestamp: i64,
+    /// Only messages stored at this time or later: in ms since 1970, or as yyyy-MM-dd#HH:mm:ss:SSS
+    #[arg(short = 'b', long = "beginTimestamp", value_name = "TIME")]
+    begin_timestamp: Option<String>,
+    /// Only messages stored at this time or earlier
+    #[arg(short = 'e', long = "endTimestamp", value_name = "TIME")]
+    end_timestamp: Option<String>,
     /// How many messages each broker may answer with
     #[arg(short = 'm', long = "maxNum", value_name = "COUNT", default_value_t = MAX_NUM, value_parser = clap::value_parser!(i32).range(1..))]
     max_num: i32,
@@ -40,26 +38,22 @@ pub struct QueryMsgByKey {
 impl QueryMsgByKey {
     pub(super) async fn run(&self, session: &Session) -> Result<String, AdminError> {
         let mut out = row("#Message ID", "#QID", "#Offset");
-        if self.begin_timestamp > self.end_timestamp {
-            let (begin, end) = (self.begin_timestamp, self.end_timestamp);
-            return Err(AdminError::Usage(format!(
-                "beginTimestamp {begin} is after endTimestamp {end}: nothing lies between"
-            )));
-        }
-        let stored = self.begin_timestamp..=self.end_timestamp;
-        let mut messages = query(session, &self.topic, &self.msg_key, stored, self.max_num, false).await?;
+        let stored = session.time_range(self.begin_timestamp.as_deref(), self.end_timestamp.as_deref())?;
+        let mut missing = Missing::default();
+        let mut messages =
+            query(session, &self.topic, &self.msg_key, stored, self.max_num, false, &mut missing).await?;
         // As Apache's client does: the broker's index does not tell keys from ids.
         messages.retain(|message| {
             message.keys().is_some_and(|keys| keys.split(KEY_SEPARATOR).any(|key| key == self.msg_key))
         });
-        if messages.is_empty() {
+        if messages.is_empty() && missing.is_empty() {
             return Err(not_found(&self.topic, &self.msg_key));
         }
         for message in messages {
             let queue_offset = message.queue_offset.to_string();
             out.push_str(&row(&message.msg_id, &message.queue_id.to_string(), &queue_offset));
         }
-        Ok(out)
+        missing.end(out)
     }
 }
 
@@ -76,13 +70,15 @@ pub struct QueryMsgByUniqueKey {
 
 impl QueryMsgByUniqueKey {
     pub(super) async fn run(&self, session: &Session) -> Result<String, AdminError> {
-        let mut messages = query(session, &self.topic, &self.msg_id, ALWAYS, MAX_NUM, true).await?;
+        let mut missing = Missing::default();
+        let always = session.time_range(None, None)?;
+        let mut messages = query(session, &self.topic, &self.msg_id, always, MAX_NUM, true, &mut missing).await?;
         messages.retain(|message| message.properties.get(property::UNIQ_KEY) == Some(&self.msg_id));
-        if messages.is_empty() {
+        if messages.is_empty() && missing.is_empty() {
             return Err(not_found(&self.topic, &self.msg_id));
         }
-        let shown: Vec<String> = messages.iter().map(shown).collect();
-        Ok(shown.join("\n"))
+        let shown: Vec<String> = messages.iter().map(|message| shown(message, session.times())).collect();
+        missing.end(shown.join("\n"))
     }
 }
 
@@ -98,6 +94,7 @@ async fn query(
     stored: RangeInclusive<i64>,
     max_num: i32,
     is_unique: bool,
+    missing: &mut Missing,
 ) -> Result<Vec<MessageExt>, AdminError> {
     let header = QueryMessageRequestHeader {
         topic: topic.to_owned(),
@@ -111,13 +108,15 @@ async fn query(
     for addr in broker_datas.iter().filter_map(|broker| broker.master_or_any_addr()) {
         let mut request = RemotingCommand::request(request_code::QUERY_MESSAGE, &header);
         request.ext_fields.insert(EXT_UNIQUE_KEY_QUERY, if is_unique { "true" } else { "false" });
-        let response = session.ask_with(addr, request).await?;
+        let Some(response) = missing.note(addr, session.ask_with(addr, request).await) else { continue };
         match response.code {
             response_code::SUCCESS => messages.extend(decode(response.body)?),
             response_code::QUERY_NOT_FOUND => {}
             code => {
                 let (addr, remark) = (addr.to_owned(), response.remark.unwrap_or_default());
-                return Err(AdminError::Refused { addr, request: request_code::QUERY_MESSAGE, code, remark });
+                let refused =
+                    AdminError::Refused { addr: addr.clone(), request: request_code::QUERY_MESSAGE, code, remark };
+                missing.note(&addr, Err::<(), _>(refused));
             }
         }
     }

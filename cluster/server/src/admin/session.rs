@@ -1,5 +1,8 @@
 //! How the commands speak to servers: asking, and finding out which brokers are meant.
 
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,6 +11,8 @@ use protocol::body::{BodyError, ClusterInfo, JsonBody, TopicRouteData};
 use protocol::header::{GetRouteInfoRequestHeader, OffsetResponseHeader};
 use protocol::{CommandHeader, HeaderError, RemotingCommand, request_code, response_code};
 use remoting::{ClientConfig, RemotingClient, RemotingError};
+
+use super::text::Times;
 
 /// How long a server may take to answer (`DefaultMQAdminExt`: 5 s).
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -47,6 +52,17 @@ pub enum AdminError {
         /// How many findings are damage.
         damages: usize,
     },
+    /// Some of the servers did not answer or refused; the others did what was asked.
+    #[error("not everything was done or shown:{}", missing.iter().map(|line| format!("\n  {line}")).collect::<String>())]
+    Partial {
+        /// What the others said.
+        report: String,
+        /// Whom it concerns, and why.
+        missing: Vec<String>,
+    },
+    /// A server that has not answered before is not asked again.
+    #[error("{0}")]
+    Silent(String),
     /// What was asked for is not there, or the options do not fit together.
     #[error("{0}")]
     Usage(String),
@@ -67,6 +83,44 @@ impl AdminError {
 #[derive(Clone)]
 pub struct Session {
     client: RemotingClient,
+    times: Times,
+    /// Servers that have not answered, with what happened: each costs the time of one attempt, however often it is wanted.
+    silent: Arc<Mutex<BTreeMap<String, String>>>,
+}
+
+/// What a command could not learn or do while it went on with the other servers.
+#[derive(Debug, Default)]
+pub(super) struct Missing(Vec<String>);
+
+impl Missing {
+    /// Takes note of a failure, with the name of what it concerns; gives what succeeded.
+    pub(super) fn note<T>(&mut self, what: &str, outcome: Result<T, AdminError>) -> Option<T> {
+        let error = match outcome {
+            Ok(value) => return Some(value),
+            Err(error) => error,
+        };
+        let line = format!("{what}: {error}");
+        if !self.0.contains(&line) {
+            self.0.push(line);
+        }
+        None
+    }
+
+    /// Whether nothing is missing.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Both together.
+    pub(super) fn and(mut self, other: Self) -> Self {
+        self.0.extend(other.0);
+        self
+    }
+
+    /// The command has done the rest.
+    pub(super) fn end(self, report: String) -> Result<String, AdminError> {
+        if self.0.is_empty() { Ok(report) } else { Err(AdminError::Partial { report, missing: self.0 }) }
+    }
 }
 
 /// Which brokers a command is for.
@@ -88,7 +142,44 @@ impl Session {
         let client = RemotingClient::new(ClientConfig::default());
         let addrs = namesrv_addr.split(';').map(str::trim).filter(|addr| !addr.is_empty());
         client.update_name_servers(addrs.map(str::to_owned).collect());
-        Self { client }
+        Self { client, times: Times::utc(), silent: Arc::default() }
+    }
+
+    /// The same, with times in another zone than UTC.
+    #[must_use]
+    pub fn with_times(self, times: Times) -> Self {
+        Self { times, ..self }
+    }
+
+    /// How times are read and shown.
+    pub(super) const fn times(&self) -> &Times {
+        &self.times
+    }
+
+    async fn invoke(&self, addr: &str, command: RemotingCommand) -> Result<RemotingCommand, AdminError> {
+        if let Some(why) = self.silent().get(addr) {
+            return Err(AdminError::Silent(why.clone()));
+        }
+        let outcome = self.client.invoke(addr, command, TIMEOUT).await;
+        if let Err(error) = &outcome {
+            self.silent().insert(addr.to_owned(), error.to_string());
+        }
+        Ok(outcome?)
+    }
+
+    fn silent(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
+        self.silent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The times from `begin` to `end`, as an operator writes them; any time without them.
+    pub(super) fn time_range(&self, begin: Option<&str>, end: Option<&str>) -> Result<RangeInclusive<i64>, AdminError> {
+        let parse = |text: &str| self.times.parse(text).map_err(AdminError::Usage);
+        let (begin, end) = (begin.map_or(Ok(0), parse)?.max(0), end.map_or(Ok(i64::MAX), parse)?);
+        if begin > end {
+            let why = format!("beginTimestamp {begin} is after endTimestamp {end}: nothing lies between");
+            return Err(AdminError::Usage(why));
+        }
+        Ok(begin..=end)
     }
 
     /// Ends all connections.
@@ -114,7 +205,7 @@ impl Session {
         body: impl Into<Bytes>,
     ) -> Result<RemotingCommand, AdminError> {
         let command = RemotingCommand::request(request, header).with_body(body);
-        accepted(addr, request, self.client.invoke(addr, command, TIMEOUT).await?)
+        accepted(addr, request, self.invoke(addr, command).await?)
     }
 
     /// As [`Session::ask`], giving the response whatever its code.
@@ -125,12 +216,12 @@ impl Session {
         header: &impl CommandHeader,
         body: impl Into<Bytes>,
     ) -> Result<RemotingCommand, AdminError> {
-        Ok(self.client.invoke(addr, RemotingCommand::request(request, header).with_body(body), TIMEOUT).await?)
+        self.invoke(addr, RemotingCommand::request(request, header).with_body(body)).await
     }
 
     /// Sends a request as it is; gives the response whatever its code.
     pub(super) async fn ask_with(&self, addr: &str, request: RemotingCommand) -> Result<RemotingCommand, AdminError> {
-        Ok(self.client.invoke(addr, request, TIMEOUT).await?)
+        self.invoke(addr, request).await
     }
 
     /// Asks some name server.
