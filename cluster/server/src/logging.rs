@@ -17,7 +17,6 @@ const WAITING_LINES_MAX: usize = 8_192;
 
 /// Starts logging to standard error: level `info`, or what [`LOG_VARIABLE`] says. Call it once, before anything else, and
 /// keep what it returns to the end of the program: when that is dropped, the lines that wait are written.
-#[must_use]
 pub fn start() -> WorkerGuard {
     let filter = EnvFilter::builder().with_env_var(LOG_VARIABLE).from_env();
     let (filter, error) = match filter {

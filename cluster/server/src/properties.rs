@@ -318,7 +318,7 @@ mod tests {
 
     #[test]
     fn what_is_no_text_is_refused_with_the_remedy() {
-        for (bytes, why) in [(&b"\xff\xfea\0=\01\0"[..], "UTF-16"), (b"a=1\n\0\0", "zero bytes")] {
+        for (bytes, why) in [(&b"\xff\xfea\x00=\x001\x00"[..], "UTF-16"), (b"a=1\n\0\0", "zero bytes")] {
             let error = Properties::parse(Path::new("broker.conf"), bytes).expect_err("it is no text").to_string();
             assert!(error.contains(why) && error.ends_with("save it as UTF-8"), "{error}");
         }
