@@ -54,8 +54,7 @@ impl ConfigFile {
                 continue;
             }
             let bytes = disk::read(path).await.map_err(io_error("read", path))?;
-            // Zeros are what a power loss leaves of an overwritten file.
-            if bytes.iter().all(|byte| *byte == 0 || byte.is_ascii_whitespace()) {
+            if is_blank(&bytes) {
                 tracing::warn!(path = %path.display(), "configuration file is empty");
                 why.get_or_insert_with(|| "it is empty".to_owned());
                 continue;
@@ -104,4 +103,9 @@ impl ConfigFile {
         }
         Ok(())
     }
+}
+
+/// Whether a file has no content. Zeros are what a power loss leaves of an overwritten file.
+pub(crate) fn is_blank(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| *byte == 0 || byte.is_ascii_whitespace())
 }

@@ -42,13 +42,7 @@ pub(crate) async fn remove_file(path: &Path) -> Result<(), StoreError> {
 /// Gives a file new content, durably and all at once: whoever reads it, whenever the power fails, finds the old content or
 /// the new. With `backup` the old content is kept under that name.
 pub(crate) async fn replace_file(path: &Path, bytes: &[u8], backup: Option<&Path>) -> Result<(), StoreError> {
-    let temporary = with_suffix(path, ".tmp");
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    let file = options.open(&temporary).await.map_err(io_error("create", &temporary))?;
-    file.write_all_at(bytes, 0).await.map_err(io_error("write", &temporary))?;
-    file.sync_all().await.map_err(io_error("sync", &temporary))?;
-    drop(file);
+    let temporary = write_beside(path, bytes).await?;
     let parent = parent_of(path);
     if let Some(backup) = backup
         && disk::exists(path).await.map_err(io_error("look for", path))?
@@ -59,6 +53,17 @@ pub(crate) async fn replace_file(path: &Path, bytes: &[u8], backup: Option<&Path
     }
     disk::rename(&temporary, path).await.map_err(io_error("rename", &temporary))?;
     sync_dir(parent).await
+}
+
+/// Writes what is to be the new content of `path` into a file beside it, durably, and returns where: to be renamed.
+pub(crate) async fn write_beside(path: &Path, bytes: &[u8]) -> Result<PathBuf, StoreError> {
+    let temporary = with_suffix(path, ".tmp");
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    let file = options.open(&temporary).await.map_err(io_error("create", &temporary))?;
+    file.write_all_at(bytes, 0).await.map_err(io_error("write", &temporary))?;
+    file.sync_all().await.map_err(io_error("sync", &temporary))?;
+    Ok(temporary)
 }
 
 /// `path` with something appended to its last name.

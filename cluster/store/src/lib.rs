@@ -19,7 +19,7 @@
 //! | [`index`] | messages by key |
 //! | [`check`] | looking for damage without changing anything |
 //! | [`recovery`], [`checkpoint`], [`lock_file`] | what a crash leaves, and how it is made whole |
-//! | [`config_file`], [`durable`] | topics.json and its siblings; durable changes of the directory tree |
+//! | [`config_file`], [`table_file`], [`durable`] | topics.json and its siblings; durable changes of the directory tree |
 //! | [`replica`], [`replication`], [`history`] | a log that is copied, who confirmed it, and which master wrote what |
 //!
 //! What consumers see is the least of what is written, flushed (SYNC_FLUSH) and replicated (SYNC_MASTER with enough slaves).
@@ -52,6 +52,7 @@ mod segment;
 mod segment_dir;
 mod state;
 mod store;
+mod table_file;
 mod watermark;
 
 pub use commit_log::RawLog;
@@ -70,3 +71,4 @@ pub use recovery::{OpenOptions, RecoveryReport};
 pub use replica::{CutError, RecordCutter, ReplicaAppend};
 pub use replication::{Availability, Replication, SyncReplication};
 pub use store::MessageStore;
+pub use table_file::{LoadedTable, TableChange, TableFile};

@@ -15,6 +15,7 @@ mod register;
 mod route;
 mod running;
 mod stats;
+mod table;
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -31,6 +32,7 @@ pub use register::*;
 pub use route::*;
 pub use running::*;
 pub use stats::*;
+pub use table::ConfigTable;
 
 use crate::fastjson;
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use protocol::body::TopicConfigSerializeWrapper;
 use protocol::fastjson;
 use sim::disk;
 
@@ -9,6 +10,7 @@ use super::{Check, files::list, log::Log};
 use crate::{
     error::{StoreError, io_error},
     history::{self, EpochEntry},
+    table_file::TableFile,
 };
 
 impl Check {
@@ -24,10 +26,9 @@ impl Check {
         }
     }
 
-    /// Looks whether the configuration can be read; the topics that topics.json has.
+    /// Looks whether the configuration can be read; the topics that topics.json and its journal have.
     pub(super) async fn config_files(&mut self) -> Result<Option<BTreeSet<String>>, StoreError> {
         let directory = self.root.join("config");
-        let mut topics = None;
         for (name, is_dir) in list(&directory).await? {
             let path = directory.join(&name);
             let is_backup = name.ends_with(".json.bak");
@@ -37,17 +38,23 @@ impl Check {
             let bytes = disk::read(&path).await.map_err(io_error("read", &path))?;
             let parsed = fastjson::from_slice::<serde_json::Value>(&bytes);
             match parsed {
-                Ok(value) if name == "topics.json" => {
-                    let table = value.get("topicConfigTable").and_then(|table| table.as_object());
-                    topics = table.map(|table| table.keys().cloned().collect());
-                }
                 Ok(_) => {}
                 // Its file is there; the next change writes a new backup.
                 Err(error) if is_backup => self.note(&path, None, format!("it cannot be read: {error}")),
                 Err(error) => self.damage(&path, None, format!("it cannot be read: {error}")),
             }
         }
-        Ok(topics)
+        let path = directory.join("topics.json");
+        let loaded = match TableFile::<TopicConfigSerializeWrapper>::new(&path).read().await {
+            Ok((loaded, _)) => loaded,
+            // It has been told above.
+            Err(StoreError::ConfigFile { .. }) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        if let Some(why) = loaded.is_older {
+            self.note(&path, None, format!("topics may be missing: {why}; the next start looks for them in the queues"));
+        }
+        Ok(loaded.table.map(|table| table.topic_config_table.into_keys().collect()))
     }
 
     /// Compares the checkpoint with what the log has.

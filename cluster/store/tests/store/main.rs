@@ -17,3 +17,4 @@ mod replica;
 mod replication;
 mod retention;
 mod support;
+mod table_files;
