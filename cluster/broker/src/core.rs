@@ -1,4 +1,4 @@
-//! What the parts of a running broker share: the store, the tables, the settings, and how they are persisted.
+//! What the parts of a running broker share: the store, the tables, the settings.
 //!
 //! Each table is a plain state machine of [`state`](crate::state) behind a lock of its own that is held for moments and
 //! never across an await. Where two are needed they are taken one after the other; nested only in the order `followed`,
@@ -10,25 +10,23 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use bytes::Bytes;
 use ha::Role;
-use protocol::body::{
-    ConsumerOffsetSerializeWrapper, DelayOffsetSerializeWrapper, SubscriptionGroupConfig, SubscriptionGroupWrapper,
-    TopicConfig, TopicConfigSerializeWrapper,
-};
+use protocol::body::DelayOffsetSerializeWrapper;
 use quirks::Quirk;
 use remoting::{Channel, ChannelId};
 use sim::task::JoinHandle;
 use sim::time::{Instant, wall_clock_ms};
-use store::{ConfigFile, MessageStore, StoreError};
+use store::{MessageStore, StoreError};
 use tokio::sync::{Notify, watch};
 
 use crate::config::BrokerConfig;
 use crate::host::Host;
+use crate::persistence::{Files, Stored};
 use crate::replication::Replication;
 use crate::replication::recent_lives;
 use crate::replication::replicas::Replicas;
 use crate::replication::slave::FollowedEpoch;
 use crate::service::pull_wait::PullWait;
-use crate::service::registration::Links;
+use crate::service::registration::{Links, Registrar};
 use crate::state::clients::Clients;
 use crate::state::consumer_offsets::ConsumerOffsets;
 use crate::state::read_horizon::{ReadHorizon, Reader};
@@ -69,14 +67,13 @@ pub(crate) struct Core {
     pub serving: watch::Sender<bool>,
     /// A master that asks its replicas for what it has lost.
     pub recovering: AtomicBool,
-    /// Whether this broker has a table of topics, and of groups, of its own: from its files, or taken back from a slave.
+    /// Whether this broker has a table of topics, and of groups, of its own: from its files, if they are not older than they should
+    /// be, or taken back from a slave.
     pub has_topics: AtomicBool,
     pub has_groups: AtomicBool,
     background: Mutex<Vec<JoinHandle<()>>>,
-    /// Wakes the registration with the name servers.
-    pub registration_wanted: Notify,
-    /// One registration at a time, so that an older table never overtakes a newer one.
-    pub registering: tokio::sync::Mutex<()>,
+    /// What the name servers are told.
+    pub registrar: Registrar,
     /// When the other brokers of this name were last asked which clients stand at honest offsets.
     pub consulted_at: tokio::sync::Mutex<Option<Instant>>,
     /// A delayed message has come.
@@ -90,45 +87,6 @@ pub(crate) struct Core {
     started_at: Instant,
     /// The broker is on its way down.
     pub stopping: AtomicBool,
-}
-
-/// The files of `config/`. Each has a lock, so that two writers do not overtake one another.
-pub(crate) struct Files {
-    pub topics: tokio::sync::Mutex<ConfigFile>,
-    pub groups: tokio::sync::Mutex<ConfigFile>,
-    pub consumer_offsets: tokio::sync::Mutex<ConfigFile>,
-    pub delay_offsets: tokio::sync::Mutex<ConfigFile>,
-}
-
-/// What the files held.
-pub(crate) struct Stored {
-    pub topics: Option<TopicConfigSerializeWrapper>,
-    pub groups: Option<SubscriptionGroupWrapper>,
-    pub consumer_offsets: ConsumerOffsetSerializeWrapper,
-    pub delay_offsets: DelayOffsetSerializeWrapper,
-    pub replicas: Replicas,
-}
-
-impl Files {
-    pub(crate) fn new(config: &BrokerConfig) -> Self {
-        let file = |name| tokio::sync::Mutex::new(ConfigFile::new(config.file(name)));
-        Self {
-            topics: file("topics.json"),
-            groups: file("subscriptionGroup.json"),
-            consumer_offsets: file("consumerOffset.json"),
-            delay_offsets: file("delayOffset.json"),
-        }
-    }
-
-    pub(crate) async fn load(&self, config: &BrokerConfig) -> Result<Stored, StoreError> {
-        Ok(Stored {
-            topics: self.topics.lock().await.load().await?,
-            groups: self.groups.lock().await.load().await?,
-            consumer_offsets: self.consumer_offsets.lock().await.load().await?.unwrap_or_default(),
-            delay_offsets: self.delay_offsets.lock().await.load().await?.unwrap_or_default(),
-            replicas: Replicas::load(ConfigFile::new(config.file("replicas.json"))).await?,
-        })
-    }
 }
 
 /// Locks a table. No code that can panic half-way changes one, so a poisoned table is still whole.
@@ -146,14 +104,16 @@ impl Core {
         horizon: ReadHorizon<ChannelId>,
         links: Links,
     ) -> Self {
-        let (has_topics, has_groups) = (stored.topics.is_some(), stored.groups.is_some());
-        let (topics, _) = Topics::new(stored.topics.unwrap_or_default(), &config, wall_clock_ms());
+        // What a slave knows counts more than an older copy.
+        let has_topics = stored.topics.table.is_some() && stored.topics.is_older.is_none();
+        let has_groups = stored.groups.table.is_some() && stored.groups.is_older.is_none();
+        let topics = Topics::new(stored.topics, &config, wall_clock_ms());
         let followed = FollowedEpoch::of(&store, 0);
         Self {
             config: RwLock::new(Arc::new(config)),
             store,
             topics: Mutex::new(topics),
-            groups: Mutex::new(SubscriptionGroups::new(stored.groups.unwrap_or_default())),
+            groups: Mutex::new(SubscriptionGroups::new(stored.groups)),
             offsets: Mutex::new(ConsumerOffsets::from_file(&stored.consumer_offsets)),
             clients: Mutex::default(),
             locks: Mutex::default(),
@@ -174,8 +134,7 @@ impl Core {
             has_topics: AtomicBool::new(has_topics),
             has_groups: AtomicBool::new(has_groups),
             background: Mutex::default(),
-            registration_wanted: Notify::new(),
-            registering: tokio::sync::Mutex::default(),
+            registrar: Registrar::default(),
             consulted_at: tokio::sync::Mutex::default(),
             delay_wanted: Notify::new(),
             store_host: OnceLock::new(),
@@ -215,17 +174,6 @@ impl Core {
         let horizon = recent_lives::horizon(&self.store, &self.config()).await?;
         *lock(&self.horizon) = horizon;
         Ok(())
-    }
-
-    /// Topics that are in the log and not in the table: a slave has not heard of them before its master was lost, or this
-    /// broker has lost its table. A master that has its table leaves the queues of deleted topics alone.
-    pub(crate) fn infer_topics(&self) -> bool {
-        let mut topics = lock(&self.topics);
-        let mut changed = false;
-        for queue in self.store.queues() {
-            changed |= topics.infer(&queue.topic, queue.queue_id);
-        }
-        changed
     }
 
     /// Committed offsets beyond what was recovered are lowered.
@@ -303,98 +251,6 @@ impl Core {
     pub(crate) fn broker_addr(&self) -> String {
         let addr = || self.config().advertised_host().with_port(self.store_host().port());
         self.broker_addr.get_or_init(addr).clone()
-    }
-
-    /// A consumer group's settings; an unknown group is made if that is allowed. A slave makes none: what the master would
-    /// make is what it goes by.
-    pub(crate) async fn find_or_create_group(&self, group: &str) -> Option<SubscriptionGroupConfig> {
-        if let Some(config) = lock(&self.groups).get(group) {
-            return Some(config.clone());
-        }
-        if !SubscriptionGroups::may_create(group, self.config().auto_create_subscription_group) {
-            return None;
-        }
-        let config = SubscriptionGroupConfig::new(group);
-        if self.is_slave() {
-            return Some(config);
-        }
-        lock(&self.groups).put(config.clone(), wall_clock_ms());
-        tracing::info!(group, "subscription group created");
-        self.persist_groups_or_log().await;
-        Some(config)
-    }
-
-    /// Makes a topic that the broker itself needs (`createTopicInSendMessageBackMethod`); says whether it was new.
-    pub(crate) async fn ensure_topic(&self, name: &str, queue_nums: i32, perm: i32) -> bool {
-        let created = {
-            let mut topics = lock(&self.topics);
-            let missing = topics.get(name).is_none();
-            if missing {
-                topics.put(TopicConfig::new(name, queue_nums, perm), wall_clock_ms());
-            }
-            missing
-        };
-        if created {
-            tracing::info!(topic = name, queue_nums, "topic created");
-            self.topics_changed().await;
-        }
-        created
-    }
-
-    /// The table of topics has changed by itself: it is persisted, and the name servers are told soon.
-    pub(crate) async fn topics_changed(&self) {
-        if let Err(error) = self.persist_topics().await {
-            tracing::error!(%error, "topics.json was not written: the change is lost if the broker stops");
-        }
-        self.registration_wanted.notify_one();
-    }
-
-    /// Writes topics.json.
-    pub(crate) async fn persist_topics(&self) -> Result<(), StoreError> {
-        let file = self.files.topics.lock().await;
-        let table = lock(&self.topics).table().clone();
-        file.store(&table).await
-    }
-
-    /// Writes subscriptionGroup.json.
-    pub(crate) async fn persist_groups(&self) -> Result<(), StoreError> {
-        let file = self.files.groups.lock().await;
-        let table = lock(&self.groups).table().clone();
-        file.store(&table).await
-    }
-
-    pub(crate) async fn persist_groups_or_log(&self) {
-        if let Err(error) = self.persist_groups().await {
-            tracing::error!(%error, "subscriptionGroup.json was not written: the change is lost if the broker stops");
-        }
-    }
-
-    /// Writes consumerOffset.json, if an offset has changed since it was last written.
-    pub(crate) async fn persist_offsets(&self) -> Result<(), StoreError> {
-        let file = self.files.consumer_offsets.lock().await;
-        let table = {
-            let mut offsets = lock(&self.offsets);
-            if !offsets.take_changed() {
-                return Ok(());
-            }
-            offsets.to_file()
-        };
-        let written = file.store(&table).await;
-        if written.is_err() {
-            lock(&self.offsets).mark_changed();
-        }
-        written
-    }
-
-    /// Writes delayOffset.json. What has been delivered is flushed first: otherwise a power loss could take the delivered
-    /// messages and leave the offsets that say they were delivered.
-    pub(crate) async fn persist_delay_offsets(&self) -> Result<(), StoreError> {
-        let file = self.files.delay_offsets.lock().await;
-        let table = lock(&self.delay_offsets).clone();
-        if !self.config().quirks.has(Quirk::InternalPutsUnwaited) {
-            self.store.flush().await?;
-        }
-        file.store(&table).await
     }
 
     /// Who reads, as the horizon counts readers.

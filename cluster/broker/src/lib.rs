@@ -6,6 +6,8 @@
 //! | [`config`], [`host`], [`settings`], [`config_check`] | [`BrokerConfig`], its settings under RocketMQ's own keys, which do not go together |
 //! | [`state`] | the tables: topics, groups, clients, offsets, held pulls and the rest, as plain state machines |
 //! | `core` | what the parts of a running broker share |
+//! | `persistence` | the files of the tables |
+//! | `creation` | topics and groups that come into being by being used |
 //! | `processor` | what it answers, one file for each family of requests |
 //! | `service` | what it does by itself, one file for each loop |
 //! | `replication` | what it does as the master of slaves, and as a slave |
@@ -20,7 +22,9 @@ pub mod broker;
 pub mod config;
 pub mod config_check;
 mod core;
+mod creation;
 pub mod host;
+mod persistence;
 mod processor;
 mod replication;
 mod running;

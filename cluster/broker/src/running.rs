@@ -10,7 +10,7 @@ use ha::{Identity, MasterService, SlaveService};
 use protocol::PhysicalOffset;
 use protocol::body::ClusterInfo;
 use protocol::header::RegisterBrokerResponseHeader;
-use quirks::{Quirk, QuirkSet};
+use quirks::QuirkSet;
 use remoting::{RemotingServer, ServerConfig};
 use sim::task::{self, JoinHandle};
 use sim::time::timeout;
@@ -18,7 +18,8 @@ use store::{MessageStore, OpenOptions, StoreError};
 
 use crate::broker::BrokerError;
 use crate::config::BrokerConfig;
-use crate::core::{Core, Files, lock};
+use crate::core::{Core, lock};
+use crate::persistence::{Files, found_missing};
 use crate::processor::Processor;
 use crate::replication::{Replication, master, metadata, peers, recent_lives, slave, twin};
 use crate::service::{delay, housekeeping, pull_wait, registration};
@@ -74,7 +75,7 @@ impl Running {
 
         let store = Arc::new(open_store(&config, truncate_at).await?);
         let core = load(config, store, links).await?;
-        core.persist_topics().await?;
+        save_tables(&core).await;
         if truncate_at.is_some() {
             // What was cut off was another life's, and so are the offsets beyond it: nothing was copied of the present master yet.
             core.clamp_offsets();
@@ -96,9 +97,10 @@ impl Running {
             task::spawn(housekeeping::persist_offsets(Arc::clone(&core))),
             task::spawn(housekeeping::look_after(Arc::clone(&core))),
             task::spawn(delay::persist(Arc::clone(&core))),
+            task::spawn(housekeeping::keep_topics_saved(Arc::clone(&core))),
+            task::spawn(housekeeping::keep_groups_saved(Arc::clone(&core))),
             task::spawn(registration::run(Arc::clone(&core))),
         ];
-        core.registration_wanted.notify_one();
         Ok(Self { core, server, fast, tasks: Mutex::new(Some(Tasks { delivery, others })) })
     }
 
@@ -152,14 +154,10 @@ impl Running {
             }
             replication.shutdown().await;
         }
-        // The task that writes the offsets may have been stopped half-way.
-        lock(&core.offsets).mark_changed();
-        let offsets = core.persist_offsets().await;
-        let forgets = core.config().quirks.has(Quirk::DelayOffsetsForgotten);
-        let delay_offsets = if forgets { Ok(()) } else { core.persist_delay_offsets().await };
+        let tables = core.write_all().await;
         let store = core.store.shutdown().await;
         core.links.client.shutdown();
-        offsets.and(delay_offsets).and(store).map_err(BrokerError::Store)
+        tables.and(store).map_err(BrokerError::Store)
     }
 }
 
@@ -190,10 +188,18 @@ async fn load(
     let horizon = recent_lives::horizon(&store, &config).await?;
     let core = Arc::new(Core::new(config, store, stored, files, horizon, links));
     if core.is_slave() {
-        core.infer_topics();
+        found_missing::look(&core);
     }
     listen_to_store(&core);
     Ok(core)
+}
+
+/// Brings the tables to the drive as they are now: with the system's topics, and without a journal to be read. A drive that takes
+/// nothing does not keep a broker from serving what it has.
+async fn save_tables(core: &Core) {
+    // Errors have been told, and are tried again.
+    let _ = core.files.topics.save_whole(&core.topics).await;
+    let _ = core.files.groups.save_whole(&core.groups).await;
 }
 
 async fn listen(core: &Arc<Core>) -> Result<RemotingServer, BrokerError> {

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use protocol::body::{
     ConsumeStats, ConsumerConnection, ConsumerIdList, JsonBody, KvTable, LockBatchRequestBody, LockBatchResponseBody,
-    MessageQueue, RegisterBrokerBody, SubscriptionGroupConfig, TopicConfigSerializeWrapper, TopicStatsTable,
+    MessageQueue, RegisterBrokerBody, SubscriptionGroupConfig, TopicConfigSerializeWrapper, TopicRouteData,
+    TopicStatsTable,
 };
 use protocol::header::{
     ConsumerGroupRequestHeader, ConsumerSendMsgBackRequestHeader, CreateTopicRequestHeader, DeleteTopicRequestHeader,
@@ -294,9 +295,16 @@ fn every_name_server_hears_of_the_broker_and_of_new_topics() {
                 assert!(noting.take().iter().any(|request| request.code == request_code::REGISTER_BROKER));
             }
             stage.send_ok("TopicNew", 0, "x", "").await;
-            sleep(Duration::from_secs(2)).await;
             for noting in &name_servers {
                 let request = noting.take().pop().expect("a registration for the new topic");
+                assert_eq!(request.code, request_code::REGISTER_TOPIC_IN_NAMESRV);
+                assert_eq!(request.ext_fields.get("topic"), Some("TopicNew"));
+                let queues = TopicRouteData::decode(&request.body).unwrap().queue_datas;
+                assert_eq!((queues[0].broker_name.as_str(), queues[0].write_queue_nums), ("broker-a", 4));
+            }
+            sleep(Duration::from_secs(31)).await;
+            for noting in &name_servers {
+                let request = noting.take().pop().expect("a registration after the period");
                 let header: RegisterBrokerRequestHeader = request.header().unwrap();
                 assert_eq!(
                     (header.broker_name.as_str(), header.broker_addr.as_str()),

@@ -47,23 +47,6 @@ impl CommandHeader for GetBrokerMemberGroupRequestHeader {
     }
 }
 
-/// REGISTER_TOPIC_IN_NAMESRV (`RegisterTopicRequestHeader`).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RegisterTopicRequestHeader {
-    /// The topic.
-    pub topic: String,
-}
-
-impl CommandHeader for RegisterTopicRequestHeader {
-    fn write(&self, out: &mut ExtFields) {
-        self.topic.put("topic", out);
-    }
-
-    fn read(fields: &ExtFields) -> Result<Self, HeaderError> {
-        Ok(Self { topic: FieldValue::take(fields, "RegisterTopicRequestHeader", "topic")? })
-    }
-}
-
 /// The response to GET_BROKER_MEMBER_GROUP (`GetBrokerMemberGroupResponseBody`).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]

@@ -9,8 +9,8 @@ use protocol::header::{
     AddWritePermOfBrokerResponseHeader, DeleteTopicFromNamesrvRequestHeader, GetKvConfigResponseHeader,
     GetKvListByNamespaceRequestHeader, GetRouteInfoRequestHeader, GetTopicsByClusterRequestHeader,
     KvConfigRequestHeader, PutKvConfigRequestHeader, QueryDataVersionRequestHeader, QueryDataVersionResponseHeader,
-    RegisterBrokerRequestHeader, RegisterBrokerResponseHeader, UnRegisterBrokerRequestHeader,
-    WipeWritePermOfBrokerResponseHeader, WritePermOfBrokerRequestHeader,
+    RegisterBrokerRequestHeader, RegisterBrokerResponseHeader, RegisterTopicRequestHeader,
+    UnRegisterBrokerRequestHeader, WipeWritePermOfBrokerResponseHeader, WritePermOfBrokerRequestHeader,
 };
 use protocol::message::body_crc;
 use protocol::{HeaderError, RemotingCommand, request_code, response_code};
@@ -20,7 +20,6 @@ use sim::time::Instant;
 use crate::config::{NamesrvConfig, Settings};
 use crate::headers::{
     BrokerHeartbeatRequestHeader, GetBrokerMemberGroupRequestHeader, GetBrokerMemberGroupResponseBody,
-    RegisterTopicRequestHeader,
 };
 use crate::kv_config::{KvConfig, ORDER_TOPIC_CONFIG, replace_file};
 use crate::route_table::{Departed, Registration, RouteTable, Unmentioned};
@@ -66,7 +65,7 @@ impl RequestHandler for Processor {
         let answer = match request.code {
             request_code::GET_ROUTEINFO_BY_TOPIC => self.route_info(&request),
             request_code::REGISTER_BROKER => self.register_broker(channel, &request),
-            request_code::UNREGISTER_BROKER => self.unregister_broker(&request),
+            request_code::UNREGISTER_BROKER => self.unregister_broker(channel, &request),
             request_code::BROKER_HEARTBEAT => self.broker_heartbeat(&request),
             request_code::QUERY_DATA_VERSION => self.query_data_version(&request),
             request_code::GET_BROKER_CLUSTER_INFO => {
@@ -248,8 +247,14 @@ impl Processor {
         u64::try_from(self.0.config.broker_channel_expired_time.as_millis()).unwrap_or(u64::MAX)
     }
 
-    fn unregister_broker(&self, request: &RemotingCommand) -> Answer {
+    fn unregister_broker(&self, channel: &Channel, request: &RemotingCommand) -> Answer {
         let UnRegisterBrokerRequestHeader { broker_name, broker_addr, broker_id, .. } = request.header()?;
+        let is_broker = lock(&self.0.broker_channels).contains_key(&channel.id());
+        let registered_by = lock(&self.0.routes).registered_by(&broker_addr);
+        if is_broker && registered_by.is_some_and(|registered_by| registered_by > channel.id()) {
+            tracing::info!(%broker_addr, %broker_name, "a good-bye of an earlier life of the broker: left out");
+            return Ok(success());
+        }
         let known = lock(&self.0.routes).unregister(&broker_addr, &broker_name);
         tracing::info!(%broker_addr, %broker_name, %broker_id, known, "broker unregistered");
         Ok(success())

@@ -130,7 +130,8 @@ impl Group {
 }
 
 impl RouteTable {
-    /// Takes a broker's registration, its first or a later one.
+    /// Takes a broker's registration, its first or a later one. One that comes by an older connection than the last, as a name
+    /// server finds it that has stood still for a while, changes nothing.
     ///
     /// Only the master says which topics its broker name has, or, if it is of 5.x, the slave with the lowest id while
     /// there is no master.
@@ -145,6 +146,11 @@ impl RouteTable {
     ) -> Result<Registered, StaleBroker> {
         let Registration { broker_name: name, broker_id: id, broker_addr: addr, .. } = &registration;
         self.refuse_if_stale(&registration)?;
+        let known = self.alive.get(addr).filter(|known| known.broker_name == *name && known.broker_id == *id);
+        if known.is_some_and(|known| known.channel > registration.channel) {
+            // Left over of a connection that has ended for the broker, which has made another since.
+            return Ok(self.master_of(name, *id));
+        }
         // The same process under another name or id: a slave that became master, or a new configuration.
         if self.alive.get(addr).is_some_and(|known| known.broker_name != *name || known.broker_id != *id) {
             self.remove(addr);
@@ -191,6 +197,12 @@ impl RouteTable {
             self.remove(broker_addr);
         }
         known
+    }
+
+    /// The connection by which the broker at this address registered.
+    #[must_use]
+    pub fn registered_by(&self, broker_addr: &str) -> Option<ChannelId> {
+        self.alive.get(broker_addr).map(|known| known.channel)
     }
 
     /// A broker gives a sign of life. Says whether it is known.

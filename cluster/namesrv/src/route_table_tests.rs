@@ -65,6 +65,26 @@ fn a_route_has_the_bytes_that_apache_sends() {
 }
 
 #[test]
+fn what_is_left_over_of_an_earlier_connection_changes_nothing() {
+    let mut table = RouteTable::default();
+    let by = |channel, counter, names: &[&str]| Registration {
+        channel: ChannelId(channel),
+        data_version: version(counter),
+        ..broker("a", MASTER, "m", names)
+    };
+    register(&mut table, by(2, 5, &["T", "U"]));
+    let before = table.clone();
+    register(&mut table, by(1, 4, &["V"]));
+    assert_eq!(table, before);
+    assert_eq!(table.channel_closed(ChannelId(1)), [], "the broker is there by another connection");
+    register(&mut table, by(3, 6, &["W"]));
+    assert_eq!(table.registered_by("m"), Some(ChannelId(3)));
+    assert_eq!(table.channel_closed(ChannelId(3)).len(), 1);
+    register(&mut table, by(2, 6, &["W"]));
+    assert_eq!(addrs(&table, "W"), [(MASTER, "m".to_owned())]);
+}
+
+#[test]
 fn a_slave_learns_its_master_and_brings_no_topics() {
     let mut table = RouteTable::default();
     register(&mut table, broker("a", SLAVE, "s", &["only on the slave"]));
@@ -309,6 +329,10 @@ impl Model {
                 if holder.is_some_and(|holder| holder.version.0 > epoch) {
                     self.rows.retain(|row| row.addr != addr);
                     return self.forget();
+                }
+                let mut same = self.rows.iter().filter(|row| (row.name, row.id, row.addr) == (name, id, addr));
+                if same.any(|row| row.channel > channel) {
+                    return;
                 }
                 let version = (epoch, counter);
                 self.rows.retain(|row| row.addr != addr || (row.name == name && row.id == id));

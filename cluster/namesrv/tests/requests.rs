@@ -203,6 +203,34 @@ fn a_broker_goes_with_its_connection() {
 }
 
 #[test]
+fn a_good_bye_of_an_earlier_connection_does_not_undo_a_registration() {
+    support::run(|| async {
+        let setup = set_up().await;
+        let [earlier, later] = [(); 2].map(|()| RemotingClient::new(ClientConfig::default()));
+        let register = |client: RemotingClient| {
+            let (addr, request) = (setup.addr.clone(), registration(0, "10.0.0.1:10911", &["TopicA"]));
+            async move { client.invoke(&addr, request, TIMEOUT).await.expect("answered") }
+        };
+        let header = UnRegisterBrokerRequestHeader {
+            broker_name: "broker-a".to_owned(),
+            broker_addr: "10.0.0.1:10911".to_owned(),
+            cluster_name: "DefaultCluster".to_owned(),
+            broker_id: BrokerId(0),
+        };
+        let good_bye = RemotingCommand::request(request_code::UNREGISTER_BROKER, &header);
+        register(earlier.clone()).await;
+        register(later.clone()).await;
+        register(earlier.clone()).await;
+        let answer = earlier.invoke(&setup.addr, good_bye.clone(), TIMEOUT).await.expect("answered");
+        assert_eq!(answer.code, response_code::SUCCESS);
+        assert!(setup.has_route("TopicA").await);
+        drop(earlier);
+        later.invoke(&setup.addr, good_bye, TIMEOUT).await.expect("answered");
+        assert!(!setup.has_route("TopicA").await);
+    });
+}
+
+#[test]
 fn a_silent_broker_is_taken_off_and_one_that_gives_signs_of_life_stays() {
     support::run(|| async {
         let setup = set_up_with(|config| {

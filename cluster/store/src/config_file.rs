@@ -60,7 +60,15 @@ impl ConfigFile {
                 continue;
             }
             match fastjson::from_slice(&bytes) {
-                Ok(value) => return Ok(Some(value)),
+                Ok(value) => {
+                    if path == &self.backup {
+                        tracing::warn!(
+                            path = %self.path.display(),
+                            "configuration file is missing or cannot be used: its backup, which is older, stands in"
+                        );
+                    }
+                    return Ok(Some(value));
+                }
                 Err(error) => {
                     tracing::warn!(path = %path.display(), %error, "configuration file is unreadable");
                     why = Some(error.to_string());
@@ -79,13 +87,29 @@ impl ConfigFile {
     /// # Errors
     /// [`StoreError::Io`]; the old content is then still there, in the file or in its backup.
     pub async fn store<T: Serialize + Sync>(&self, value: &T) -> Result<(), StoreError> {
-        let bytes = serde_json::to_vec_pretty(value)
-            .map_err(|error| StoreError::ConfigFile { path: self.path.clone(), why: error.to_string() })?;
+        let bytes = self.encode(value)?;
         durable::create_dir(durable::parent_of(&self.path)).await?;
         if self.quirks.has(Quirk::ConfigOverwritten) {
             return self.overwrite(&bytes).await;
         }
         durable::replace_file(&self.path, &bytes, Some(&self.backup)).await
+    }
+
+    /// The same, and brings the backup up to date too: damage to one of the two then costs nothing.
+    ///
+    /// # Errors
+    /// As [`ConfigFile::store`].
+    pub async fn store_in_both<T: Serialize + Sync>(&self, value: &T) -> Result<(), StoreError> {
+        self.store(value).await?;
+        if self.quirks.has(Quirk::ConfigOverwritten) {
+            return Ok(());
+        }
+        durable::replace_file(&self.backup, &self.encode(value)?, None).await
+    }
+
+    fn encode<T: Serialize>(&self, value: &T) -> Result<Vec<u8>, StoreError> {
+        serde_json::to_vec_pretty(value)
+            .map_err(|error| StoreError::ConfigFile { path: self.path.clone(), why: error.to_string() })
     }
 
     /// What `MixAll.string2File` does: copies the old content to the backup and overwrites the file, without a sync.

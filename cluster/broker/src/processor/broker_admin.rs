@@ -10,6 +10,7 @@ use sim::time::wall_clock_ms;
 
 use super::{Answer, Refusal, ha_admin, success, success_body, success_with};
 use crate::core::{Core, lock};
+use crate::service::registration::registered;
 use crate::settings::{self, SettingError};
 
 /// GET_BROKER_CONFIG: the settings as the text of a properties file.
@@ -26,8 +27,9 @@ pub(crate) fn get_config(core: &Core) -> Answer {
     Ok(success_with(&GetBrokerConfigResponseHeader { version }).with_body(text.into_bytes()))
 }
 
-/// UPDATE_BROKER_CONFIG: all of the settings given are changed, or none.
-pub(crate) fn update_config(core: &Core, request: &RemotingCommand) -> Answer {
+/// UPDATE_BROKER_CONFIG: all of the settings given are changed, or none. The answer comes when the name servers have been told of
+/// changed permissions.
+pub(crate) async fn update_config(core: Arc<Core>, request: RemotingCommand) -> Answer {
     let text = std::str::from_utf8(&request.body)
         .map_err(|_| Refusal::new(code::SYSTEM_ERROR, "the settings are no UTF-8 text"))?;
     let mut config = (*core.config()).clone();
@@ -44,12 +46,14 @@ pub(crate) fn update_config(core: &Core, request: &RemotingCommand) -> Answer {
         tracing::info!(key, value, "setting changed");
     }
     core.links.client.update_name_servers(config.namesrv_addr.clone());
-    if config.broker_permission != core.config().broker_permission {
-        lock(&core.topics).told_differently(sim::time::wall_clock_ms());
-    }
+    core.registrar.list_changed();
+    let permission_changed = config.broker_permission != core.config().broker_permission;
     core.set_config(config);
-    // A changed brokerPermission or namesrvAddr is to be told.
-    core.registration_wanted.notify_one();
+    if permission_changed {
+        lock(&core.topics).told_differently(wall_clock_ms());
+        // Only the version has changed: it need not be on disk.
+        registered(&core).await;
+    }
     Ok(success())
 }
 

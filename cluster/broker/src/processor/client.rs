@@ -48,15 +48,30 @@ pub(crate) fn heartbeat(core: &Arc<Core>, channel: &Channel, request: &RemotingC
     }
     let core = Arc::clone(core);
     Reply::later(async move {
-        for data in &heartbeat.consumer_data_set {
-            if let Some(group) = core.find_or_create_group(&data.group_name).await {
-                let retry_topic = topic::retry_topic(&data.group_name);
-                core.ensure_topic(&retry_topic, group.retry_queue_nums, perm::PERM_READ | perm::PERM_WRITE).await;
-            }
-        }
+        make_groups(&core, &heartbeat).await;
         notify_members(&core, &changed);
         Some(success())
     })
+}
+
+/// Makes the groups of a heartbeat that are not known, and their retry topics: all at once, however many there are.
+async fn make_groups(core: &Core, heartbeat: &HeartbeatData) {
+    let (mut new_groups, mut new_topics) = (false, false);
+    for data in &heartbeat.consumer_data_set {
+        if let Some((group, is_new)) = core.group_or_new(&data.group_name) {
+            new_groups |= is_new;
+            let retry_topic = topic::retry_topic(&data.group_name);
+            let perm = perm::PERM_READ | perm::PERM_WRITE;
+            new_topics |= core.put_if_missing(&retry_topic, group.retry_queue_nums, perm);
+        }
+    }
+    // Errors have been told, and are tried again: nothing is in these topics yet, and what comes waits until they are on disk.
+    if new_groups {
+        let _ = core.save_groups().await;
+    }
+    if new_topics {
+        let _ = core.topics_changed().await;
+    }
 }
 
 /// UNREGISTER_CLIENT.

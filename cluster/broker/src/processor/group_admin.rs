@@ -17,7 +17,7 @@ pub(crate) async fn create(core: Arc<Core>, request: RemotingCommand) -> Answer 
     topic::validate_group(&config.group_name).map_err(|error| Refusal::new(code::SYSTEM_ERROR, error.to_string()))?;
     tracing::info!(group = config.group_name, "subscription group updated");
     lock(&core.groups).put(config, wall_clock_ms());
-    core.persist_groups().await?;
+    core.save_groups().await?;
     Ok(success())
 }
 
@@ -26,9 +26,8 @@ pub(crate) async fn delete(core: Arc<Core>, request: RemotingCommand) -> Answer 
     only_on_a_master(&core)?;
     let header: DeleteSubscriptionGroupRequestHeader = request.header()?;
     let removed = lock(&core.groups).remove(&header.group_name, wall_clock_ms());
-    if removed {
-        core.persist_groups().await?;
-    }
+    // Also when it was removed before, but could not be written then.
+    core.save_groups().await?;
     if header.remove_offset == Some(true) || header.clean_offset == Some(true) {
         lock(&core.offsets).remove_group(&header.group_name);
         core.persist_offsets().await?;

@@ -99,7 +99,7 @@ pub(crate) fn master_is_back(core: &Core) -> Answer {
             service.set_master(None);
             service.set_master(status.master);
         }
-        core.registration_wanted.notify_one();
+        core.registrar.announce();
     }
     Ok(success())
 }

@@ -25,6 +25,7 @@ use remoting::{Channel, Reply, RequestHandler, bad_header, request_code_not_supp
 use store::StoreError;
 
 use crate::core::{Core, lock};
+use crate::persistence::saved_table::NotSaved;
 use crate::replication::{GET_HONEST_CLIENTS, MASTER_IS_BACK, honest_clients};
 use crate::service::housekeeping::notify_members;
 
@@ -65,6 +66,12 @@ impl From<HeaderError> for Refusal {
 impl From<BodyError> for Refusal {
     fn from(error: BodyError) -> Self {
         Self::Body(error)
+    }
+}
+
+impl From<NotSaved> for Refusal {
+    fn from(error: NotSaved) -> Self {
+        Self::new(response_code::SYSTEM_ERROR, error.to_string())
     }
 }
 
@@ -156,7 +163,7 @@ impl RequestHandler for Processor {
             code::GET_CONSUMER_RUNNING_INFO => later(consumer_admin::running_info(Arc::clone(core), request)),
             code::CONSUME_MESSAGE_DIRECTLY => later(consumer_admin::consume_directly(Arc::clone(core), request)),
 
-            code::UPDATE_BROKER_CONFIG => now(broker_admin::update_config(core, &request)),
+            code::UPDATE_BROKER_CONFIG => later(broker_admin::update_config(Arc::clone(core), request)),
             code::GET_BROKER_CONFIG => now(broker_admin::get_config(core)),
             code::GET_BROKER_RUNTIME_INFO => later(broker_admin::runtime_info(Arc::clone(core))),
             code::QUERY_MESSAGE => later(query::message(Arc::clone(core), request)),

@@ -28,6 +28,7 @@ use crate::config::BrokerConfig;
 use crate::core::{Core, lock};
 use crate::state::delay_level::DelayLevels;
 use crate::state::send_queue::{SendLimits, SendTicket};
+use crate::state::tracked::Holds;
 
 /// Queues of a dead letter topic (`DLQ_NUMS_PER_GROUP`).
 const DLQ_QUEUE_NUMS: i32 = 1;
@@ -96,7 +97,7 @@ async fn check_topic(
     born_host: SocketAddr,
 ) -> Result<(), Refusal> {
     let name = &header.topic;
-    {
+    let is_saved = {
         let topics = lock(&core.topics);
         if let Some(known) = topics.get(name) {
             if !perm::is_writable(config.broker_permission) && known.order {
@@ -112,10 +113,16 @@ async fn check_topic(
                     format!("the topic[{name}] sending message is forbidden"),
                 ));
             }
-            if !topic::is_not_allowed_send_topic(name) {
-                return Ok(());
-            }
+            (!topic::is_not_allowed_send_topic(name)).then(|| topics.tracked().is_row_saved(name))
+        } else {
+            None
         }
+    };
+    match is_saved {
+        Some(true) => return Ok(()),
+        // It was made a moment ago, or could not be written: its messages would be lost with it.
+        Some(false) => return Ok(core.files.topics.ensure_saved(&core.topics, name).await?),
+        None => {}
     }
     topic::validate_topic(name).map_err(|error| Refusal::new(code::SYSTEM_ERROR, error.to_string()))?;
     if topic::is_not_allowed_send_topic(name) {
@@ -124,14 +131,13 @@ async fn check_topic(
     let created = create_topic(core, config, header);
     if created {
         tracing::info!(topic = name, default_topic = header.default_topic, producer = %born_host, "topic created by a send");
-        core.topics_changed().await;
-        return Ok(());
+        return Ok(core.topics_changed().await?);
     }
     if topic::is_retry_topic(name) {
-        core.ensure_topic(name, 1, perm::PERM_READ | perm::PERM_WRITE).await;
+        core.ensure_topic(name, 1, perm::PERM_READ | perm::PERM_WRITE).await?;
     }
     if lock(&core.topics).get(name).is_some() {
-        return Ok(());
+        return Ok(core.files.topics.ensure_saved(&core.topics, name).await?);
     }
     Err(Refusal::new(code::TOPIC_NOT_EXIST, format!("topic[{name}] not exist, apply first please!")))
 }
@@ -285,14 +291,14 @@ async fn retry_or_dead_letter(
     if reconsume_times < max_reconsume_times.unwrap_or(config.retry_max_times) {
         return Ok(place);
     }
-    Ok(dead_letter(core, group).await)
+    dead_letter(core, group).await
 }
 
 /// A group's dead letter topic, made if need be. Nobody reads it until an operator allows that (perm 2).
-pub(crate) async fn dead_letter(core: &Core, group: &str) -> Place {
+pub(crate) async fn dead_letter(core: &Core, group: &str) -> Result<Place, Refusal> {
     let name = topic::dlq_topic(group);
-    core.ensure_topic(&name, DLQ_QUEUE_NUMS, perm::PERM_WRITE).await;
-    Place { topic: name, queue_id: Core::pick_queue(DLQ_QUEUE_NUMS) }
+    core.ensure_topic(&name, DLQ_QUEUE_NUMS, perm::PERM_WRITE).await?;
+    Ok(Place { topic: name, queue_id: Core::pick_queue(DLQ_QUEUE_NUMS) })
 }
 
 async fn send_batch(

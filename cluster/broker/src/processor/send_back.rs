@@ -40,7 +40,7 @@ pub(crate) async fn handle(core: Arc<Core>, request: RemotingCommand) -> Answer 
         return Ok(success());
     }
     let retry_topic = topic::retry_topic(group);
-    core.ensure_topic(&retry_topic, group_config.retry_queue_nums, perm::PERM_READ | perm::PERM_WRITE).await;
+    core.ensure_topic(&retry_topic, group_config.retry_queue_nums, perm::PERM_READ | perm::PERM_WRITE).await?;
     if !lock(&core.topics).get(&retry_topic).is_some_and(|known| perm::is_writable(known.perm)) {
         return Err(Refusal::new(
             code::NO_PERMISSION,
@@ -64,7 +64,7 @@ pub(crate) async fn handle(core: Arc<Core>, request: RemotingCommand) -> Answer 
     let honours_max = request.version >= version::V3_4_9;
     let max_times = header.max_reconsume_times.filter(|_| honours_max).unwrap_or(group_config.retry_max_times);
     let place = if original.reconsume_times >= max_times || header.delay_level < 0 {
-        dead_letter(&core, group).await
+        dead_letter(&core, group).await?
     } else {
         let level = match header.delay_level {
             0 => FIRST_RETRY_LEVEL.saturating_add(original.reconsume_times),

@@ -10,12 +10,12 @@ use sim::time::wall_clock_ms;
 
 use super::{Answer, Refusal, only_on_a_master, success, success_body};
 use crate::core::{Core, lock};
-use crate::service::registration::register_now;
+use crate::service::registration::registered;
 
 /// The most queues a topic may have here: each costs a directory and files.
 const QUEUE_NUMS_MAX: i32 = 65_536;
 
-/// UPDATE_AND_CREATE_TOPIC. The answer comes when the topic is persisted and the name servers have been told.
+/// UPDATE_AND_CREATE_TOPIC. The answer comes when the topic is on disk and the name servers have been told.
 pub(crate) async fn create(core: Arc<Core>, request: RemotingCommand) -> Answer {
     only_on_a_master(&core)?;
     let header: CreateTopicRequestHeader = request.header()?;
@@ -52,8 +52,7 @@ pub(crate) async fn create(core: Arc<Core>, request: RemotingCommand) -> Answer 
     };
     lock(&core.topics).put(config, wall_clock_ms());
     tracing::info!(topic = name, read = header.read_queue_nums, write = header.write_queue_nums, "topic updated");
-    core.persist_topics().await?;
-    register_now(&core).await;
+    core.topics_changed().await?;
     Ok(success())
 }
 
@@ -68,14 +67,14 @@ pub(crate) async fn delete(core: Arc<Core>, request: RemotingCommand) -> Answer 
         return Err(Refusal::new(code::SYSTEM_ERROR, remark));
     }
     lock(&core.topics).remove(name, wall_clock_ms());
-    core.persist_topics().await?;
+    core.save_topics().await?;
     core.store.clean_unused_topics(|topic| topic != name).await?;
     lock(&core.horizon).forget_topic(name);
     lock(&core.offsets).remove_topic(name);
     lock(&core.stats).remove_topic(name);
     core.persist_offsets().await?;
     tracing::info!(topic = name, "topic deleted");
-    register_now(&core).await;
+    registered(&core).await;
     Ok(success())
 }
 

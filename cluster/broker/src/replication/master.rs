@@ -23,6 +23,7 @@ use store::StoreError;
 use super::{MASTER_IS_BACK, take_back};
 use crate::config::BrokerConfig;
 use crate::core::{Core, lock};
+use crate::persistence::found_missing;
 
 /// How often expected replicas are told that their master waits for them.
 const CALL_INTERVAL: Duration = Duration::from_secs(1);
@@ -118,14 +119,10 @@ async fn recover(core: &Arc<Core>, service: &MasterService, expected: &Expected)
 /// The epoch begins: from here on this master's log is the truth.
 async fn begin(core: &Arc<Core>, service: &MasterService, heard: &[ReplicaId]) -> Result<(), StoreError> {
     core.begin_life().await?;
-    let lost_topics = !core.has_topics.load(Ordering::Acquire);
     for replica in heard {
         take_back::take_back(core, &replica.broker_addr).await;
     }
-    if lost_topics && core.infer_topics() {
-        lock(&core.topics).keep_inferred(wall_clock_ms());
-        core.topics_changed().await;
-    }
+    found_missing::look(core);
     core.clamp_offsets();
     core.persist_offsets().await?;
     let epoch = core.store.begin_epoch().await?;
@@ -134,11 +131,13 @@ async fn begin(core: &Arc<Core>, service: &MasterService, heard: &[ReplicaId]) -
     if core.recovering.swap(false, Ordering::AcqRel) {
         // It was registered as read-only.
         lock(&core.topics).told_differently(wall_clock_ms());
-        core.persist_topics().await?;
     }
+    // Errors have been told, and are tried again; until then messages for what is not on disk are refused.
+    let _ = core.save_topics().await;
+    let _ = core.save_groups().await;
     core.store.refuse_puts(None);
     core.serving.send_replace(true);
-    core.registration_wanted.notify_one();
+    core.registrar.announce();
     core.pull_wait.wake_all();
     Ok(())
 }

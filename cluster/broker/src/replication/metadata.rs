@@ -17,7 +17,7 @@ use protocol::body::{
 };
 use protocol::request_code;
 use quirks::Quirk;
-use sim::time::sleep;
+use sim::time::{Instant, sleep, sleep_until};
 
 use super::Replication;
 use super::honest_clients;
@@ -28,6 +28,9 @@ use crate::state::consumer_offsets::ConsumerOffsets;
 
 /// How often it is looked whether the master has taken this slave.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How soon after the last copy the next is made because a topic is not known.
+const WANTED_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Copies for ever.
 pub(crate) async fn run(core: Arc<Core>) {
@@ -47,9 +50,11 @@ pub(crate) async fn run(core: Arc<Core>) {
             tracing::warn!(master, %error, "the master's tables were not copied: it is tried again");
         }
         let interval = Duration::from_millis(core.config().slave_synchronize_interval_ms);
+        let last = Instant::now();
         tokio::select! {
             biased;
-            () = core.metadata_wanted.notified() => {}
+            // Many topics may be made one after the other: each copy has all of them.
+            () = core.metadata_wanted.notified() => sleep_until(last + WANTED_INTERVAL).await,
             () = sleep(if is_taken { interval } else { interval.min(LOOK_INTERVAL) }) => {}
         }
     }
@@ -102,7 +107,8 @@ async fn topics(core: &Arc<Core>, master: &str, known: &mut Known) -> Result<(),
     let replace = core.config().quirks.has(Quirk::OffsetsReplaced);
     let Some(vanished) = lock(&core.topics).copy(table, replace) else { return Ok(()) };
     tracing::info!(master, ?vanished, "topics copied from the master");
-    core.topics_changed().await;
+    // An error has been told, and is tried again.
+    let _ = core.save_topics().await;
     if !vanished.is_empty() {
         // A topic that is made anew begins at 0.
         let keep = |topic: &str| vanished.binary_search_by(|name| name.as_str().cmp(topic)).is_err();
@@ -126,7 +132,7 @@ async fn groups(core: &Arc<Core>, master: &str, known: &mut Known) -> Result<(),
     let replace = core.config().quirks.has(Quirk::OffsetsReplaced);
     if lock(&core.groups).copy(table, replace) {
         tracing::info!(master, "consumer groups copied from the master");
-        core.persist_groups_or_log().await;
+        let _ = core.save_groups().await;
     }
     Ok(())
 }
@@ -165,7 +171,7 @@ async fn delay_offsets(core: &Core, master: &str, delayed: &mut Delayed) -> Resu
     let Some(table) = here.filter(|table| *table != *lock(&core.delay_offsets)) else { return Ok(()) };
     *lock(&core.delay_offsets) = table;
     if let Err(error) = core.persist_delay_offsets().await {
-        tracing::error!(%error, "delayOffset.json was not written: it is tried again when it changes");
+        tracing::error!(%error, "delayOffset.json was not written: it is tried again");
     }
     Ok(())
 }

@@ -35,14 +35,15 @@ async fn try_take_back(core: &Arc<Core>, addr: &str) -> Result<(), PeerError> {
     let has_topics = core.has_topics.swap(true, Ordering::AcqRel);
     if lock(&core.topics).take_back(topics, has_topics, wall_clock_ms()) {
         tracing::info!(slave = addr, "topics taken back from a slave");
-        core.topics_changed().await;
+        // An error has been told, and is tried again.
+        let _ = core.topics_changed().await;
     }
     let code = request_code::GET_ALL_SUBSCRIPTIONGROUP_CONFIG;
     let groups: SubscriptionGroupWrapper = peers::ask_table(core, addr, code).await?;
     let has_groups = core.has_groups.swap(true, Ordering::AcqRel);
     if lock(&core.groups).take_back(groups, has_groups, wall_clock_ms()) {
         tracing::info!(slave = addr, "consumer groups taken back from a slave");
-        core.persist_groups_or_log().await;
+        let _ = core.save_groups().await;
     }
 
     let response = peers::ask(core, addr, request_code::GET_ALL_CONSUMER_OFFSET).await?;

@@ -55,6 +55,16 @@ pub(crate) async fn persist_offsets(core: Arc<Core>) {
     }
 }
 
+/// Writes topics.json again when it could not be written, and as a whole now and then. For ever.
+pub(crate) async fn keep_topics_saved(core: Arc<Core>) {
+    core.files.topics.keep(&core.topics).await;
+}
+
+/// The same for subscriptionGroup.json.
+pub(crate) async fn keep_groups_saved(core: Arc<Core>) {
+    core.files.groups.keep(&core.groups).await;
+}
+
 /// Samples the figures and forgets silent clients, for ever.
 pub(crate) async fn look_after(core: Arc<Core>) {
     let interval = Duration::from_millis(SAMPLE_INTERVAL_MS.unsigned_abs());

@@ -127,6 +127,11 @@ impl ConsumerOffsets {
         self.groups.get(group).into_iter().flat_map(QueueMap::topics)
     }
 
+    /// The groups that have consumed anything.
+    pub fn groups(&self) -> impl Iterator<Item = &str> {
+        self.groups.keys().map(String::as_str)
+    }
+
     /// The groups that have consumed a topic.
     pub fn groups_of(&self, topic: &str) -> impl Iterator<Item = &str> {
         self.groups.iter().filter(move |(_, queues)| queues.topic(topic).is_some()).map(|(group, _)| group.as_str())

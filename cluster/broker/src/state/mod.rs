@@ -12,3 +12,4 @@ pub mod send_queue;
 pub mod stats;
 pub mod subscription_groups;
 pub mod topics;
+pub mod tracked;

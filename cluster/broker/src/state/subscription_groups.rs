@@ -1,9 +1,13 @@
 //! The consumer groups that a broker knows (`SubscriptionGroupManager`). Pure: who changes the table persists it.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use protocol::body::{SubscriptionGroupConfig, SubscriptionGroupWrapper};
 
-use super::encoded::Encoded;
+use store::LoadedTable;
+
+use super::tracked::{Holds, Tracked};
 
 /// `mqadmin`'s own consumer group (`MixAll.TOOLS_CONSUMER_GROUP`).
 pub const TOOLS_CONSUMER_GROUP: &str = "TOOLS_CONSUMER";
@@ -30,19 +34,40 @@ pub fn is_system_group(group: &str) -> bool {
 /// The table of groups.
 #[derive(Clone, Debug, Default)]
 pub struct SubscriptionGroups {
-    table: Encoded<SubscriptionGroupWrapper>,
+    table: Tracked<SubscriptionGroupWrapper>,
+    /// Groups that an older copy of the file has and the table does not.
+    spare: BTreeMap<String, SubscriptionGroupConfig>,
+    /// The table may be older than the committed offsets.
+    is_older: bool,
+}
+
+impl Holds for SubscriptionGroups {
+    type Table = SubscriptionGroupWrapper;
+
+    fn tracked(&self) -> &Tracked<SubscriptionGroupWrapper> {
+        &self.table
+    }
+
+    fn tracked_mut(&mut self) -> &mut Tracked<SubscriptionGroupWrapper> {
+        &mut self.table
+    }
+}
+
+/// A table with the system's own groups.
+fn with_system_groups(mut table: SubscriptionGroupWrapper) -> SubscriptionGroupWrapper {
+    for name in SYSTEM_GROUPS {
+        let groups = &mut table.subscription_group_table;
+        groups.entry(name.to_owned()).or_insert_with(|| SubscriptionGroupConfig::new(name));
+    }
+    table
 }
 
 impl SubscriptionGroups {
     /// The groups that were stored, and the system's own.
     #[must_use]
-    pub fn new(stored: SubscriptionGroupWrapper) -> Self {
-        let mut groups = Self { table: stored.into() };
-        for name in SYSTEM_GROUPS {
-            let table = &mut groups.table.subscription_group_table;
-            table.entry(name.to_owned()).or_insert_with(|| SubscriptionGroupConfig::new(name));
-        }
-        groups
+    pub fn new(stored: LoadedTable<SubscriptionGroupWrapper>) -> Self {
+        let table = Tracked::saved(with_system_groups(stored.table.unwrap_or_default()));
+        Self { table, spare: stored.spare, is_older: stored.is_older.is_some() }
     }
 
     /// A group.
@@ -59,17 +84,12 @@ impl SubscriptionGroups {
 
     /// Sets a group, new or changed.
     pub fn put(&mut self, config: SubscriptionGroupConfig, now_ms: i64) {
-        self.table.subscription_group_table.insert(config.group_name.clone(), config);
-        self.table.data_version.next_version(now_ms);
+        self.table.put(&config.group_name.clone(), config, now_ms);
     }
 
     /// Takes a group away; says whether it was there.
     pub fn remove(&mut self, group: &str, now_ms: i64) -> bool {
-        let removed = self.table.subscription_group_table.remove(group).is_some();
-        if removed {
-            self.table.data_version.next_version(now_ms);
-        }
-        removed
+        self.table.remove(group, now_ms)
     }
 
     /// All of them with their version, as they are stored and sent.
@@ -89,21 +109,40 @@ impl SubscriptionGroups {
         let copies = master.data_version != self.table.data_version
             && (replace || master.data_version.counter >= self.table.data_version.counter);
         if copies {
-            *self = Self::new(master);
+            self.table.replace(with_system_groups(master));
         }
         copies
     }
 
     /// A master takes in the table of a slave; as [`Topics::take_back`](super::topics::Topics::take_back).
     pub fn take_back(&mut self, slave: SubscriptionGroupWrapper, had_table: bool, now_ms: i64) -> bool {
-        let version = &mut self.table.data_version;
-        if slave.subscription_group_table.is_empty() || (had_table && slave.data_version.counter <= version.counter) {
+        let own = self.table.data_version.counter;
+        if slave.subscription_group_table.is_empty() || (had_table && slave.data_version.counter <= own) {
             return false;
         }
-        version.counter = version.counter.max(slave.data_version.counter);
-        version.next_version(now_ms);
-        self.table.subscription_group_table.extend(slave.subscription_group_table);
+        for (name, config) in slave.subscription_group_table {
+            self.table.put_quietly(&name, config);
+        }
+        self.table.raise_counter(slave.data_version.counter);
+        self.table.next_version(now_ms);
         true
+    }
+
+    /// Takes in those of these unknown groups, which have committed offsets, that an older copy of the table has; if the table may
+    /// be older than the offsets, all of them. Gives their names.
+    pub fn find_missing(&mut self, unknown: &[String], now_ms: i64) -> Vec<String> {
+        let mut spare = std::mem::take(&mut self.spare);
+        let mut found = Vec::new();
+        for name in unknown {
+            let config = match spare.remove(name) {
+                Some(config) => config,
+                None if self.is_older => SubscriptionGroupConfig::new(name),
+                None => continue,
+            };
+            self.put(config, now_ms);
+            found.push(name.clone());
+        }
+        found
     }
 }
 
@@ -111,15 +150,33 @@ impl SubscriptionGroups {
 mod tests {
     use super::*;
 
+    fn groups() -> SubscriptionGroups {
+        SubscriptionGroups::new(LoadedTable { table: None, spare: BTreeMap::new(), is_older: None, is_written: false })
+    }
+
+    #[test]
+    fn groups_with_offsets_are_taken_in_if_the_table_may_have_lost_them() {
+        let mut present = groups();
+        let blocked = SubscriptionGroupConfig { consume_enable: false, ..SubscriptionGroupConfig::new("blocked") };
+        present.spare.insert("blocked".to_owned(), blocked.clone());
+        let unknown = ["blocked".to_owned(), "deleted".to_owned()];
+        assert_eq!(present.find_missing(&unknown, 1), ["blocked"]);
+        assert_eq!(present.get("blocked"), Some(&blocked));
+        let mut older = groups();
+        older.is_older = true;
+        assert_eq!(older.find_missing(&unknown, 1), ["blocked", "deleted"]);
+        assert!(!older.tracked().is_saved());
+    }
+
     #[test]
     fn a_slave_copies_its_master_and_a_master_that_lost_its_table_takes_it_back() {
-        let mut master = SubscriptionGroups::new(SubscriptionGroupWrapper::default());
+        let mut master = groups();
         let mut slave = master.clone();
         assert!(!slave.copy(master.table().clone(), false));
         master.put(SubscriptionGroupConfig::new("cg"), 1);
         assert!(slave.copy(master.table().clone(), false));
         assert!(slave.get("cg").is_some());
-        let mut wiped = SubscriptionGroups::new(SubscriptionGroupWrapper::default());
+        let mut wiped = groups();
         assert!(!slave.copy(wiped.table().clone(), false), "a wiped master does not wipe its slave");
         assert!(wiped.take_back(slave.table().clone(), false, 2));
         assert!(wiped.get("cg").is_some());

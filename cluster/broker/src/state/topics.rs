@@ -2,14 +2,16 @@
 //!
 //! Pure: who changes the table persists it and tells the name servers.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use protocol::body::{TopicConfig, TopicConfigSerializeWrapper};
 use protocol::perm::{self, PERM_INHERIT, PERM_READ, PERM_WRITE};
 use protocol::topic;
 
-use super::encoded::Encoded;
+use store::LoadedTable;
+
+use super::tracked::{ChangeNumber, Holds, Tracked};
 use crate::config::BrokerConfig;
 
 /// Queues of `BenchmarkTest`.
@@ -20,27 +22,80 @@ const CLUSTER_TOPIC_QUEUE_NUMS: i32 = 16;
 /// The table of topics.
 #[derive(Clone, Debug, Default)]
 pub struct Topics {
-    table: Encoded<TopicConfigSerializeWrapper>,
+    table: Tracked<TopicConfigSerializeWrapper>,
     /// Those that are only known from messages.
     inferred: BTreeSet<String>,
+    /// Topics that an older copy of the file has and the table does not.
+    spare: BTreeMap<String, TopicConfig>,
+    /// The table may be older than the store.
+    is_older: bool,
+    /// The last change that makes all topics be told differently.
+    told_differently: ChangeNumber,
+}
+
+/// A queue that the store has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueueFound {
+    /// Its topic.
+    pub topic: String,
+    /// Its id.
+    pub queue_id: i32,
+    /// Whether there are messages in it.
+    pub has_messages: bool,
+}
+
+/// Topics that the table lacked, or had with fewer queues than have messages.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FoundMissing {
+    /// Those that an older copy of the table has.
+    pub known_before: Vec<String>,
+    /// Those that only their messages tell of.
+    pub inferred: Vec<String>,
+    /// Those that have more queues to be read now.
+    pub widened: Vec<String>,
+}
+
+impl FoundMissing {
+    /// Whether the table has changed.
+    #[must_use]
+    pub fn is_any(&self) -> bool {
+        !(self.known_before.is_empty() && self.inferred.is_empty() && self.widened.is_empty())
+    }
+}
+
+impl Holds for Topics {
+    type Table = TopicConfigSerializeWrapper;
+
+    fn tracked(&self) -> &Tracked<TopicConfigSerializeWrapper> {
+        &self.table
+    }
+
+    fn tracked_mut(&mut self) -> &mut Tracked<TopicConfigSerializeWrapper> {
+        &mut self.table
+    }
 }
 
 impl Topics {
-    /// The topics that were stored, and the system's own that are missing. Says whether any was missing.
+    /// The topics that were stored, and the system's own that are missing.
     #[must_use]
-    pub fn new(stored: TopicConfigSerializeWrapper, config: &BrokerConfig, now_ms: i64) -> (Self, bool) {
-        let mut topics = Self { table: stored.into(), inferred: BTreeSet::new() };
+    pub fn new(stored: LoadedTable<TopicConfigSerializeWrapper>, config: &BrokerConfig, now_ms: i64) -> Self {
+        let mut topics = Self {
+            table: Tracked::saved(stored.table.unwrap_or_default()),
+            spare: stored.spare,
+            is_older: stored.is_older.is_some(),
+            ..Self::default()
+        };
         let mut added = false;
         for system in system_topics(config) {
             if topics.get(&system.topic_name).is_none() {
-                topics.table.topic_config_table.insert(system.topic_name.clone(), system);
+                topics.table.put_quietly(&system.topic_name.clone(), system);
                 added = true;
             }
         }
         if added {
-            topics.table.data_version.next_version(now_ms);
+            topics.table.next_version(now_ms);
         }
-        (topics, added)
+        topics
     }
 
     /// A topic.
@@ -63,23 +118,21 @@ impl Topics {
 
     /// Sets a topic, new or changed.
     pub fn put(&mut self, config: TopicConfig, now_ms: i64) {
-        self.table.topic_config_table.insert(config.topic_name.clone(), config);
-        self.table.data_version.next_version(now_ms);
+        self.inferred.remove(&config.topic_name);
+        self.table.put(&config.topic_name.clone(), config, now_ms);
     }
 
     /// What name servers are told of the topics is different from now on, although no topic has changed: without a new version
     /// they would not look at it.
     pub fn told_differently(&mut self, now_ms: i64) {
-        self.table.data_version.next_version(now_ms);
+        self.table.next_version(now_ms);
+        self.told_differently = self.table.last_change();
     }
 
     /// Takes a topic away; says whether it was there.
     pub fn remove(&mut self, name: &str, now_ms: i64) -> bool {
-        let removed = self.table.topic_config_table.remove(name).is_some();
-        if removed {
-            self.table.data_version.next_version(now_ms);
-        }
-        removed
+        self.inferred.remove(name);
+        self.table.remove(name, now_ms)
     }
 
     /// The configuration that a send to the unknown topic `name` would create (`createTopicInSendMessageMethod`): copied
@@ -111,9 +164,7 @@ impl Topics {
         {
             return None;
         }
-        let is_gone = |name: &&String| !master.topic_config_table.contains_key(*name);
-        let gone = self.table.topic_config_table.keys().filter(is_gone).cloned().collect();
-        self.table = master.into();
+        let gone = self.table.replace(master);
         self.inferred.clear();
         Some(gone)
     }
@@ -121,13 +172,15 @@ impl Topics {
     /// A master takes in the table of a slave, if it is newer or this one was lost (`had_table`). Topics that only this table
     /// has stay. Says whether anything was taken.
     pub fn take_back(&mut self, slave: TopicConfigSerializeWrapper, had_table: bool, now_ms: i64) -> bool {
-        let version = &mut self.table.data_version;
-        if slave.topic_config_table.is_empty() || (had_table && slave.data_version.counter <= version.counter) {
+        let own = self.table.data_version.counter;
+        if slave.topic_config_table.is_empty() || (had_table && slave.data_version.counter <= own) {
             return false;
         }
-        version.counter = version.counter.max(slave.data_version.counter);
-        version.next_version(now_ms);
-        self.table.topic_config_table.extend(slave.topic_config_table);
+        for (name, config) in slave.topic_config_table {
+            self.table.put_quietly(&name, config);
+        }
+        self.table.raise_counter(slave.data_version.counter);
+        self.table.next_version(now_ms);
         true
     }
 
@@ -136,39 +189,103 @@ impl Topics {
     /// a copy of the real configuration is not taken for an older one. Says whether the table has changed.
     pub fn infer(&mut self, name: &str, queue_id: i32) -> bool {
         let queue_nums = queue_id.saturating_add(1);
-        match self.table.topic_config_table.get_mut(name) {
+        match self.get(name) {
             Some(known) if known.read_queue_nums >= queue_nums || !self.inferred.contains(name) => false,
             Some(known) => {
-                (known.read_queue_nums, known.write_queue_nums) = (queue_nums, queue_nums);
+                let (read_queue_nums, write_queue_nums) = (queue_nums, queue_nums);
+                self.table.put_quietly(name, TopicConfig { read_queue_nums, write_queue_nums, ..known.clone() });
                 true
             }
             None => {
                 let perm = if topic::is_dlq_topic(name) { PERM_WRITE } else { PERM_READ | PERM_WRITE };
-                self.table.topic_config_table.insert(name.to_owned(), TopicConfig::new(name, queue_nums, perm));
+                self.table.put_quietly(name, TopicConfig::new(name, queue_nums, perm));
                 self.inferred.insert(name.to_owned());
                 true
             }
         }
     }
 
-    /// What was inferred is from now on this broker's own.
-    pub fn keep_inferred(&mut self, now_ms: i64) {
-        if !std::mem::take(&mut self.inferred).is_empty() {
-            self.table.data_version.next_version(now_ms);
+    /// Takes in the topics that the table lacks although there are messages of them: as an older copy of the table has them, or
+    /// as far as messages tell. In a table that may be older than the messages a topic's queues that have some can be read.
+    pub fn find_missing(&mut self, queues: &[QueueFound]) -> FoundMissing {
+        let spare = std::mem::take(&mut self.spare);
+        let mut found = FoundMissing::default();
+        for of_topic in queues.chunk_by(|one, next| one.topic == next.topic) {
+            let name = &of_topic[0].topic;
+            let Some(last) = of_topic.iter().filter(|queue| queue.has_messages).map(|queue| queue.queue_id).max()
+            else {
+                continue;
+            };
+            if self.get(name).is_none() {
+                match spare.get(name) {
+                    Some(config) => {
+                        self.table.put_quietly(name, config.clone());
+                        found.known_before.push(name.clone());
+                    }
+                    None => {
+                        let queues = of_topic.iter().map(|queue| queue.queue_id).max();
+                        self.infer(name, queues.unwrap_or(last));
+                        found.inferred.push(name.clone());
+                        continue;
+                    }
+                }
+            } else if !self.is_older {
+                continue;
+            }
+            if let Some(known) = self.get(name).filter(|known| known.read_queue_nums <= last) {
+                let widened = TopicConfig { read_queue_nums: last.saturating_add(1), ..known.clone() };
+                self.table.put_quietly(name, widened);
+                found.widened.push(name.clone());
+            }
         }
+        found
+    }
+
+    /// What was inferred, or found by [`Topics::find_missing`], is from now on this broker's own.
+    pub fn keep_inferred(&mut self, now_ms: i64) {
+        self.inferred.clear();
+        self.table.next_version(now_ms);
     }
 
     /// What the name servers are told: topics with no more permissions than the broker itself has.
     #[must_use]
     pub fn registered(&self, broker_permission: i32) -> TopicConfigSerializeWrapper {
         let mut table = self.table().clone();
-        if !(perm::is_readable(broker_permission) && perm::is_writable(broker_permission)) {
-            for config in table.topic_config_table.values_mut() {
-                config.perm &= broker_permission | PERM_INHERIT;
-            }
+        for config in table.topic_config_table.values_mut() {
+            config.perm = registered_perm(config.perm, broker_permission);
         }
         table
     }
+
+    /// What a name server lacks that has been told everything up to change `told`: topics as they are registered, and whether any
+    /// have gone. `None` if it has to be told everything.
+    #[must_use]
+    pub fn to_register(&self, told: ChangeNumber, broker_permission: i32) -> Option<ToRegister> {
+        if told < self.told_differently {
+            return None;
+        }
+        let changed = self.table.since(told)?;
+        let are_gone = changed.values().any(Option::is_none);
+        let topics = changed
+            .into_values()
+            .flatten()
+            .map(|config| TopicConfig { perm: registered_perm(config.perm, broker_permission), ..config });
+        Some(ToRegister { topics: topics.collect(), are_gone })
+    }
+}
+
+/// What a name server lacks.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ToRegister {
+    /// New and changed topics.
+    pub topics: Vec<TopicConfig>,
+    /// Whether topics were deleted.
+    pub are_gone: bool,
+}
+
+fn registered_perm(perm: i32, broker_permission: i32) -> i32 {
+    let is_whole = perm::is_readable(broker_permission) && perm::is_writable(broker_permission);
+    if is_whole { perm } else { perm & (broker_permission | PERM_INHERIT) }
 }
 
 /// The topics that every broker has.
@@ -207,7 +324,71 @@ mod tests {
     use super::*;
 
     fn topics() -> Topics {
-        Topics::new(TopicConfigSerializeWrapper::default(), &BrokerConfig::new("broker-a", "s"), 1).0
+        loaded(None, None)
+    }
+
+    fn loaded(table: Option<TopicConfigSerializeWrapper>, is_older: Option<String>) -> Topics {
+        let stored = LoadedTable { table, spare: BTreeMap::new(), is_older, is_written: false };
+        Topics::new(stored, &BrokerConfig::new("broker-a", "s"), 1)
+    }
+
+    fn queue(topic: &str, queue_id: i32, has_messages: bool) -> QueueFound {
+        QueueFound { topic: topic.to_owned(), queue_id, has_messages }
+    }
+
+    #[test]
+    fn topics_that_have_messages_are_taken_in_and_others_are_not() {
+        let mut topics = topics();
+        topics.put(TopicConfig::new("Known", 2, 6), 2);
+        topics.spare.insert("Before".to_owned(), TopicConfig::new("Before", 4, 4));
+        topics.spare.insert("Deleted".to_owned(), TopicConfig::new("Deleted", 4, 4));
+        let counter = topics.table().data_version.counter;
+        let queues = [
+            queue("%DLQ%g", 0, true),
+            queue("Before", 1, true),
+            queue("Deleted", 1, false),
+            queue("Known", 3, true),
+            queue("Unknown", 0, false),
+            queue("Unknown", 2, true),
+            queue("Unknown", 5, false),
+        ];
+        let found = topics.find_missing(&queues);
+        assert_eq!(found.known_before, ["Before"]);
+        assert_eq!(found.inferred, ["%DLQ%g", "Unknown"]);
+        assert!(found.widened.is_empty(), "the operator has taken queues away");
+        assert_eq!(topics.get("Before").map(|config| (config.read_queue_nums, config.perm)), Some((4, 4)));
+        assert_eq!(topics.get("Unknown").map(|config| config.write_queue_nums), Some(6));
+        assert_eq!(topics.get("%DLQ%g").map(|config| config.perm), Some(PERM_WRITE));
+        assert!(topics.get("Deleted").is_none());
+        topics.keep_inferred(3);
+        assert_eq!(topics.table().data_version.counter, counter + 1);
+        assert!(!topics.find_missing(&queues).is_any());
+    }
+
+    #[test]
+    fn in_a_table_that_may_be_older_all_queues_with_messages_can_be_read() {
+        let mut table = TopicConfigSerializeWrapper::default();
+        table.topic_config_table.insert("Known".to_owned(), TopicConfig::new("Known", 2, 6));
+        let mut topics = loaded(Some(table), Some("its backup stands in".to_owned()));
+        let found = topics.find_missing(&[queue("Known", 3, true), queue("Known", 7, false)]);
+        assert_eq!(found.widened, ["Known"]);
+        let known = topics.get("Known").unwrap();
+        assert_eq!((known.read_queue_nums, known.write_queue_nums), (4, 2));
+    }
+
+    #[test]
+    fn a_name_server_is_told_what_it_lacks() {
+        let mut topics = topics();
+        let told = topics.tracked().last_change();
+        topics.put(TopicConfig::new("TopicA", 4, 6), 2);
+        topics.put(TopicConfig::new("TopicB", 4, 6), 3);
+        topics.remove("TopicA", 4);
+        let lacks = topics.to_register(told, PERM_READ).unwrap();
+        assert_eq!((lacks.topics.len(), lacks.topics[0].perm, lacks.are_gone), (1, PERM_READ, true));
+        topics.told_differently(5);
+        assert_eq!(topics.to_register(told, PERM_READ), None);
+        let told = topics.tracked().last_change();
+        assert_eq!(topics.to_register(told, PERM_READ), Some(ToRegister::default()));
     }
 
     #[test]

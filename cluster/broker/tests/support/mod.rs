@@ -27,7 +27,11 @@ enum Order {
     Crash(Crash),
     Terminate,
     Boot,
+    Do(Box<dyn FnOnce(&World, HostId) + Send>),
 }
+
+/// What the broker's host does before the broker starts, once.
+type BeforeBoot = Arc<Mutex<Option<Pin<Box<dyn Future<Output = ()> + Send>>>>>;
 
 /// What a script has at hand.
 #[derive(Clone)]
@@ -36,6 +40,7 @@ pub struct Stage {
     /// The broker's address.
     pub addr: String,
     orders: mpsc::UnboundedSender<(Order, oneshot::Sender<Option<CrashReport>>)>,
+    before_boot: BeforeBoot,
 }
 
 type Script = Arc<dyn Fn(Stage) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
@@ -76,9 +81,15 @@ async fn direct(
     handler: Arc<dyn RequestHandler>,
     script: Script,
 ) {
+    let before_boot = BeforeBoot::default();
+    let before = Arc::clone(&before_boot);
     let broker_host = world.add_host(HostSpec::new("broker-a", move || {
-        let change = Arc::clone(&change);
+        let (change, before) = (Arc::clone(&change), Arc::clone(&before));
         async move {
+            let before = before.lock().unwrap().take();
+            if let Some(before) = before {
+                before.await;
+            }
             let mut config = BrokerConfig::new("broker-a", "/store");
             config.store.mapped_file_size_commit_log_bytes = 1 << 20;
             config.store.mapped_file_size_consume_queue_bytes = 20 * 1000;
@@ -93,7 +104,8 @@ async fn direct(
     let addr = format!("{}:10911", world.address(broker_host));
     let script_host = world.add_host(HostSpec::new("script", move || {
         let client = RemotingClient::with_handler(ClientConfig::default(), Arc::clone(&handler));
-        let stage = Stage { client, addr: addr.clone(), orders: orders.clone() };
+        let before_boot = Arc::clone(&before_boot);
+        let stage = Stage { client, addr: addr.clone(), orders: orders.clone(), before_boot };
         let script = script(stage);
         let done = Arc::clone(&done);
         async move {
@@ -128,6 +140,10 @@ async fn obey(world: &World, host: HostId, order: Order) -> Option<CrashReport> 
             }
             None
         }
+        Order::Do(work) => {
+            work(world, host);
+            None
+        }
         Order::Boot => {
             world.boot(host);
             world.sleep(Duration::from_millis(500)).await;
@@ -152,7 +168,7 @@ impl Pulled {
 impl Stage {
     /// The questions of a stage, put to the broker at this address; what happens to the world is not its affair.
     pub fn at(client: RemotingClient, addr: String) -> Self {
-        Self { client, addr, orders: mpsc::unbounded_channel().0 }
+        Self { client, addr, orders: mpsc::unbounded_channel().0, before_boot: BeforeBoot::default() }
     }
 
     async fn order(&self, order: Order) {
@@ -169,6 +185,21 @@ impl Stage {
 
     pub async fn boot(&self) {
         self.order(Order::Boot).await;
+    }
+
+    /// Does something to the world and the broker's host.
+    pub async fn world<T: Send + 'static>(&self, work: impl FnOnce(&World, HostId) -> T + Send + 'static) -> T {
+        let done = Arc::new(Mutex::new(None));
+        let result = Arc::clone(&done);
+        self.order(Order::Do(Box::new(move |world, host| *result.lock().unwrap() = Some(work(world, host))))).await;
+        let done = done.lock().unwrap().take();
+        done.expect("it was done")
+    }
+
+    /// Stops the broker in good order; does this on its host, and starts it again.
+    pub async fn restart_after(&self, work: impl Future<Output = ()> + Send + 'static) {
+        *self.before_boot.lock().unwrap() = Some(Box::pin(work));
+        self.restart().await;
     }
 
     /// Stops the broker in good order and starts it again.

@@ -72,6 +72,12 @@ command_header! {
         changed: bool => "changed";
     }
 
+    /// REGISTER_TOPIC_IN_NAMESRV (`RegisterTopicRequestHeader`); the body is a `TopicRouteData` with the queues.
+    RegisterTopicRequestHeader {
+        /// The topic.
+        topic: String => "topic";
+    }
+
     /// PUT_KV_CONFIG (`PutKVConfigRequestHeader`).
     PutKvConfigRequestHeader {
         /// The namespace.

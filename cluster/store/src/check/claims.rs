@@ -52,7 +52,11 @@ impl Check {
             Err(error) => return Err(error),
         };
         if let Some(why) = loaded.is_older {
-            self.note(&path, None, format!("topics may be missing: {why}; the next start looks for them in the queues"));
+            self.note(
+                &path,
+                None,
+                format!("topics may be missing: {why}; the next start looks for them in the queues"),
+            );
         }
         Ok(loaded.table.map(|table| table.topic_config_table.into_keys().collect()))
     }

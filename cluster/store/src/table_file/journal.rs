@@ -43,6 +43,10 @@ impl Content {
         Content { crc32: crc32fast::hash(bytes), bytes: bytes.len() as u64 }
     }
 
+    pub(super) const fn bytes(self) -> u64 {
+        self.bytes
+    }
+
     fn checksum(self, json: &[u8]) -> u32 {
         let mut hasher = crc32fast::Hasher::new_with_initial(self.crc32);
         hasher.update(json);
@@ -55,12 +59,28 @@ impl Content {
 pub(super) struct Noted<R> {
     pub base: Content,
     pub changes: Vec<TableChange<R>>,
-    /// Where the last line that counts ends.
+    /// Where the first line ends, and the last one that counts.
+    pub begins: u64,
     pub end: u64,
     /// Nothing stands after that, and no line before it is damaged.
     pub is_whole: bool,
     /// Lines before that which cannot be read.
     pub damaged: usize,
+}
+
+/// Where a whole journal can be added to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    base: Content,
+    begins: u64,
+    end: u64,
+}
+
+impl<R> Noted<R> {
+    /// Where it can be added to, if it is whole.
+    pub(super) fn place(&self) -> Option<Place> {
+        self.is_whole.then_some(Place { base: self.base, begins: self.begins, end: self.end })
+    }
 }
 
 /// Reads the journal at `path`; `None` if there is none, or its first line cannot be read.
@@ -73,8 +93,9 @@ pub(super) async fn read<R: DeserializeOwned>(path: &Path) -> Result<Option<Note
     let first = lines.next().unwrap_or_default();
     let base = parse(first, crc32fast::hash).and_then(|json| serde_json::from_slice::<Content>(json).ok());
     let Some(base) = base else { return Ok(None) };
-    let mut noted = Noted { base, changes: Vec::new(), end: first.len() as u64, is_whole: true, damaged: 0 };
-    let (mut at, mut unread) = (noted.end, 0);
+    let begins = first.len() as u64;
+    let mut noted = Noted { base, changes: Vec::new(), begins, end: begins, is_whole: true, damaged: 0 };
+    let (mut at, mut unread) = (begins, 0);
     for line in lines {
         at += line.len() as u64;
         let change = parse(line, |json| base.checksum(json)).and_then(|json| serde_json::from_slice(json).ok());
@@ -112,21 +133,24 @@ pub(super) struct Journal {
     path: PathBuf,
     file: File,
     base: Content,
+    /// Where the first line ends.
+    begins: u64,
     end: u64,
 }
 
 impl Journal {
     /// Goes on with a journal that is whole.
-    pub(super) async fn open(path: &Path, base: Content, end: u64) -> Result<Journal, StoreError> {
+    pub(super) async fn open(path: &Path, place: Place) -> Result<Journal, StoreError> {
         let file = OpenOptions::new().write(true).open(path).await.map_err(io_error("open", path))?;
-        Ok(Journal { path: path.to_path_buf(), file, base, end })
+        let Place { base, begins, end } = place;
+        Ok(Journal { path: path.to_path_buf(), file, base, begins, end })
     }
 
     /// Opens the file at `path`, new or as it is, to be begun.
     pub(super) async fn create(path: &Path) -> Result<Journal, StoreError> {
         let file = OpenOptions::new().write(true).create(true).open(path).await.map_err(io_error("create", path))?;
         durable::sync_dir(durable::parent_of(path)).await?;
-        Ok(Journal { path: path.to_path_buf(), file, base: Content::of(&[]), end: 0 })
+        Ok(Journal { path: path.to_path_buf(), file, base: Content::of(&[]), begins: 0, end: 0 })
     }
 
     /// Forgets what it has and begins anew, durably, on top of this content. It is reset in place: for that no file descriptor
@@ -137,7 +161,7 @@ impl Journal {
         self.file.set_len(0).await.map_err(io_error("empty", &self.path))?;
         self.file.write_all_at(&line, 0).await.map_err(io_error("write", &self.path))?;
         self.file.sync_all().await.map_err(io_error("sync", &self.path))?;
-        (self.base, self.end) = (base, line.len() as u64);
+        (self.base, self.begins, self.end) = (base, line.len() as u64, line.len() as u64);
         Ok(())
     }
 
@@ -152,8 +176,13 @@ impl Journal {
         Ok(())
     }
 
-    /// Its length in bytes.
-    pub(super) fn bytes(&self) -> u64 {
-        self.end
+    /// How long the content is that it goes on from.
+    pub(super) fn base_bytes(&self) -> u64 {
+        self.base.bytes()
+    }
+
+    /// Whether a change stands in it.
+    pub(super) fn has_changes(&self) -> bool {
+        self.end > self.begins
     }
 }

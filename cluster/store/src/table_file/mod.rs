@@ -27,7 +27,7 @@ use protocol::body::ConfigTable;
 use sim::disk;
 
 pub use journal::TableChange;
-use journal::{Content, Journal, Noted};
+use journal::{Content, Journal, Noted, Place};
 
 use crate::{
     config_file::is_blank,
@@ -97,9 +97,9 @@ impl<T: ConfigTable> TableFile<T> {
     /// [`StoreError::ConfigFile`] when something is there and none of it can be understood: to go on with an empty table would be
     /// to forget all rows.
     pub async fn load(&mut self) -> Result<LoadedTable<T>, StoreError> {
-        let (loaded, goes_on_at) = self.read().await?;
-        if let Some((content, end)) = goes_on_at {
-            match Journal::open(&self.journal_path, content, end).await {
+        let (loaded, place) = self.read().await?;
+        if let Some(place) = place {
+            match Journal::open(&self.journal_path, place).await {
                 Ok(journal) => (self.journal, self.takes_changes) = (Some(journal), true),
                 // The next change is written with the whole table.
                 Err(error) => tracing::warn!(%error, "the journal cannot be added to"),
@@ -108,8 +108,8 @@ impl<T: ConfigTable> TableFile<T> {
         Ok(loaded)
     }
 
-    /// The table, and where its journal can be added to, on top of which content.
-    pub(crate) async fn read(&self) -> Result<(LoadedTable<T>, Option<(Content, u64)>), StoreError> {
+    /// The table, and where its journal can be added to.
+    pub(crate) async fn read(&self) -> Result<(LoadedTable<T>, Option<Place>), StoreError> {
         let main = read_copy::<T>(&self.path).await?;
         let noted = journal::read::<T::Row>(&self.journal_path).await?;
         if let Some(noted) = noted.as_ref().filter(|noted| noted.damaged > 0) {
@@ -121,11 +121,11 @@ impl<T: ConfigTable> TableFile<T> {
         }
         match (main, noted) {
             (Copy::Whole { content, table }, Some(noted)) if content == noted.base => {
-                let goes_on_at = noted.is_whole.then_some((content, noted.end));
+                let place = noted.place();
                 let is_older = (noted.damaged > 0).then(|| format!("{} is damaged", self.journal_path.display()));
                 let is_written = noted.is_whole && noted.changes.is_empty();
                 let table = Some(replay(table, noted));
-                Ok((LoadedTable { table, spare: BTreeMap::new(), is_older, is_written }, goes_on_at))
+                Ok((LoadedTable { table, spare: BTreeMap::new(), is_older, is_written }, place))
             }
             (Copy::Whole { table, .. }, noted) => Ok((self.merge(table, noted).await?, None)),
             (unusable, noted) => Ok((self.stand_in(unusable, noted).await?, None)),
@@ -187,7 +187,9 @@ impl<T: ConfigTable> TableFile<T> {
             _ => Some(format!("{path} cannot be used ({why}), and its backup is older")),
         };
         match is_older {
-            None => tracing::warn!(%path, why, %backup, "the file cannot be used: its backup has the same, and stands in"),
+            None => {
+                tracing::warn!(%path, why, %backup, "the file cannot be used: its backup has the same, and stands in")
+            }
             Some(_) => tracing::warn!(
                 %path, why, %backup,
                 "the file cannot be used: its backup stands in, which is older; what was added since may be missing"
@@ -206,10 +208,16 @@ impl<T: ConfigTable> TableFile<T> {
         self.takes_changes && self.journal.is_some()
     }
 
-    /// How many bytes of changes stand in the journal.
+    /// Whether there is something in the journal, or was to be: the file alone does not say the whole table.
     #[must_use]
-    pub fn journal_bytes(&self) -> u64 {
-        self.journal.as_ref().map_or(0, Journal::bytes)
+    pub fn has_changes(&self) -> bool {
+        !self.takes_changes() || self.journal.as_ref().is_some_and(Journal::has_changes)
+    }
+
+    /// How many bytes the file had when it was last written as a whole.
+    #[must_use]
+    pub fn whole_bytes(&self) -> u64 {
+        self.journal.as_ref().map_or(0, Journal::base_bytes)
     }
 
     /// Writes a change, durably. When this fails, or is given up, the next thing to be written is the whole table.

@@ -1,0 +1,256 @@
+//! A table of configuration, and which of its rows have changed since when: who keeps a copy of it, a file or a name server, is
+//! told what it does not have yet.
+//!
+//! Each change has a number, counted from 1 in this life of the broker. A copy that has everything up to a number lacks the rows
+//! that changed after it ([`Tracked::since`]); of one that is too far behind nothing is known but that it lacks something.
+
+use std::collections::BTreeMap;
+use std::ops::Deref;
+
+use bytes::Bytes;
+use protocol::body::ConfigTable;
+
+use super::encoded::Encoded;
+
+/// So many more changes than there are rows are remembered.
+const REMEMBERED_MIN: usize = 1_024;
+
+/// The number of a change; 0 is before the first.
+pub type ChangeNumber = u64;
+
+/// See the module's head.
+#[derive(Clone, Debug, Default)]
+pub struct Tracked<T: ConfigTable> {
+    table: Encoded<T>,
+    /// The last change.
+    last: ChangeNumber,
+    /// What the table's file has.
+    saved: ChangeNumber,
+    /// Of changes up to here it is not known any more which rows they were of.
+    forgotten: ChangeNumber,
+    /// By the number of a row's last change.
+    rows_by_change: BTreeMap<ChangeNumber, String>,
+    /// The other way round.
+    change_of_row: BTreeMap<String, ChangeNumber>,
+}
+
+impl<T: ConfigTable> Deref for Tracked<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.table
+    }
+}
+
+impl<T: ConfigTable> Tracked<T> {
+    /// A table as its file has it.
+    #[must_use]
+    pub fn saved(table: T) -> Self {
+        Self { table: table.into(), ..Self::default() }
+    }
+
+    /// The table as it is sent.
+    #[must_use]
+    pub fn json(&self) -> Bytes {
+        self.table.json()
+    }
+
+    /// Sets a row, as a new version of the table.
+    pub fn put(&mut self, name: &str, row: T::Row, now_ms: i64) {
+        self.put_quietly(name, row);
+        self.table.version_mut().next_version(now_ms);
+    }
+
+    /// Sets a row; the version stays.
+    pub fn put_quietly(&mut self, name: &str, row: T::Row) {
+        self.table.rows_mut().insert(name.to_owned(), row);
+        self.note(name);
+    }
+
+    /// Takes a row away, as a new version of the table; says whether it was there.
+    pub fn remove(&mut self, name: &str, now_ms: i64) -> bool {
+        let removed = self.table.rows_mut().remove(name).is_some();
+        if removed {
+            self.table.version_mut().next_version(now_ms);
+            self.note(name);
+        }
+        removed
+    }
+
+    /// A new version, although no row has changed.
+    pub fn next_version(&mut self, now_ms: i64) {
+        self.table.version_mut().next_version(now_ms);
+        self.last += 1;
+    }
+
+    /// The version's counter becomes at least this.
+    pub fn raise_counter(&mut self, counter: i64) {
+        let version = self.table.version_mut();
+        version.counter = version.counter.max(counter);
+        self.last += 1;
+    }
+
+    /// Becomes another table; gives the names of the rows that are no more.
+    pub fn replace(&mut self, table: T) -> Vec<String> {
+        let old = std::mem::replace(&mut self.table, table.into());
+        let gone: Vec<String> =
+            old.rows().keys().filter(|name| !self.table.rows().contains_key(*name)).cloned().collect();
+        let new = self.table.rows().iter().filter(|(name, row)| old.rows().get(*name) != Some(*row));
+        let changed: Vec<String> = new.map(|(name, _)| name.clone()).collect();
+        for name in gone.iter().chain(&changed) {
+            self.note(name);
+        }
+        // The version is another one.
+        self.last += 1;
+        gone
+    }
+
+    fn note(&mut self, name: &str) {
+        self.last += 1;
+        if let Some(earlier) = self.change_of_row.insert(name.to_owned(), self.last) {
+            self.rows_by_change.remove(&earlier);
+        }
+        self.rows_by_change.insert(self.last, name.to_owned());
+        if self.rows_by_change.len() > self.table.rows().len() + REMEMBERED_MIN {
+            self.forget();
+        }
+    }
+
+    /// Rows that come and go shall not be remembered for ever.
+    fn forget(&mut self) {
+        for _ in 0..self.rows_by_change.len() / 2 {
+            if let Some((number, name)) = self.rows_by_change.pop_first() {
+                self.forgotten = number;
+                self.change_of_row.remove(&name);
+            }
+        }
+    }
+
+    /// The number of the last change.
+    #[must_use]
+    pub fn last_change(&self) -> ChangeNumber {
+        self.last
+    }
+
+    /// The rows that a copy which has everything up to change `number` does not have as they are: their names, and what they are
+    /// now, if they are. `None` if that is not known any more.
+    #[must_use]
+    pub fn since(&self, number: ChangeNumber) -> Option<BTreeMap<String, Option<T::Row>>> {
+        if number < self.forgotten {
+            return None;
+        }
+        let changed = self.rows_by_change.range(number + 1..).map(|(_, name)| name);
+        Some(changed.map(|name| (name.clone(), self.table.rows().get(name).cloned())).collect())
+    }
+
+    /// What the file has.
+    #[must_use]
+    pub fn saved_change(&self) -> ChangeNumber {
+        self.saved
+    }
+
+    /// The file has everything up to this change.
+    pub fn mark_saved(&mut self, number: ChangeNumber) {
+        self.saved = self.saved.max(number);
+    }
+
+    /// Whether the file has everything.
+    #[must_use]
+    pub fn is_saved(&self) -> bool {
+        self.saved == self.last
+    }
+
+    /// Whether the file has this row as it is.
+    #[must_use]
+    pub fn is_row_saved(&self, name: &str) -> bool {
+        // The rule, which costs nothing.
+        self.is_saved()
+            || (self.forgotten <= self.saved && self.change_of_row.get(name).is_none_or(|number| *number <= self.saved))
+    }
+}
+
+/// What is built around such a table.
+pub trait Holds {
+    /// The table.
+    type Table: ConfigTable;
+
+    /// The table with its changes.
+    fn tracked(&self) -> &Tracked<Self::Table>;
+
+    /// The table with its changes, to change it.
+    fn tracked_mut(&mut self) -> &mut Tracked<Self::Table>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use protocol::body::{TopicConfig, TopicConfigSerializeWrapper};
+
+    fn row(queues: i32) -> TopicConfig {
+        TopicConfig::new("", queues, 6)
+    }
+
+    #[test]
+    fn a_row_is_saved_when_its_last_change_is() {
+        let mut table = Tracked::saved(TopicConfigSerializeWrapper::default());
+        assert!(table.is_saved() && table.is_row_saved("A"));
+        table.put("A", row(1), 1);
+        table.put("B", row(1), 2);
+        assert!(!table.is_row_saved("A"));
+        table.mark_saved(1);
+        assert!(table.is_row_saved("A") && !table.is_row_saved("B") && !table.is_saved());
+        table.put("A", row(2), 3);
+        table.mark_saved(2);
+        assert!(!table.is_row_saved("A") && table.is_row_saved("B"));
+        table.mark_saved(3);
+        assert!(table.is_saved());
+        table.next_version(4);
+        assert!(!table.is_saved() && table.is_row_saved("A"));
+        assert_eq!(table.data_version.counter, 4);
+    }
+
+    #[test]
+    fn what_comes_and_goes_is_forgotten() {
+        let mut table = Tracked::saved(TopicConfigSerializeWrapper::default());
+        for number in 0..10_000 {
+            table.put(&format!("T{number}"), row(1), 1);
+            table.remove(&format!("T{number}"), 1);
+        }
+        assert!(table.rows_by_change.len() <= REMEMBERED_MIN && table.change_of_row.len() <= REMEMBERED_MIN);
+        assert_eq!(table.since(0), None);
+        assert!(table.since(table.last_change()).is_some_and(|rows| rows.is_empty()));
+        assert!(!table.is_row_saved("T9999"));
+    }
+
+    proptest! {
+        /// A copy that takes what it lacks, whenever it does, is the table.
+        #[test]
+        fn a_copy_catches_up(steps in prop::collection::vec((0_u8..6, 0_u8..5), 0..40)) {
+            let mut table = Tracked::saved(TopicConfigSerializeWrapper::default());
+            let (mut copy, mut has) = (BTreeMap::new(), 0);
+            for (what, name) in steps {
+                let name = format!("T{name}");
+                match what {
+                    0 | 1 => table.put(&name, row(i32::from(what)), 1),
+                    2 => drop(table.remove(&name, 1)),
+                    3 => {
+                        let mut other = TopicConfigSerializeWrapper::default();
+                        other.topic_config_table.insert(name, row(9));
+                        drop(table.replace(other));
+                    }
+                    _ => {
+                        for (name, row) in table.since(has).expect("it is not far behind") {
+                            match row {
+                                Some(row) => drop(copy.insert(name, row)),
+                                None => drop(copy.remove(&name)),
+                            }
+                        }
+                        has = table.last_change();
+                        prop_assert_eq!(&copy, table.rows());
+                    }
+                }
+            }
+        }
+    }
+}
