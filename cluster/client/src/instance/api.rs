@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use protocol::body::{
     ClusterInfo, ConsumerIdList, JsonBody, KvTable, MessageQueue, SubscriptionGroupConfig, TopicConfig, TopicRouteData,
 };
@@ -20,6 +21,9 @@ use protocol::{CommandHeader, PhysicalOffset, QueueOffset, RemotingCommand, Send
 use remoting::RemotingClient;
 
 use crate::error::ClientError;
+
+/// How long name servers other than the chosen one have to say that they know a topic.
+const OTHERS_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// What a broker made of a send.
 #[derive(Debug)]
@@ -112,24 +116,40 @@ impl Api {
         decode("the name server", CODE, &response.body).map(Some)
     }
 
-    /// GET_ROUTEINFO_BY_TOPIC, of one name server after the other until one knows the topic. `None` if none does, or those
-    /// that do cannot be asked.
-    pub(crate) async fn topic_route_of_any(&self, topic: &str, timeout: Duration) -> Option<TopicRouteData> {
+    /// GET_ROUTEINFO_BY_TOPIC, of these name servers at once: the route that the first says which knows one, and those that did not
+    /// answer in time.
+    pub(crate) async fn topic_route_of_any(
+        &self,
+        topic: &str,
+        name_servers: Vec<String>,
+        timeout: Duration,
+    ) -> (Option<TopicRouteData>, Vec<String>) {
         const CODE: i32 = request_code::GET_ROUTEINFO_BY_TOPIC;
         let header = GetRouteInfoRequestHeader { topic: topic.to_owned(), accept_standard_json_only: Some(true) };
-        let name_servers = self.remoting.name_servers();
-        let share = timeout.min(self.timeout) / u32::try_from(name_servers.len().max(1)).unwrap_or(u32::MAX);
-        for addr in name_servers {
-            match self.remoting.invoke(&addr, RemotingCommand::request(CODE, &header), share).await {
+        let timeout = timeout.min(self.timeout).min(OTHERS_TIMEOUT);
+        let ask = |addr: String| {
+            let request = RemotingCommand::request(CODE, &header);
+            async move {
+                let answer = self.remoting.invoke(&addr, request, timeout).await;
+                (addr, answer)
+            }
+        };
+        let mut asked: FuturesUnordered<_> = name_servers.into_iter().map(ask).collect();
+        let mut silent = Vec::new();
+        while let Some((addr, answer)) = asked.next().await {
+            match answer {
                 Ok(response) if response.code == response_code::SUCCESS => match decode(&addr, CODE, &response.body) {
-                    Ok(route) => return Some(route),
+                    Ok(route) => return (Some(route), silent),
                     Err(error) => tracing::warn!(%error, "the name server's route cannot be read"),
                 },
                 Ok(_) => {}
-                Err(error) => tracing::debug!(%error, "name server failed"),
+                Err(error) => {
+                    tracing::debug!(%error, "name server failed");
+                    silent.push(addr);
+                }
             }
         }
-        None
+        (None, silent)
     }
 
     /// WIPE_WRITE_PERM_OF_BROKER, asked of one name server. Gives how many topics it has of the broker name.

@@ -26,11 +26,18 @@ impl ClientInstance {
     /// Asks for the route of a topic. Whether a name server knows one.
     ///
     /// The chosen name server has the word, as in Java. Only for a topic without a known route are the others asked, too: the
-    /// chosen one may have been restarted, and know nothing until the brokers register again.
+    /// chosen one may have been restarted, and know nothing until the brokers register again. Those that do not answer are left
+    /// out for a while: a topic that is to be made by its first message is known to nobody.
     pub(crate) async fn update_topic_route(&self, topic: &str, timeout: Duration) -> Result<bool, ClientError> {
         let mut route = self.api.topic_route(topic, timeout).await?;
         if route.is_none() && self.route(topic).is_none() {
-            route = self.api.topic_route_of_any(topic, timeout).await;
+            let name_servers = self.api.remoting().name_servers();
+            let reachable = name_servers.into_iter().filter(|addr| self.is_reachable(addr)).collect();
+            let (known, silent) = self.api.topic_route_of_any(topic, reachable, timeout).await;
+            for addr in silent {
+                self.reachability.lock().failed(&addr, self.now_ms());
+            }
+            route = known;
         }
         let Some(route) = route else { return Ok(false) };
         self.take_route(topic, route);

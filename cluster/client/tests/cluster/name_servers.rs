@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use client::ClientConfig;
+use client::{ClientConfig, Message};
 use sim::world::Crash;
 
 use crate::support::{Inbox, bodies, consumer, create_topic, message, producer, run_with, sleep_ms, until};
@@ -79,6 +79,34 @@ fn clients_that_see_different_routes_lose_nothing() {
             stand.world.sleep(200 * SECOND).await;
             stand.world.heal(broker, name_server);
             stand.world.heal(name_server, broker);
+        },
+    );
+}
+
+/// A topic that its first message makes is known to no name server: all of them are asked.
+#[test]
+fn a_name_server_that_hangs_does_not_hold_up_the_first_message_of_each_topic() {
+    run_with(
+        3,
+        1,
+        |config| {
+            Box::pin(async move {
+                let _admin = create_topic(&config, 1).await;
+                let running = producer(&config).await;
+                running.send(message(0)).await.expect("both name servers are there");
+                sleep_ms(25_000).await;
+                for number in 0..5 {
+                    let asked_at = sim::time::Instant::now();
+                    running.send(Message::new(format!("New{number}"), "x")).await.expect("one name server is there");
+                    // Once it is found out, by the question for a route and by the broker.
+                    let at_most_ms = if number == 0 { 3_000 } else { 300 };
+                    assert!(asked_at.elapsed().as_millis() < at_most_ms, "{number}: {:?}", asked_at.elapsed());
+                }
+            })
+        },
+        |stand| async move {
+            stand.world.sleep(20 * SECOND).await;
+            assert!(stand.world.pause(stand.name_servers[0]));
         },
     );
 }
