@@ -5,7 +5,7 @@ use crate::{
     cluster::{self, Hosts, STORE},
     history::Event,
     log_image,
-    operator::{Bounds, Operator, Order},
+    operator::{Bounds, Distance, Operator, Order},
     recorder::Recorder,
     spec::{BrokerHost, Disk, FileSystem, Operation, Scenario, Schedule, starts_late},
     upkeep::{Upkeep, stop},
@@ -18,7 +18,7 @@ use std::{sync::Arc, time::Duration};
 /// back to a broker that name servers had forgotten, which registers every 30 s; clients ask for routes every 30 s, and share
 /// queues anew every 20 s.
 const QUIET_MS: u64 = 85_000;
-/// How long slaves may take to catch up at the end before they count as behind.
+/// How long slaves may stand still at the end, before they have caught up, until they count as behind.
 const CATCH_UP_MS_MAX: u64 = 60_000;
 /// Runs a scenario in this world and returns the history, and what each event of the plan did to the machines.
 pub async fn harness(world: World, scenario: Arc<Scenario>, plan: Plan) -> (Vec<Event>, Vec<Injected>) {
@@ -249,15 +249,18 @@ async fn finish_reading(world: &World, recorder: &Recorder, hosts: &Hosts, opera
 /// Waits until the slaves have caught up: until then they may have offsets of their master's previous life. Where each log
 /// begins and ends.
 async fn await_slaves(world: &World, hosts: &Hosts, operator: &Operator) -> Bounds {
-    let deadline_ns = world.now_ns() + ms(CATCH_UP_MS_MAX);
+    let brokers = hosts.brokers.iter().map(|(broker, _)| broker.clone()).collect::<Vec<_>>();
+    let mut distance = Distance::default();
+    let mut deadline_ns = world.now_ns() + ms(CATCH_UP_MS_MAX);
     loop {
         operator.order(Order::AskBounds).await;
         let bounds = operator.bounds();
         let end = |host: &str| bounds.get(host).map(|bounds| bounds.end);
-        let is_even = hosts
-            .brokers
-            .iter()
-            .all(|(broker, _)| end(&broker.host).is_some() && end(&broker.host) == end(&broker.broker));
+        let is_even =
+            brokers.iter().all(|broker| end(&broker.host).is_some() && end(&broker.host) == end(&broker.broker));
+        if distance.shrinks(&bounds, &brokers) {
+            deadline_ns = world.now_ns() + ms(CATCH_UP_MS_MAX);
+        }
         // A moment more, for what a slave does with the records that it has got.
         world.sleep(Duration::from_millis(500)).await;
         if is_even || world.now_ns() >= deadline_ns {
