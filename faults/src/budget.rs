@@ -1,15 +1,16 @@
 //! How much a plan may take: a plan with a budget never exceeds what a replica group can survive.
 //!
-//! Under [`Budget::OneCopyLeft`] one member of each group keeps everything that it had: whatever the plan does, there is a whole
-//! copy of every byte, and what is lost is the cluster's own fault. A group's members are struck in the order of the plan, each as
-//! often as the plan likes, until only one of them has lost nothing; from then on what would take from that one is weakened: a crash
-//! of its machine becomes the kill of its process, and what damages its disk is left out. Where all members are struck at one
-//! instant, a key says which of them is spared. The plan tells what was spared, and why.
+//! Under [`Budget::OneCopyLeft`] each group keeps a whole copy of everything on members that lose nothing: on the primary, or on so
+//! many of the others that one of them has each thing (where each thing is on two of three, on two). A group's members are struck in
+//! the order of the plan, each as often as the plan likes, until no more may be; from then on what would take from the others is
+//! weakened: a crash of a machine becomes the kill of its process, and what damages its disk is left out. Where members are struck
+//! at one instant, a key says which of them are spared. The plan tells what was spared, and why.
 //!
-//! A copy counts as lost for the rest of the plan, also when it has been made again from another one since: a plan does not know
-//! how far that is.
+//! What is taken from whom is [`Action::tolls`]'s to say. A copy is where its disk is, in whatever machine. It counts as lost for the
+//! rest of the plan, also when it has been made again from another one since: a plan does not know how far that is. A full disk
+//! counts too, although nothing breaks by it: what is deleted for want of room is the settings' doing.
 
-use crate::{Action, Cast, CrashKind, Down, Plan, PlannedEvent};
+use crate::{Action, Cast, CrashKind, Disks, Down, Group, Plan, PlannedEvent};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sim::world::Key;
@@ -22,7 +23,7 @@ pub enum Budget {
     /// Everything: faults strike as they are drawn.
     #[default]
     Unlimited,
-    /// All but one copy: one member of each group loses nothing that it had written.
+    /// All but one copy: in each group, members that have everything lose nothing that they had written.
     OneCopyLeft,
 }
 
@@ -59,106 +60,79 @@ impl fmt::Display for Spared {
     }
 }
 
-/// The hosts that lose something which they had written, or may.
-fn takes_from(action: &Action) -> Vec<&str> {
-    match action {
-        Action::Crash { crash, .. } | Action::CrashTogether { crash, .. } | Action::CrashLoop { crash, .. }
-            if *crash == CrashKind::ProcessKill =>
-        {
-            Vec::new()
-        }
-        Action::Crash { .. } | Action::CrashTogether { .. } | Action::CrashLoop { .. } => action.hosts(),
-        Action::DiskFaults { faults, .. } if !faults.destroys() => Vec::new(),
-        // A full disk costs the oldest files. A drive of an array costs nothing by itself, but no second one may follow.
-        Action::DiskFaults { .. }
-        | Action::DamageMedia { .. }
-        | Action::FillDisk { .. }
-        | Action::LoseMember { .. }
-        | Action::FailSync { .. } => action.hosts(),
-        Action::Isolate { .. }
-        | Action::Cut { .. }
-        | Action::SlowDisk { .. }
-        | Action::SlowLink { .. }
-        | Action::StepClock { .. }
-        | Action::Pause { .. }
-        | Action::DropCaches { .. }
-        | Action::MoveDisk { .. }
-        | Action::Jam { .. }
-        | Action::Swizzle { .. }
-        | Action::Bridge { .. }
-        | Action::Ring { .. }
-        | Action::ResetStorm { .. }
-        | Action::BadLink { .. }
-        | Action::BadNames { .. }
-        | Action::LimitMemory { .. }
-        | Action::StarveCpu { .. }
-        | Action::OutOfMemory { .. }
-        | Action::Suspend { .. }
-        | Action::FreezeClock { .. }
-        | Action::DriftClock { .. }
-        | Action::StrobeClock { .. }
-        // A plan for a budget has the hosts of its zones.
-        | Action::CrashZone { .. } => Vec::new(),
-    }
-}
-
 fn one_copy_left(plan: &Plan, cast: &Cast, key: Key) -> Plan {
+    let disks = Disks::of(plan);
+    // Copies go by the machines that their disks began in, wherever these are by now.
     let mut taken = BTreeSet::<String>::new();
-    // Those that have the last whole copy from some moment on.
+    // Those that keep what they have from some moment on.
     let mut keepers = BTreeSet::<String>::new();
     let mut made = Plan { spared: plan.spared.clone(), ..Plan::default() };
     let mut order = plan.events.iter().collect::<Vec<_>>();
     order.sort_by_key(|event| event.at_ms);
     for event in order {
-        let struck = takes_from(&event.action);
+        let home = |machine: &str| disks.home_of(machine, event.at_ms).unwrap_or(machine).to_owned();
+        let struck = event.action.tolls().iter().map(|toll| home(toll.host)).collect::<BTreeSet<_>>();
         let mut spared = BTreeSet::new();
         for group in &cast.groups {
-            let is_taken = |host: &&str| taken.contains(*host) || struck.contains(host);
-            if !group.members().all(|host| is_taken(&host)) {
-                continue;
-            }
-            // Of those that had everything until now, one.
-            let whole = group.members().filter(|host| !taken.contains(*host)).collect::<Vec<_>>();
-            let keeper = match whole.iter().find(|host| keepers.contains(**host)) {
-                Some(keeper) => *keeper,
-                None => {
-                    let mut stream = key.derive("keeper").derive(&group.primary).stream();
-                    whole[stream.below(whole.len() as u64) as usize]
-                }
-            };
-            keepers.insert(keeper.to_owned());
-            spared.insert(keeper);
+            spared.extend(spare(group, &taken, &struck, &keepers, key));
         }
-        taken.extend(struck.iter().filter(|host| !spared.contains(**host)).map(|host| (*host).to_owned()));
-        match &event.action {
-            // Its machine was not stopped, so that its disk is still in it.
-            Action::MoveDisk { host, .. } if keepers.contains(host) => made.spare(event, host, None),
-            _ if spared.is_empty() => made.events.push(event.clone()),
-            _ => weaken(event, &spared, &mut made),
-        }
+        keepers.extend(spared.iter().cloned());
+        taken.extend(struck.into_iter().filter(|host| !spared.contains(host)));
+        // The machine of a keeper was not stopped, so that its disk is still in it, and its spare has none.
+        let is_kept = |machine: &str| match &event.action {
+            Action::MoveDisk { host, .. } => machine == host && keepers.contains(host),
+            _ => Cast::is_spare(machine) && keepers.contains(&home(machine)),
+        };
+        let is_spared = |machine: &str| spared.contains(&home(machine)) || is_kept(machine);
+        weaken(event, &is_spared, &disks, &mut made);
     }
     made
 }
 
-/// Adds what is left of an event when these hosts are spared.
-fn weaken(event: &PlannedEvent, spared: &BTreeSet<&str>, made: &mut Plan) {
-    let host = event.action.host();
+/// Which of the struck members of a group are spared, so that everything can still be had from those that are left: those that
+/// have been before, then others by the key.
+fn spare(
+    group: &Group,
+    taken: &BTreeSet<String>,
+    struck: &BTreeSet<String>,
+    keepers: &BTreeSet<String>,
+    key: Key,
+) -> Vec<String> {
+    let mut stream = key.derive("keeper").derive(&group.primary).stream();
+    let (struck, left): (Vec<&str>, Vec<&str>) =
+        group.members().filter(|host| !taken.contains(*host)).partition(|host| struck.contains(*host));
+    let (mut spared, mut others): (Vec<&str>, Vec<&str>) = struck.into_iter().partition(|host| keepers.contains(*host));
+    while !group.have_everything(left.iter().chain(&spared).copied()) && !others.is_empty() {
+        spared.push(others.swap_remove(stream.below(others.len() as u64) as usize));
+    }
+    spared.into_iter().map(str::to_owned).collect()
+}
+
+/// Adds what is left of an event where these machines are spared.
+fn weaken(event: &PlannedEvent, is_spared: &dyn Fn(&str) -> bool, disks: &Disks, made: &mut Plan) {
+    let machines = event.action.machines();
+    let spared = machines.iter().copied().filter(|machine| is_spared(machine)).collect::<Vec<_>>();
+    let Some(host) = spared.first() else {
+        made.events.push(event.clone());
+        return;
+    };
+    // A spare that has got no disk has no process that could be killed.
+    let kills = |host: &str, instead| if disks.home_of(host, event.at_ms) == Some(host) { Some(instead) } else { None };
     match &event.action {
-        Action::Crash { boot_after_ms, .. } => made.spare(event, host, Some(kill(host, *boot_after_ms))),
+        Action::Crash { boot_after_ms, .. } => made.spare(event, host, kills(host, kill(host, *boot_after_ms))),
         Action::CrashLoop { times, down_ms, up_ms, .. } => {
-            let (host, crash) = (host.to_owned(), CrashKind::ProcessKill);
-            let kills = Action::CrashLoop { host, crash, times: *times, down_ms: *down_ms, up_ms: *up_ms };
-            made.spare(event, event.action.host(), Some(kills));
+            let (name, crash) = ((*host).to_owned(), CrashKind::ProcessKill);
+            let instead = Action::CrashLoop { host: name, crash, times: *times, down_ms: *down_ms, up_ms: *up_ms };
+            made.spare(event, host, kills(host, instead));
         }
         Action::CrashTogether { crash, hosts } => {
-            let (kept, others): (Vec<Down>, Vec<Down>) =
-                hosts.iter().cloned().partition(|down| spared.contains(down.host.as_str()));
+            let (kept, others): (Vec<Down>, Vec<Down>) = hosts.iter().cloned().partition(|down| is_spared(&down.host));
             if !others.is_empty() {
                 let action = Action::CrashTogether { crash: *crash, hosts: others };
                 made.events.push(PlannedEvent { at_ms: event.at_ms, action });
             }
             for Down { host, boot_after_ms } in kept {
-                made.spare(event, &host, Some(kill(&host, boot_after_ms)));
+                made.spare(event, &host, kills(&host, kill(&host, boot_after_ms)));
             }
         }
         _ => made.spare(event, host, None),
@@ -185,11 +159,11 @@ impl Plan {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Fault, FaultKind, Group, Site, Window, generate};
+    use crate::{Fault, FaultKind, Site, Window, generate};
 
     fn cast() -> Cast {
         let name = str::to_owned;
-        let group = |primary: &str| Group { primary: name(primary), secondaries: vec![format!("{primary}-s")] };
+        let group = |primary: &str| Group::of(primary, [format!("{primary}-s")]);
         Cast {
             groups: vec![group("broker-a"), group("broker-b")],
             registries: vec![name("namesrv-1")],
@@ -209,7 +183,7 @@ mod tests {
 
     /// The members of a group that lose something.
     fn losers<'a>(plan: &'a Plan, group: &'a Group) -> BTreeSet<&'a str> {
-        let struck = plan.events.iter().flat_map(|event| takes_from(&event.action));
+        let struck = plan.events.iter().flat_map(|event| event.action.tolls()).map(|toll| toll.host);
         struck.filter(|host| group.members().any(|member| member == *host)).collect()
     }
 
@@ -218,13 +192,7 @@ mod tests {
     #[test]
     fn no_plan_takes_the_last_copy() {
         let cast = cast();
-        let mut site = Site::of(cast.hosts());
-        let spare = |host: &str| crate::Machine {
-            host: Cast::spare_of(host),
-            zone: "dc-1/room-1/rack-1".to_owned(),
-            is_spare: true,
-        };
-        site.machines.extend(["broker-a", "broker-b"].map(spare));
+        let site = Site::of(cast.hosts()).with_spares(["broker-a", "broker-b"]);
         let (mut exceeded, mut kept) = (0, 0);
         for first in FaultKind::ALL {
             for second in FaultKind::ALL {
@@ -275,6 +243,49 @@ mod tests {
         let all = (0..40).map(spared).collect::<BTreeSet<_>>();
         assert!(all.iter().all(|hosts| hosts.len() == 2), "one of each group: {all:?}");
         assert_eq!(all.len(), 4, "{all:?}");
+    }
+
+    /// Reads a plan's events for the groups of [`cast`].
+    fn written(events: &[(u64, &str)]) -> Plan {
+        let event = |(at_ms, action): &(u64, &str)| format!("[[events]]\nat_ms = {at_ms}\naction = {{ {action} }}\n");
+        toml::from_str(&events.iter().map(event).collect::<String>()).expect("a plan")
+    }
+
+    /// Of three members each thing is on two, and which those are nobody knows: one of the secondaries alone may lack something.
+    #[test]
+    fn one_of_two_secondaries_has_not_everything() {
+        let secondaries = ["broker-a-s", "broker-a-s2"].map(str::to_owned);
+        let mut group = Group { kept_by: 2, ..Group::of("broker-a", secondaries) };
+        assert!(group.have_everything(["broker-a"]) && group.have_everything(["broker-a-s", "broker-a-s2"]));
+        assert!(!group.have_everything(["broker-a-s2"]) && !group.have_everything([]));
+        let lost = |host: &str| format!(r#"kind = "crash", host = "{host}", crash = "disk-loss", boot_after_ms = 500"#);
+        let (slave, master) = (lost("broker-a-s"), lost("broker-a"));
+        let plan = written(&[(100, &slave), (5_000, &master)]);
+        let spared = |group: &Group| {
+            let cast = Cast { groups: vec![group.clone()], ..cast() };
+            within(&plan, &cast, 1).spared.into_iter().map(|spared| spared.host).collect::<Vec<_>>()
+        };
+        assert_eq!(spared(&group), ["broker-a"], "with two slaves gone the third member is not enough");
+        group.kept_by = 3;
+        assert_eq!(spared(&group), [""; 0], "it has everything");
+    }
+
+    /// A disk counts for the machine that it began in, in whatever machine it is struck.
+    #[test]
+    fn a_disk_that_was_moved_is_still_its_groups_copy() {
+        let stops = r#"kind = "crash", host = "broker-a", crash = "os-crash""#;
+        let moves = r#"kind = "move-disk", host = "broker-a", to = "broker-a-spare", boot_after_ms = 100"#;
+        let slave = r#"kind = "crash", host = "broker-a-s", crash = "power-loss", boot_after_ms = 100"#;
+        let spare = r#"kind = "crash", host = "broker-a-spare", crash = "disk-loss", boot_after_ms = 100"#;
+        let plan = within(&written(&[(100, stops), (200, moves), (900, spare), (2_000, slave)]), &cast(), 1);
+        assert_eq!(plan.spared.iter().map(|spared| spared.host.as_str()).collect::<Vec<_>>(), ["broker-a-s"]);
+        // Where the last copy is not moved, its spare has nothing that could be struck.
+        let plan = within(&written(&[(50, slave), (400, stops), (500, moves), (900, spare)]), &cast(), 1);
+        let done = plan.events.iter().map(|event| event.action.to_string()).collect::<Vec<_>>();
+        assert_eq!(done.len(), 2, "{done:?}");
+        assert!(done[1].starts_with("broker-a: process killed"), "{done:?}");
+        let site = Site::of(cast().hosts()).with_spares(["broker-a"]);
+        assert_eq!(plan.check(&site, 50_000), Ok(()));
     }
 
     #[test]

@@ -1,5 +1,8 @@
 //! Who can be hit: the hosts of a scenario by the part they play.
 
+/// How the names of spare machines end.
+const SPARE: &str = "-spare";
+
 /// The hosts of a cluster, by their part. The names are those of the simulated machines.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cast {
@@ -21,12 +24,31 @@ pub struct Group {
     pub primary: String,
     /// The others: its slaves. Empty where nothing is replicated.
     pub secondaries: Vec<String>,
+    /// How many of its members, the primary among them, have each thing that must not be lost. Which of the secondaries they
+    /// are is not known.
+    pub kept_by: usize,
 }
 
 impl Group {
     /// A group of one.
     pub fn alone(primary: impl Into<String>) -> Group {
-        Group { primary: primary.into(), secondaries: Vec::new() }
+        Group::of(primary, [])
+    }
+
+    /// A group of which every member has everything.
+    pub fn of(primary: impl Into<String>, secondaries: impl IntoIterator<Item = String>) -> Group {
+        let secondaries = secondaries.into_iter().collect::<Vec<_>>();
+        Group { primary: primary.into(), kept_by: 1 + secondaries.len(), secondaries }
+    }
+
+    /// Whether everything can be had from these members: from the primary, or from so many of the others that one of them has
+    /// each thing.
+    pub fn have_everything<'a>(&self, members: impl IntoIterator<Item = &'a str>) -> bool {
+        let (mut count, mut has_primary) = (0, false);
+        for member in members {
+            (count, has_primary) = (count + 1, has_primary || member == self.primary);
+        }
+        has_primary || count + self.kept_by > 1 + self.secondaries.len()
     }
 
     /// All machines of the group, the primary first.
@@ -49,7 +71,12 @@ impl Cast {
 
     /// The name of the machine that waits to take the place of this one.
     pub fn spare_of(host: &str) -> String {
-        format!("{host}-spare")
+        format!("{host}{SPARE}")
+    }
+
+    /// Whether this is the name of such a machine.
+    pub fn is_spare(host: &str) -> bool {
+        host.ends_with(SPARE)
     }
 
     /// Everything that keeps data or the way to it: all members of all groups, then the registries.

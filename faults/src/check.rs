@@ -4,6 +4,9 @@
 //! the same thing away at the same time: a host that is down cannot crash or stand still, a clock that stands still cannot be
 //! stepped, and of two that slow the same disk or link the first one's end would be the second one's too. A host that is down
 //! may lose its disk, and a wall clock may be stepped twice.
+//!
+//! A disk that is put into another machine takes along what is kept on it, not who it is kept for: that is written in the
+//! machine. So each disk has one spare that can take it, and from then on that one is meant by whoever means the disk.
 
 mod figures;
 mod holds;
@@ -11,9 +14,10 @@ mod site;
 
 pub use holds::Part;
 pub(crate) use holds::{Hold, holds};
+pub(crate) use site::RAID_DRIVES_MIN;
 pub use site::{Machine, Site};
 
-use crate::{Action, Down, Plan, PlannedEvent};
+use crate::{Action, Disks, Down, Plan, PlannedEvent};
 use std::collections::BTreeSet;
 
 /// A plan that cannot be carried out. Events are counted from 0.
@@ -49,14 +53,34 @@ pub enum PlanError {
     )]
     DoesNothing { index: usize, known: String },
     #[error(
-        "event {index} of the fault plan takes the disk of `{host}`, which is not down from then on; let it crash before, \
-         without boot_after_ms"
+        "event {index} of the fault plan takes the disk of `{host}`, which is not off from then on; let its machine crash \
+         before (not its process alone), without boot_after_ms"
     )]
-    NotDown { index: usize, host: String },
+    NotOff { index: usize, host: String },
     #[error(
         "event {index} of the fault plan puts a disk into `{host}`, which is no spare machine; the spares are: {known}"
     )]
     NoSpare { index: usize, host: String, known: String },
+    #[error(
+        "event {index} of the fault plan puts the disk of `{host}` into `{to}`, which stands in for `{place}` and would begin to \
+         serve as that one; {remedy}"
+    )]
+    OtherPlace { index: usize, host: String, to: String, place: String, remedy: String },
+    #[error(
+        "event {index} of the fault plan is done to `{host}`, which has no disk any more: event {moved} has put it into `{to}`; \
+         name that one"
+    )]
+    DiskIsElsewhere { index: usize, host: String, moved: usize, to: String },
+    #[error(
+        "event {index} of the fault plan is done to `{host}`, a spare machine, which is switched off until it gets the disk of \
+         `{place}`; put a move-disk to it before, or name `{place}`"
+    )]
+    NoDiskYet { index: usize, host: String, place: String },
+    #[error(
+        "event {index} of the fault plan takes drive {member} of `{host}`, whose disk has {drives}, counted from 0; only a \
+         RAID10 has more than one"
+    )]
+    NoDrive { index: usize, host: String, member: u16, drives: u16 },
     #[error(
         "events {first} and {second} of the fault plan exclude each other: {what} of `{on}` would be {done} twice at the same \
          time; let event {first} end before {at_ms} ms"
@@ -77,8 +101,12 @@ impl PlanError {
             | PlanError::EndsAtOnce { index }
             | PlanError::Figure { index, .. }
             | PlanError::DoesNothing { index, .. }
-            | PlanError::NotDown { index, .. }
-            | PlanError::NoSpare { index, .. } => *index,
+            | PlanError::NotOff { index, .. }
+            | PlanError::NoSpare { index, .. }
+            | PlanError::OtherPlace { index, .. }
+            | PlanError::DiskIsElsewhere { index, .. }
+            | PlanError::NoDiskYet { index, .. }
+            | PlanError::NoDrive { index, .. } => *index,
             PlanError::Excluded { second, .. } => *second,
         }
     }
@@ -86,9 +114,13 @@ impl PlanError {
     /// The word in the event's text that is wrong, if it is a single one: a field or a name.
     pub fn word(&self) -> Option<&str> {
         match self {
-            PlanError::UnknownHost { host, .. } | PlanError::NoSpare { host, .. } | PlanError::NotDown { host, .. } => {
-                Some(host)
-            }
+            PlanError::UnknownHost { host, .. }
+            | PlanError::NoSpare { host, .. }
+            | PlanError::NotOff { host, .. }
+            | PlanError::OtherPlace { to: host, .. }
+            | PlanError::DiskIsElsewhere { host, .. }
+            | PlanError::NoDiskYet { host, .. } => Some(host),
+            PlanError::NoDrive { .. } => Some("member"),
             PlanError::UnknownZone { zone, .. } => Some(zone),
             PlanError::TooLate { .. } => Some("at_ms"),
             PlanError::NoPeers { .. } => Some("peers"),
@@ -112,15 +144,20 @@ impl Plan {
             }
             figures::check(index, &event.action)?;
         }
-        self.check_exclusion(site, heal_ms)
+        let plan = self.with_hosts_for_zones(site);
+        plan.check_disks(site)?;
+        plan.check_exclusion(site, heal_ms)
     }
 
-    /// The same plan with the hosts of zones in the place of the zones.
+    /// The same plan with the hosts of zones in the place of the zones. Of a host whose disk is in a spare by then, the spare,
+    /// which stands beside it.
     pub fn with_hosts_for_zones(&self, site: &Site) -> Plan {
+        let disks = Disks::of(self);
         let events = self.events.iter().map(|event| match &event.action {
             Action::CrashZone { zone, crash, boot_after_ms, boot_gap_ms } => {
                 let boot = |number: u64| boot_after_ms.map(|ms| ms.saturating_add(number.saturating_mul(*boot_gap_ms)));
-                let hosts = (0..).zip(site.hosts_in(zone));
+                let hosts = site.hosts_in(zone).into_iter().map(|host| disks.machine_of(host, event.at_ms));
+                let hosts = (0..).zip(hosts);
                 let hosts = hosts.map(|(number, host)| Down { host: host.to_owned(), boot_after_ms: boot(number) });
                 let action = Action::CrashTogether { crash: *crash, hosts: hosts.collect() };
                 PlannedEvent { at_ms: event.at_ms, action }
@@ -128,6 +165,38 @@ impl Plan {
             _ => event.clone(),
         });
         Plan { events: events.collect(), spared: self.spared.clone() }
+    }
+
+    /// Whether every machine that something is done to has a disk by then, and a drive that is taken from it.
+    fn check_disks(&self, site: &Site) -> Result<(), PlanError> {
+        let moves = self.events.iter().enumerate().filter_map(|(index, event)| match &event.action {
+            Action::MoveDisk { host, to, .. } => Some(((event.at_ms, index), host, to)),
+            _ => None,
+        });
+        let moves = moves.collect::<Vec<_>>();
+        for (index, event) in self.events.iter().enumerate() {
+            let when = (event.at_ms, index);
+            for host in event.action.machines() {
+                let left = moves.iter().find(|(moved, from, _)| *moved < when && *from == host);
+                if let Some(((_, moved), _, to)) = left {
+                    let (host, moved, to) = (host.to_owned(), *moved, (*to).clone());
+                    return Err(PlanError::DiskIsElsewhere { index, host, moved, to });
+                }
+                let came = || moves.iter().any(|(moved, _, to)| *moved < when && *to == host);
+                if let Some(place) = site.machine(host).and_then(|machine| machine.spare_for.clone())
+                    && !came()
+                {
+                    return Err(PlanError::NoDiskYet { index, host: host.to_owned(), place });
+                }
+            }
+            if let Action::LoseMember { host, member, .. } = &event.action
+                && let Some(&Machine { drives, .. }) = site.machine(host)
+                && *member >= drives
+            {
+                return Err(PlanError::NoDrive { index, host: host.clone(), member: *member, drives });
+            }
+        }
+        Ok(())
     }
 
     fn check_exclusion(&self, site: &Site, heal_ms: u64) -> Result<(), PlanError> {
@@ -145,8 +214,8 @@ impl Plan {
             _ => None,
         });
         for (index, at_ms, host) in moved {
-            if !holds.iter().any(|hold| hold.keeps_down(host, at_ms, heal_ms)) {
-                return Err(PlanError::NotDown { index, host: host.clone() });
+            if !holds.iter().any(|hold| hold.keeps_off(host, at_ms, heal_ms)) {
+                return Err(PlanError::NotOff { index, host: host.clone() });
             }
         }
         Ok(())
@@ -163,10 +232,20 @@ fn check_names(index: usize, action: &Action, site: &Site) -> Result<(), PlanErr
     if let Some(host) = names.iter().find(|host| site.machine(host).is_none()) {
         return Err(PlanError::UnknownHost { index, host: (*host).to_owned(), known: site.hosts().join(", ") });
     }
-    if let Action::MoveDisk { to, .. } = action
-        && !site.machine(to).is_some_and(|machine| machine.is_spare)
-    {
-        return Err(PlanError::NoSpare { index, host: to.clone(), known: site.spares().join(", ") });
+    if let Action::MoveDisk { host, to, .. } = action {
+        match site.machine(to).and_then(|machine| machine.spare_for.as_ref()) {
+            None => return Err(PlanError::NoSpare { index, host: to.clone(), known: site.spares().join(", ") }),
+            Some(place) if place != host => {
+                let own = site.machines.iter().find(|machine| machine.spare_for.as_ref() == Some(host));
+                let remedy = match own {
+                    Some(own) => format!("put it into `{}`", own.host),
+                    None => format!("nothing stands in for `{host}`"),
+                };
+                let (host, to, place) = (host.clone(), to.clone(), place.clone());
+                return Err(PlanError::OtherPlace { index, host, to, place, remedy });
+            }
+            Some(_) => {}
+        }
     }
     if names.is_empty() && !matches!(action, Action::CrashZone { .. }) {
         return Err(PlanError::NoHost { index });
@@ -314,29 +393,91 @@ mod tests {
         assert!(told.contains("the process of `b`"), "{told}");
     }
 
+    /// Checks a plan on the machines a and b, with a spare for each.
+    fn checked_with_spares(events: &[(u64, &str)]) -> Result<(), String> {
+        let events = events.iter().map(|(at_ms, toml)| PlannedEvent { at_ms: *at_ms, action: action(toml) }).collect();
+        let site = Site::of(["a", "b"]).with_spares(["a", "b"]);
+        Plan::of(events).check(&site, 10_000).map_err(|error| error.to_string())
+    }
+
+    const STOPS: (u64, &str) = (100, r#"kind = "crash", host = "a", crash = "power-loss""#);
+    const MOVES: (u64, &str) = (500, r#"kind = "move-disk", host = "a", to = "a-spare", boot_after_ms = 10"#);
+
     #[test]
     fn a_disk_moves_from_a_host_that_stays_down_into_a_spare() {
-        let mut site = Site::of(["a", "b"]);
-        site.machines.push(Machine { host: "spare".to_owned(), zone: "dc-1".to_owned(), is_spare: true });
-        let check = |crash: Option<&str>| {
-            let moved = (500, action(r#"kind = "move-disk", host = "a", to = "spare", boot_after_ms = 10"#));
-            let events = crash.map(|toml| (100, action(toml))).into_iter().chain([moved]);
-            let events = events.map(|(at_ms, action)| PlannedEvent { at_ms, action }).collect();
-            Plan::of(events).check(&site, 10_000)
-        };
-        assert_eq!(check(Some(r#"kind = "crash", host = "a", crash = "power-loss""#)), Ok(()));
+        assert_eq!(checked_with_spares(&[STOPS, MOVES]), Ok(()));
         for wrong in [
             None,
             Some(r#"kind = "crash", host = "a", crash = "power-loss", boot_after_ms = 5000"#),
             Some(r#"kind = "crash", host = "b", crash = "power-loss""#),
+            Some(r#"kind = "crash", host = "a", crash = "process-kill""#),
             Some(r#"kind = "pause", host = "a""#),
         ] {
-            let told = check(wrong).expect_err("it runs").to_string();
+            let events = wrong.map(|toml| (100, toml)).into_iter().chain([MOVES]).collect::<Vec<_>>();
+            let told = checked_with_spares(&events).expect_err("it runs");
             assert!(
-                told.contains("takes the disk of `a`, which is not down") && told.contains("without boot_after_ms"),
+                told.contains("takes the disk of `a`, which is not off") && told.contains("without boot_after_ms"),
                 "{told}"
             );
         }
+    }
+
+    /// A disk in another one's place: the machine there would serve under its own name and number what was kept under others.
+    #[test]
+    fn a_disk_goes_into_its_own_spare_only() {
+        let wrong = (500, r#"kind = "move-disk", host = "a", to = "b-spare""#);
+        let told = checked_with_spares(&[STOPS, wrong]).expect_err("that is the place of b");
+        assert!(told.contains("which stands in for `b`") && told.ends_with("put it into `a-spare`"), "{told}");
+        let site = Site::of(["a", "b", "c"]).with_spares(["a"]);
+        let moves = r#"kind = "move-disk", host = "c", to = "a-spare""#;
+        let stops = r#"kind = "crash", host = "c", crash = "power-loss""#;
+        let events = [(1, stops), (2, moves)].map(|(at_ms, toml)| PlannedEvent { at_ms, action: action(toml) });
+        let told = Plan::of(events.into()).check(&site, 10).expect_err("c has no spare").to_string();
+        assert!(told.ends_with("nothing stands in for `c`"), "{told}");
+    }
+
+    #[test]
+    fn what_is_done_to_a_disk_is_done_to_the_machine_that_has_it_by_then() {
+        for elsewhere in [
+            r#"kind = "crash", host = "a", crash = "disk-loss", boot_after_ms = 10"#,
+            r#"kind = "disk-faults", host = "a", faults = { stale_read = 0.5 }"#,
+            r#"kind = "move-disk", host = "a", to = "a-spare""#,
+        ] {
+            let told = checked_with_spares(&[STOPS, MOVES, (900, elsewhere)]).expect_err("a has no disk");
+            assert!(told.contains("event 1 has put it into `a-spare`; name that one"), "{told}");
+            if !elsewhere.contains("move-disk") {
+                let there = elsewhere.replace("\"a\"", "\"a-spare\"");
+                assert_eq!(checked_with_spares(&[STOPS, MOVES, (900, &there)]), Ok(()));
+                let told = checked_with_spares(&[(50, &there), STOPS, MOVES]).expect_err("it has no disk yet");
+                assert!(told.contains("switched off until it gets the disk of `a`"), "{told}");
+            }
+        }
+        // What was begun in time ends where the disk is.
+        let lasts = r#"kind = "disk-faults", host = "a", faults = { stale_read = 0.5 }, clear_after_ms = 5000"#;
+        assert_eq!(checked_with_spares(&[(50, lasts), STOPS, MOVES]), Ok(()));
+        // The spare is down until it boots; what is done to the network is done to the old machine all the same.
+        let power = r#"kind = "crash", host = "a-spare", crash = "power-loss", boot_after_ms = 10"#;
+        let told = checked_with_spares(&[STOPS, MOVES, (505, power)]).expect_err("it has not booted");
+        assert!(told.contains("the process of `a-spare` would be stopped twice"), "{told}");
+        let jam = r#"kind = "jam", host = "a", direction = "both""#;
+        assert_eq!(checked_with_spares(&[STOPS, MOVES, (900, jam)]), Ok(()));
+    }
+
+    #[test]
+    fn a_zone_has_the_machine_that_a_disk_has_come_into() {
+        let zone = (900, r#"kind = "crash-zone", zone = "dc-1", crash = "power-loss", boot_after_ms = 10"#);
+        assert_eq!(checked_with_spares(&[STOPS, MOVES, zone]), Ok(()));
+        let events = [STOPS, MOVES, zone].map(|(at_ms, toml)| PlannedEvent { at_ms, action: action(toml) });
+        let plan = Plan::of(events.into()).with_hosts_for_zones(&Site::of(["a", "b"]).with_spares(["a", "b"]));
+        assert_eq!(plan.events[2].action.hosts(), ["a-spare", "b"]);
+    }
+
+    #[test]
+    fn a_drive_that_is_lost_must_be_there() {
+        let lose = |member| format!(r#"kind = "lose-member", host = "a", member = {member}"#);
+        assert_eq!(checked_with_spares(&[(1, &lose(3))]), Ok(()));
+        let told = checked_with_spares(&[(1, &lose(4))]).expect_err("there are four");
+        assert!(told.contains("takes drive 4 of `a`, whose disk has 4, counted from 0"), "{told}");
     }
 
     #[test]

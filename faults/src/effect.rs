@@ -1,7 +1,7 @@
 //! What an action, or its end, did to the world at last.
 
 use crate::{
-    CrashKind, Direction,
+    CrashKind, Direction, Taken,
     action::{rate, step},
 };
 use sim::world::{CrashReport, MemberLoss};
@@ -44,10 +44,10 @@ pub enum Effect {
     SyncWillFail { host: String },
     /// No sync came that could have failed, and none will fail any more.
     SyncFailureWithdrawn { host: String },
-    /// Anything else began. `destroys` as [`Effect::destroys`].
-    Begun { host: String, what: String, destroys: bool },
-    /// And ended. What it has let a program believe meanwhile may turn out to be gone: then `destroys`.
-    Ended { host: String, what: String, destroys: bool },
+    /// Anything else began. `takes` as [`Effect::takes`].
+    Begun { host: String, what: String, takes: Option<Taken> },
+    /// And ended. What it has let a program believe meanwhile may turn out to be gone: then it `takes`.
+    Ended { host: String, what: String, takes: Option<Taken> },
 }
 
 impl Effect {
@@ -88,19 +88,18 @@ impl Effect {
                 | Effect::Resumed { .. }
                 | Effect::MemberReplaced { .. }
                 | Effect::SyncFailureWithdrawn { .. }
-                | Effect::Ended { destroys: false, .. }
+                | Effect::Ended { takes: None, .. }
         )
     }
 
-    /// Whether it takes what a machine had not yet made durable, or more, or will: after it, what was written before may be
-    /// gone.
-    pub fn destroys(&self) -> bool {
+    /// What it takes, or will, from what its machine has kept until then.
+    pub fn takes(&self) -> Option<Taken> {
         match self {
-            Effect::Crashed { crash, .. } => *crash != CrashKind::ProcessKill,
-            Effect::MemberLost { loss, .. } => matches!(loss, MemberLoss::Disk(_)),
-            Effect::SyncWillFail { .. } => true,
-            Effect::Begun { destroys, .. } | Effect::Ended { destroys, .. } => *destroys,
-            _ => false,
+            Effect::Crashed { crash, .. } => crash.takes(),
+            Effect::MemberLost { loss: MemberLoss::Disk(_), .. } => Some(Taken::Disk),
+            Effect::SyncWillFail { .. } => Some(Taken::FailedSyncs),
+            Effect::Begun { takes, .. } | Effect::Ended { takes, .. } => *takes,
+            _ => None,
         }
     }
 

@@ -191,7 +191,7 @@ mod tests {
     }
 
     fn pairs() -> Cast {
-        let group = |primary: &str| Group { primary: primary.to_owned(), secondaries: vec![format!("{primary}-s")] };
+        let group = |primary: &str| Group::of(primary, [format!("{primary}-s")]);
         Cast {
             groups: vec![group("broker-a"), group("broker-b")],
             registries: names(&["namesrv-0", "namesrv-1"]),
@@ -205,14 +205,7 @@ mod tests {
 
     /// The machines of a cast, with a spare for each primary.
     fn site(cast: &Cast) -> Site {
-        let mut site = Site::of(cast.hosts());
-        let spares = cast.groups.iter().map(|group| crate::Machine {
-            host: Cast::spare_of(&group.primary),
-            zone: "dc-1/room-1/rack-1".to_owned(),
-            is_spare: true,
-        });
-        site.machines.extend(spares);
-        site
+        Site::of(cast.hosts()).with_spares(cast.groups.iter().map(|group| group.primary.as_str()))
     }
 
     fn single() -> Cast {

@@ -40,16 +40,14 @@ mod tests {
     #[test]
     fn every_kind_has_its_turn_and_most_go_together() {
         let name = str::to_owned;
-        let group = |primary: &str| Group { primary: name(primary), secondaries: vec![format!("{primary}-s")] };
+        let group = |primary: &str| Group::of(primary, [format!("{primary}-s")]);
         let cast = Cast {
             groups: vec![group("broker-a"), group("broker-b")],
             registries: vec![name("namesrv-0"), name("namesrv-1")],
             clients: vec![name("producer-0"), name("consumer-0")],
             rooms: Vec::new(),
         };
-        let mut site = Site::of(cast.hosts());
-        let spare = |host: &str| crate::Machine { host: Cast::spare_of(host), zone: name("dc-1"), is_spare: true };
-        site.machines.extend(["broker-a", "broker-b"].map(spare));
+        let site = Site::of(cast.hosts()).with_spares(["broker-a", "broker-b"]);
         let window = Window { from_ms: 12_000, to_ms: 36_000 };
         let mut seen = BTreeSet::new();
         for seed in 0..100 {

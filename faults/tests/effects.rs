@@ -123,7 +123,7 @@ async fn talk(from: &'static str, seen: Arc<Mutex<Seen>>) {
 }
 
 fn cast() -> Cast {
-    let group = |primary: &str| Group { primary: primary.to_owned(), secondaries: vec![format!("{primary}-s")] };
+    let group = |primary: &str| Group::of(primary, [format!("{primary}-s")]);
     Cast {
         groups: vec![group("broker-a"), group("broker-b")],
         registries: vec!["namesrv-0".to_owned(), "namesrv-1".to_owned()],
@@ -253,7 +253,7 @@ fn crashes_stop_whom_they_name_and_nobody_else() {
         assert_eq!(role.ends_with("-s"), fault.starts_with("slave-"), "{fault} {role}");
         assert_eq!(role.starts_with("namesrv"), fault.starts_with("namesrv"), "{fault} {role}");
         let destroys = !fault.ends_with("crash") || fault.ends_with("os-crash");
-        assert!(run.effects.iter().any(Effect::destroys) == destroys, "{fault}");
+        assert!(run.effects.iter().any(|effect| effect.takes().is_some()) == destroys, "{fault}");
         let lost_all = fault.ends_with("disk-loss") || fault == "machine-loss";
         let lost_files = run.effects.iter().filter_map(Effect::crash_report).any(|report| report.lost_files > 0);
         assert!(lost_files || !lost_all, "{fault}");
@@ -363,7 +363,7 @@ fn the_mirror_of_a_lost_member_takes_the_disk_with_it() {
         (meanwhile && member(first) ^ 1 == member(second)).then(|| run(&fault.to_string(), seed))
     });
     let run = run.expect("one of many seeds");
-    assert!(run.effects.iter().any(Effect::destroys), "{:?}", run.told());
+    assert!(run.effects.iter().any(|effect| effect.takes().is_some()), "{:?}", run.told());
     assert_eq!(run.starts(run.target()), 2);
 }
 

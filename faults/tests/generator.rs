@@ -11,7 +11,7 @@ const WINDOW: Window = Window { from_ms: 12_000, to_ms: 36_000 };
 
 fn cast() -> Cast {
     let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
-    let group = |primary: &str| Group { primary: primary.to_owned(), secondaries: vec![format!("{primary}-s")] };
+    let group = |primary: &str| Group::of(primary, [format!("{primary}-s")]);
     Cast {
         groups: vec![group("broker-a"), group("broker-b")],
         registries: names(&["namesrv-1", "namesrv-2"]),

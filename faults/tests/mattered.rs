@@ -6,7 +6,7 @@
 
 #![cfg(not(feature = "real"))]
 
-use faults::{Cast, Fault, FaultKind, Group, Injected, Machine, Plan, Site, Targets, Window, generate, inject};
+use faults::{Cast, Fault, FaultKind, Group, Injected, Plan, Site, Targets, Window, generate, inject};
 use sim::{
     disk::{self, OpenOptions},
     net::{TcpListener, TcpStream, resolve},
@@ -144,7 +144,7 @@ async fn talk(host: &'static str, to: &'static str, transcript: Transcript) {
 
 fn cast() -> Cast {
     let name = str::to_owned;
-    let group = |primary: &str| Group { primary: name(primary), secondaries: vec![format!("{primary}-s")] };
+    let group = |primary: &str| Group::of(primary, [format!("{primary}-s")]);
     Cast {
         groups: vec![group("broker-a"), group("broker-b")],
         registries: vec![name("namesrv-0"), name("namesrv-1")],
@@ -160,10 +160,7 @@ fn cast() -> Cast {
 const SPARES: [&str; 2] = ["broker-a-spare", "broker-b-spare"];
 
 fn site() -> Site {
-    let mut site = Site::of(HOSTS);
-    let spare = |host: &str| Machine { host: host.to_owned(), zone: "dc-1/room-1/rack-1".to_owned(), is_spare: true };
-    site.machines.extend(SPARES.map(spare));
-    site
+    Site::of(HOSTS).with_spares(["broker-a", "broker-b"])
 }
 
 async fn harness(world: World, plan: Plan, transcript: Transcript) -> Vec<Injected> {

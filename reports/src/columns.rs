@@ -53,6 +53,7 @@ pub(crate) const OLDEST_MAX: Column =
 pub(crate) const BOUND: Column = number("bound", |_, cell| match cell.loss_promise {
     Some(LossPromise::None) => "none".to_owned(),
     Some(LossPromise::Window { bound_ms }) => duration_ms(bound_ms),
+    Some(LossPromise::Oldest) => "oldest".to_owned(),
     Some(LossPromise::Host) => "host".to_owned(),
     None => NOTHING.to_owned(),
 });
@@ -98,11 +99,12 @@ pub(crate) fn outcome(worst: &WorstTrial) -> String {
 }
 
 /// How to read the columns that every table has.
-pub(crate) const LEGEND: [&str; 5] = [
+pub(crate) const LEGEND: [&str; 6] = [
     "with loss    trials that lost an acknowledged message, of all",
     "oldest lost  how long before the fault it had been acknowledged, over the",
     "             trials with loss; bound: how long that may be by the promise",
-    "             (none: nothing may be lost; host: what only the lost host had)",
+    "             (none: nothing may be lost; oldest: what a full disk has made the",
+    "             broker delete; host: what only the lost host had)",
     "no service   the longest time of a trial without a successful send",
 ];
 /// How to read those that only a wide one has.

@@ -171,6 +171,8 @@ pub enum LossPromise {
     None,
     /// Those acknowledged within this time before the fault.
     Window { bound_ms: u64 },
+    /// The oldest of their queues, which a broker deletes when its disk is full.
+    Oldest,
     /// All that were on the host, and nowhere else.
     Host,
 }

@@ -15,7 +15,10 @@ use quirks::QuirkSet;
 use sim::world::{ClockSpec, DiskSpec, HostId, HostSpec, LinkSpec, World};
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 use store::FlushDiskType;
 
@@ -48,7 +51,12 @@ pub struct Hosts {
     pub versions: BTreeMap<String, Version>,
     /// All but the operator's, for the plan of faults: spares too, which are switched off.
     pub by_name: BTreeMap<String, HostId>,
+    /// How often the broker of each machine was started.
+    lives: BTreeMap<String, Lives>,
 }
+
+/// How often a broker was started, counted by its program.
+type Lives = Arc<AtomicU64>;
 
 /// Which of Apache's defects a broker has when it starts the next time: an operator may install another version.
 #[derive(Clone, Debug)]
@@ -80,6 +88,11 @@ impl Hosts {
         }
     }
 
+    /// How often the broker on this machine was started.
+    pub fn lives(&self, machine: &str) -> u64 {
+        self.lives.get(machine).map_or(0, |lives| lives.load(Ordering::Relaxed))
+    }
+
     /// The machines that are to run when everything is healed: not those whose disk is in another, nor spares without one.
     pub fn in_use(&self) -> impl Iterator<Item = HostId> {
         let brokers = self.brokers.iter().map(|(_, id)| *id);
@@ -109,9 +122,11 @@ pub fn build(world: &World, scenario: &Arc<Scenario>, recorder: &Recorder, opera
     let versions = versions
         .map(|BrokerHost { host, .. }| (host.clone(), Version::new(scenario.quirk_set(&host))))
         .collect::<BTreeMap<_, _>>();
-    let broker_spec = |name: &str, host: &BrokerHost| {
+    let mut lives: BTreeMap<String, Lives> = BTreeMap::new();
+    let mut broker_spec = |name: &str, host: &BrokerHost| {
         let config = broker_config(scenario, addresses.clone(), host);
-        broker(scenario, recorder, config, versions[&host.host].clone(), name)
+        let lives = lives.entry(name.to_owned()).or_default();
+        broker(scenario, recorder, config, versions[&host.host].clone(), Arc::clone(lives), name)
     };
     let brokers = topology.brokers().into_iter();
     let brokers = brokers.map(|host| (host.clone(), add(host.host.clone(), broker_spec(&host.host, &host))));
@@ -150,7 +165,7 @@ pub fn build(world: &World, scenario: &Arc<Scenario>, recorder: &Recorder, opera
     if topology.placement == Placement::Rack {
         shorten_ways(world, &brokers);
     }
-    Hosts { name_servers, brokers, producers, consumers, operator, versions, by_name }
+    Hosts { name_servers, brokers, producers, consumers, operator, versions, by_name, lives }
 }
 
 /// Puts the machines of each broker name into one rack.
@@ -192,11 +207,19 @@ fn name_server(name: &str, scenario: &Scenario, recorder: &Recorder) -> HostSpec
 }
 
 /// The machine `name` with this broker on it.
-fn broker(scenario: &Scenario, recorder: &Recorder, config: BrokerConfig, version: Version, name: &str) -> HostSpec {
+fn broker(
+    scenario: &Scenario,
+    recorder: &Recorder,
+    config: BrokerConfig,
+    version: Version,
+    lives: Lives,
+    name: &str,
+) -> HostSpec {
     let (recorder, host) = (recorder.clone(), name.to_owned());
     let mut spec = HostSpec::new(host.clone(), move || {
         let (mut config, recorder, host) = (config.clone(), recorder.clone(), host.clone());
         config.quirks = version.installed();
+        lives.fetch_add(1, Ordering::Relaxed);
         async move {
             match Broker::start(config).await {
                 Ok(broker) => {

@@ -5,31 +5,21 @@ use crate::{
     cluster::{self, Hosts, STORE},
     history::Event,
     log_image,
-    operator::{Bounds, Operator, Order},
+    operator::{Bounds, Distance, Operator, Order},
     recorder::Recorder,
     spec::{BrokerHost, Disk, FileSystem, Operation, Scenario, Schedule, starts_late},
+    upkeep::{Upkeep, stop},
 };
-use faults::{Action, Effect, Injected, Plan};
-use sim::world::{CrashReport, HostId, HostState, World};
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::Duration,
-};
+use faults::{Effect, Injected, Plan, Taken};
+use sim::world::{CrashReport, HostId, World};
+use std::{sync::Arc, time::Duration};
 
 /// How long the group may get nothing before the drain is given up while messages are outstanding: longer than it takes to come
 /// back to a broker that name servers had forgotten, which registers every 30 s; clients ask for routes every 30 s, and share
 /// queues anew every 20 s.
 const QUIET_MS: u64 = 85_000;
-/// How long a client may take to stop in good order.
-const STOP_MS_MAX: u64 = 20_000;
-/// How long slaves may take to catch up at the end before they count as behind.
+/// How long slaves may stand still at the end, before they have caught up, until they count as behind.
 const CATCH_UP_MS_MAX: u64 = 60_000;
-/// How long a broker may take to open its store, or to refuse it.
-const OPENS_WITHIN: Duration = Duration::from_secs(1);
-/// How often it is looked whether a sync has failed that is to fail.
-const SYNC_WATCH: Duration = Duration::from_millis(20);
-
 /// Runs a scenario in this world and returns the history, and what each event of the plan did to the machines.
 pub async fn harness(world: World, scenario: Arc<Scenario>, plan: Plan) -> (Vec<Event>, Vec<Injected>) {
     let recorder = Recorder::new(world.clone());
@@ -54,23 +44,23 @@ pub async fn harness(world: World, scenario: Arc<Scenario>, plan: Plan) -> (Vec<
     world.sleep_until_ns(ms(schedule.load_from_ms)).await;
     recorder.push(|at_ns| Event::Load { at_ns });
 
-    let observe = |_, effect| observe(&recorder, &scenario, &effect);
+    let upkeep = Upkeep::new(&world, &recorder, &scenario, &plan);
+    let observe = |_, effect: Effect| {
+        upkeep.observe(&effect);
+        observe(&recorder, &scenario, &upkeep, &effect);
+    };
     let (injected, ..) = tokio::join!(
         biased;
         faults::inject(&world, &plan, &hosts.by_name, schedule.heal_ms, observe),
-        operate(&world, &recorder, &scenario, &hosts, &operator),
-        watch_syncs(&world, &recorder, &scenario, &plan, &hosts),
+        operate(&world, &recorder, &scenario, &hosts, &upkeep, &operator),
+        upkeep.watch_syncs(&hosts),
     );
     hosts.replace_moved(&plan);
     take_out_removed(&world, &scenario, &mut hosts).await;
-    restart_after_failed_sync(&world, &recorder, &plan, &hosts).await;
-    for host in hosts.in_use().filter(|host| world.state(*host) != HostState::Running) {
-        // A process that ended by itself (a broker that could not go on) gets its last chance here.
-        world.boot(host);
-    }
-    replace_damaged(&world, &recorder, &scenario, &plan, &hosts).await;
+    upkeep.after_the_plan(&hosts).await;
     world.disarm_fault_points();
     recorder.push(|at_ns| Event::Healed { at_ns });
+    upkeep.make_topics(&hosts, &operator).await;
     world.sleep_until_ns(ms(schedule.load_to_ms)).await;
     recorder.push(|at_ns| Event::Unload { at_ns });
 
@@ -138,7 +128,16 @@ fn early_brokers(hosts: &Hosts, scenario: &Scenario, is_of_kind: impl Fn(&Broker
 }
 
 /// Carries out the operations of the scenario, one after the other.
-async fn operate(world: &World, recorder: &Recorder, scenario: &Scenario, hosts: &Hosts, operator: &Operator) {
+async fn operate(
+    world: &World,
+    recorder: &Recorder,
+    scenario: &Scenario,
+    hosts: &Hosts,
+    upkeep: &Upkeep<'_>,
+    operator: &Operator,
+) {
+    // A broker is where its disk is by then.
+    let stop = async |host: &str| stop(world, &[hosts.by_name[&upkeep.machine(host)]]).await;
     let mut operations = scenario.operations.iter().collect::<Vec<_>>();
     // Stable: what is written first happens first.
     operations.sort_by_key(|operation| operation.at_ms);
@@ -148,20 +147,18 @@ async fn operate(world: &World, recorder: &Recorder, scenario: &Scenario, hosts:
         recorder.note(what.host(), what.to_string());
         match what {
             Operation::Restart { host, away_ms } => {
-                let id = hosts.by_name[host];
-                stop(world, &[id]).await;
+                stop(host).await;
                 world.sleep(Duration::from_millis(*away_ms)).await;
-                start(world, id);
+                upkeep.start(hosts, host);
             }
             Operation::Upgrade { host, profile, away_ms } => {
-                let id = hosts.by_name[host];
-                stop(world, &[id]).await;
+                stop(host).await;
                 hosts.versions[host].install(scenario.quirks_of(*profile));
                 world.sleep(Duration::from_millis(*away_ms)).await;
-                start(world, id);
+                upkeep.start(hosts, host);
             }
-            Operation::Stop { host } | Operation::Remove { host } => stop(world, &[hosts.by_name[host]]).await,
-            Operation::Start { host } => start(world, hosts.by_name[host]),
+            Operation::Stop { host } | Operation::Remove { host } => stop(host).await,
+            Operation::Start { host } => upkeep.start(hosts, host),
             Operation::CreateTopic { broker } => operator.order(Order::CreateTopic(broker.clone())).await,
             Operation::WipeWritePermission { broker } => {
                 operator.order(Order::WipeWritePermission(broker.clone())).await;
@@ -170,13 +167,6 @@ async fn operate(world: &World, recorder: &Recorder, scenario: &Scenario, hosts:
                 operator.order(Order::AddWritePermission(broker.clone())).await;
             }
         }
-    }
-}
-
-/// Boots a host, unless a fault's end has done so already.
-fn start(world: &World, host: HostId) {
-    if world.state(host) != HostState::Running {
-        world.boot(host);
     }
 }
 
@@ -190,71 +180,6 @@ async fn take_out_removed(world: &World, scenario: &Scenario, hosts: &mut Hosts)
         let ids = hosts.brokers.iter().filter(|(broker, _)| broker.host == *host).map(|(_, id)| *id);
         stop(world, &ids.collect::<Vec<_>>()).await;
         hosts.brokers.retain(|(broker, _)| broker.host != *host);
-    }
-}
-
-/// The hosts of a plan of which syncs may fail.
-fn failing_syncs<'a>(plan: &'a Plan, hosts: &'a Hosts) -> BTreeMap<&'a str, HostId> {
-    let host = |action: &'a Action| match action {
-        Action::FailSync { host } => Some((host.as_str(), hosts.by_name[host])),
-        Action::DiskFaults { host, faults, .. } if faults.fails_syncs() => Some((host.as_str(), hosts.by_name[host])),
-        _ => None,
-    };
-    plan.events.iter().filter_map(|event| host(&event.action)).collect()
-}
-
-/// Takes down the moment at which a sync failed, which is later than the one from which on it was to fail.
-async fn watch_syncs(world: &World, recorder: &Recorder, scenario: &Scenario, plan: &Plan, hosts: &Hosts) {
-    let mut watched = failing_syncs(plan, hosts).into_iter().map(|(name, host)| (name, host, 0)).collect::<Vec<_>>();
-    while !watched.is_empty() && world.now_ns() + 2 * SYNC_WATCH.as_nanos() as u64 <= ms(scenario.schedule.heal_ms) {
-        for (name, host, seen) in &mut watched {
-            let failed = world.disk_stats(*host).failed_syncs;
-            if failed > *seen {
-                *seen = failed;
-                let (host, broker) = (Arc::from(*name), scenario.topology.broker_of(name).map(Arc::from));
-                let what = "a sync failed; what it should have written is dropped".into();
-                recorder.push(|at_ns| Event::Fault { at_ns, host, what, destroys: true, broker });
-            }
-        }
-        world.sleep(SYNC_WATCH).await;
-    }
-}
-
-/// A broker whose sync failed takes no more sends until somebody looks at it: now.
-async fn restart_after_failed_sync(world: &World, recorder: &Recorder, plan: &Plan, hosts: &Hosts) {
-    for (name, host) in failing_syncs(plan, hosts) {
-        if world.disk_stats(host).failed_syncs > 0 {
-            recorder.note(name, "restarted in good order, for its failed sync");
-            stop(world, &[host]).await;
-            start(world, host);
-        }
-    }
-}
-
-/// A broker that refuses to open what a drive has damaged waits for its operator, who gives it an empty disk: what there is of it
-/// on replicas comes back from there.
-async fn replace_damaged(world: &World, recorder: &Recorder, scenario: &Scenario, plan: &Plan, hosts: &Hosts) {
-    let damages = |action: &Action| match action {
-        Action::DamageMedia { .. } => true,
-        Action::DiskFaults { faults, .. } => faults.destroys(),
-        _ => false,
-    };
-    let damaged = plan.events.iter().filter(|event| damages(&event.action)).map(|event| event.action.host());
-    let damaged = damaged.collect::<BTreeSet<_>>();
-    if damaged.is_empty() {
-        return;
-    }
-    world.sleep(OPENS_WITHIN).await;
-    for name in damaged {
-        let host = hosts.by_name[name];
-        if !hosts.in_use().any(|other| other == host) || world.state(host) == HostState::Running {
-            continue;
-        }
-        world.crash(host, sim::world::Crash::Disk);
-        let broker = scenario.topology.broker_of(name).map(Arc::from);
-        let what = "its broker refuses to open what the drive has damaged: it gets an empty disk".into();
-        recorder.push(|at_ns| Event::Fault { at_ns, host: name.into(), what, destroys: true, broker });
-        world.boot(host);
     }
 }
 
@@ -273,29 +198,18 @@ async fn drain(world: &World, recorder: &Recorder, schedule: &Schedule) {
     }
 }
 
-/// Stops processes in good order, and by force those that do not.
-async fn stop(world: &World, hosts: &[HostId]) {
-    let deadline_ns = world.now_ns() + ms(STOP_MS_MAX);
-    for host in hosts {
-        world.terminate(*host);
-    }
-    while hosts.iter().any(|host| world.state(*host) == HostState::Running) && world.now_ns() < deadline_ns {
-        world.sleep(Duration::from_millis(10)).await;
-    }
-    for host in hosts.iter().filter(|host| world.state(**host) == HostState::Running) {
-        world.crash(*host, sim::world::Crash::Process);
-    }
-}
-
-/// Takes an effect of the plan down.
-fn observe(recorder: &Recorder, scenario: &Scenario, effect: &Effect) {
+/// Records an effect of the plan.
+fn observe(recorder: &Recorder, scenario: &Scenario, upkeep: &Upkeep<'_>, effect: &Effect) {
     let (host, what) = (effect.host(), effect.to_string());
     if effect.heals() {
         return recorder.note(host, what);
     }
     let what = format!("{what}{}", effect.crash_report().map(took).unwrap_or_default()).into();
-    let (broker, destroys) = (scenario.topology.broker_of(host).map(Arc::from), effect.destroys());
-    recorder.push(|at_ns| Event::Fault { at_ns, host: host.into(), what, destroys, broker });
+    let (broker, takes) = (scenario.topology.broker_of(host).map(Arc::from), effect.takes());
+    let (destroys, full) = (takes.is_some(), takes == Some(Taken::Room));
+    // What was deleted for want of room is asked for where the log is read in the end, under the name that its disk began with.
+    let host = if full { upkeep.home(host) } else { host }.into();
+    recorder.push(|at_ns| Event::Fault { at_ns, host, what, destroys, full, broker });
 }
 
 /// What a crash took from the disk, for people: `; 12 sectors lost, 1 torn, 3 kept by chance`.
@@ -335,15 +249,18 @@ async fn finish_reading(world: &World, recorder: &Recorder, hosts: &Hosts, opera
 /// Waits until the slaves have caught up: until then they may have offsets of their master's previous life. Where each log
 /// begins and ends.
 async fn await_slaves(world: &World, hosts: &Hosts, operator: &Operator) -> Bounds {
-    let deadline_ns = world.now_ns() + ms(CATCH_UP_MS_MAX);
+    let brokers = hosts.brokers.iter().map(|(broker, _)| broker.clone()).collect::<Vec<_>>();
+    let mut distance = Distance::default();
+    let mut deadline_ns = world.now_ns() + ms(CATCH_UP_MS_MAX);
     loop {
         operator.order(Order::AskBounds).await;
         let bounds = operator.bounds();
         let end = |host: &str| bounds.get(host).map(|bounds| bounds.end);
-        let is_even = hosts
-            .brokers
-            .iter()
-            .all(|(broker, _)| end(&broker.host).is_some() && end(&broker.host) == end(&broker.broker));
+        let is_even =
+            brokers.iter().all(|broker| end(&broker.host).is_some() && end(&broker.host) == end(&broker.broker));
+        if distance.shrinks(&bounds, &brokers) {
+            deadline_ns = world.now_ns() + ms(CATCH_UP_MS_MAX);
+        }
         // A moment more, for what a slave does with the records that it has got.
         world.sleep(Duration::from_millis(500)).await;
         if is_even || world.now_ns() >= deadline_ns {
@@ -352,7 +269,7 @@ async fn await_slaves(world: &World, hosts: &Hosts, operator: &Operator) -> Boun
     }
 }
 
-/// Takes down the log of every replica.
+/// Records the log of every replica.
 fn read_logs(world: &World, recorder: &Recorder, hosts: &Hosts, bounds: &Bounds) {
     let directory = format!("{STORE}/commitlog");
     // What is on the disk of a master that does not open it is no log that a slave could be compared with; that it does not is

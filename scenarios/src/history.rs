@@ -8,6 +8,7 @@
 //! {"event":"sent","at_ns":3001200000,"id":"p1-000001","outcome":"ok","queue":"broker-a/StaticfireTopic/2","offset":17}
 //! {"event":"delivered","at_ns":3001900000,"consumer":2,"id":"p1-000001","checksum":305419896,"queue":"broker-a/StaticfireTopic/2","offset":17}
 //! {"event":"fault","at_ns":21000000000,"host":"broker-a","what":"power cut","destroys":true,"broker":"broker-a"}
+//! {"event":"fault","at_ns":30000000000,"host":"broker-a","what":"disk full but for 4096 bytes","destroys":true,"full":true,"broker":"broker-a"}
 //! {"event":"healed","at_ns":50000000000}
 //! {"event":"probe","at_ns":56100000000,"broker":"broker-a","ok":true}
 //! {"event":"stored","id":"p1-000001","checksum":305419896,"queue":"broker-a/StaticfireTopic/2","offset":17}
@@ -17,7 +18,7 @@
 //! {"event":"end","at_ns":58000000000}
 //! ```
 //!
-//! What was added later is optional: `broker` of a fault, `probe`, `replica` and `record`.
+//! What was added later is optional: `broker` and `full` of a fault, `probe`, `replica` and `record`.
 
 use crate::message::MessageId;
 use serde::{Deserialize, Serialize};
@@ -72,12 +73,15 @@ pub enum Event {
         offset: i64,
     },
     /// Something was done to the cluster. `destroys`: it may have taken acknowledged messages with it; those of the queues
-    /// of `broker`, or of all where that is absent.
+    /// of `broker`, or of all where that is absent. `full`: its disk is full, or was until now: of what it had it may have
+    /// deleted the oldest, and nothing else.
     Fault {
         at_ns: u64,
         host: Arc<str>,
         what: Arc<str>,
         destroys: bool,
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        full: bool,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         broker: Option<Arc<str>>,
     },
@@ -255,7 +259,7 @@ mod tests {
             .map(|rest| format!("{{\"event\"{rest}\n"));
         let text = lines.collect::<String>();
         let events = read(text.as_bytes()).expect("the documented form");
-        assert_eq!(events.len(), 11);
+        assert_eq!(events.len(), 12);
         let mut written = Vec::new();
         write(&events, &mut written).expect("memory");
         assert_eq!(String::from_utf8(written).expect("JSON is UTF-8"), text);

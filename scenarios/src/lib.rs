@@ -26,5 +26,6 @@ pub mod settings;
 pub mod spec;
 pub mod storm;
 pub mod sweep;
+mod upkeep;
 pub mod verdict;
 mod workload;

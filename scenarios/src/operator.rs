@@ -6,7 +6,7 @@
 use crate::{
     history::{Event, Outcome, Queue},
     message::{self, MessageId},
-    spec::starts_late,
+    spec::{BrokerHost, starts_late},
     workload::{Client, GROUP, send_to},
 };
 use client::{Admin, ClientError, MessageExt, MessageQueue, Producer, ProducerConfig, PullStatus, QueueOffset};
@@ -27,8 +27,11 @@ const CREATE_ATTEMPTS: u32 = 300;
 /// How often it tries to read a queue at the end before the queue counts as unreadable; the other queues of the same broker
 /// then get one attempt each.
 const READ_ATTEMPTS: u32 = 30;
-/// How often it probes a master that gives no SEND_OK: longer than a slave needs to follow again.
+/// How often it probes a master that gives no SEND_OK, without any of its replicas getting nearer to the others meanwhile: longer
+/// than a slave needs to follow again, and to be found.
 const PROBE_ATTEMPTS: u32 = 40;
+/// How often at most.
+const PROBE_ATTEMPTS_MAX: u32 = 900;
 /// Messages per pull.
 const PULL_NUMS: i32 = 32;
 
@@ -51,6 +54,27 @@ pub enum Order {
 
 /// Where the brokers say that their logs begin and end, by host. Those that do not answer are not in it.
 pub type Bounds = BTreeMap<String, Range<u64>>;
+
+/// How far the replicas of some broker names have been apart, at least: while that shrinks they are at work, however slowly.
+#[derive(Debug, Default)]
+pub struct Distance {
+    least_bytes: Option<u64>,
+}
+
+impl Distance {
+    /// Whether the replicas are nearer to one another than ever before.
+    pub fn shrinks(&mut self, bounds: &Bounds, brokers: &[BrokerHost]) -> bool {
+        let end = |host: &str| bounds.get(host).map_or(0, |bounds| bounds.end);
+        let apart = brokers.iter().map(|broker| end(&broker.broker).abs_diff(end(&broker.host))).sum::<u64>();
+        // Who is not heard says nothing.
+        let is_heard = brokers.iter().all(|broker| bounds.contains_key(&broker.host));
+        let shrinks = is_heard && self.least_bytes.is_none_or(|least| apart < least);
+        if shrinks {
+            self.least_bytes = Some(apart);
+        }
+        shrinks
+    }
+}
 
 type Post = (Order, oneshot::Sender<()>);
 
@@ -111,7 +135,7 @@ impl Operator {
                     let answers = admin.add_write_perm_of_broker(&broker).await;
                     permission_changed(&client, &broker, answers);
                 }
-                Order::Probe => probe(&client, bodies).await,
+                Order::Probe => probe(&client, &admin, bodies).await,
                 Order::AskBounds => {
                     let bounds = ask_bounds(&client, &admin).await;
                     *self.bounds.lock().unwrap_or_else(PoisonError::into_inner) = bounds;
@@ -169,7 +193,7 @@ fn permission_changed(client: &Client, broker: &str, answers: Vec<(String, Resul
 }
 
 /// Sends a message to every broker name until it is acknowledged.
-async fn probe(client: &Client, bodies: u64) {
+async fn probe(client: &Client, admin: &Admin, bodies: u64) {
     let started = Producer::builder("staticfire-operator")
         .client_config(client.config())
         .config(ProducerConfig::default())
@@ -182,17 +206,20 @@ async fn probe(client: &Client, bodies: u64) {
     let mut sequence = 0;
     for broker in client.scenario.topology.broker_names() {
         let queue = MessageQueue::new(client.scenario.workload.topic.as_str(), broker.as_str(), 0);
-        let mut outcome = Outcome::Unknown;
-        for _ in 0..PROBE_ATTEMPTS {
-            sequence += 1;
-            outcome = send_to(client, &producer, bodies, MessageId { producer: 0, sequence }, &queue).await;
-            if outcome == Outcome::Ok {
-                break;
+        let replicas = client.scenario.topology.brokers().into_iter().filter(|host| host.broker == broker);
+        let (replicas, mut distance) = (replicas.collect::<Vec<_>>(), Distance::default());
+        let (mut ok, mut attempts, mut in_vain) = (false, 0, 0);
+        while !ok && in_vain < PROBE_ATTEMPTS && attempts < PROBE_ATTEMPTS_MAX {
+            if attempts > 0 {
+                time::sleep(Duration::from_secs(1)).await;
             }
-            time::sleep(Duration::from_secs(1)).await;
+            (sequence, attempts) = (sequence + 1, attempts + 1);
+            let id = MessageId { producer: 0, sequence };
+            ok = send_to(client, &producer, bodies, id, &queue).await == Outcome::Ok;
+            let is_at_work = !ok && replicas.len() > 1 && distance.shrinks(&ask_bounds(client, admin).await, &replicas);
+            in_vain = if is_at_work { 0 } else { in_vain + 1 };
         }
-        let ok = outcome == Outcome::Ok;
-        let why = (!ok).then(|| format!("no SEND_OK in {PROBE_ATTEMPTS} attempts, a second apart").into());
+        let why = (!ok).then(|| format!("no SEND_OK in {attempts} attempts, a second apart").into());
         client.recorder.push(|at_ns| Event::Probe { at_ns, broker: broker.into(), ok, why });
     }
     producer.shutdown().await;
@@ -335,4 +362,27 @@ async fn read_queue(admin: &Admin, master: &str, slaves: u16, queue: &MessageQue
         next = if moves_on { pulled.next_begin_offset } else { QueueOffset(next.0 + 1) };
     }
     Ok(read)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn replicas_are_at_work_while_they_get_nearer_to_one_another() {
+        let topology = crate::catalogue::standard(crate::spec::Mode::TwoMastersTwoSlavesSync).topology;
+        let brokers = topology.brokers().into_iter().take(2).collect::<Vec<_>>();
+        let mut distance = Distance::default();
+        let mut at = |ends: &[(&str, u64)]| {
+            let bounds = ends.iter().map(|(host, end)| ((*host).to_owned(), 0..*end)).collect();
+            distance.shrinks(&bounds, &brokers)
+        };
+        assert!(!at(&[("broker-a", 1_000)]), "the slave is not heard");
+        assert!(at(&[("broker-a", 1_000), ("broker-a-s", 100)]));
+        assert!(at(&[("broker-a", 1_100), ("broker-a-s", 900)]));
+        assert!(!at(&[("broker-a", 1_200), ("broker-a-s", 1_000)]), "both go on");
+        assert!(!at(&[("broker-a", 1_200), ("broker-a-s", 0)]) && !at(&[("broker-a", 1_200), ("broker-a-s", 1_000)]));
+        assert!(at(&[("broker-a", 1_200), ("broker-a-s", 1_200)]));
+        assert!(!at(&[("broker-a", 1_200), ("broker-a-s", 1_200)]), "there is nothing left to do");
+    }
 }

@@ -67,7 +67,7 @@ pub fn plan(scenario: &Scenario, seed: u64) -> Result<Plan, FaultError> {
         Some(plan) => plan.with_hosts_for_zones(&scenario.site()),
         None => faults::generate(&scenario.fault, key, &cast, scenario.window())?,
     };
-    Ok(scenario.budget.applied(&plan, &cast, key.derive("budget")))
+    Ok(scenario.budget.applied(&plan, &scenario.lasting_cast(), key.derive("budget")))
 }
 
 /// Runs a scenario, which must have passed [`Scenario::check`].
@@ -110,7 +110,8 @@ fn injection(injected: Injected) -> Injection {
 
 /// The record of a history, but for what only the simulation knows. `turned` is the scenario with its knobs as they were.
 fn record(scenario: &Scenario, turned: &Scenario, plan: &Plan, history: &[Event]) -> RunRecord {
-    let promise = promise::of_scenario(turned);
+    let promise = promise::of_run(turned, plan);
+    let allowed = promise.weakest();
     let judged = verdict::judge_against(history, &promise);
     let judgement = &judged.judgement;
     let counts = judgement.ledger.counts;
@@ -155,9 +156,9 @@ fn record(scenario: &Scenario, turned: &Scenario, plan: &Plan, history: &[Event]
         availability: judged.availability.clone(),
         knobs: turned.knobs.values().iter().map(|(name, value)| ((*name).to_owned(), *value)).collect(),
         fault_points: BTreeMap::new(),
-        promise: promise.to_string(),
-        promise_loss: promise.loss,
-        promise_source: promise.source.to_owned(),
+        promise: allowed.to_string(),
+        promise_loss: allowed.kind(),
+        promise_source: allowed.source.to_owned(),
         verdict: judged.verdict,
         findings: judged.findings.clone(),
         timeline: verdict::timeline(history),

@@ -340,8 +340,32 @@ impl Scenario {
         quirk_set(profile, &self.quirks)
     }
 
+    /// How many members of a replica group have a message when its send is acknowledged, the master among them.
+    pub fn copies(&self) -> usize {
+        match self.mode {
+            Mode::TwoMastersTwoSlavesSync => usize::from(self.broker.in_sync_replicas.max(1)),
+            Mode::SingleMaster | Mode::TwoMastersNoSlave | Mode::TwoMastersTwoSlavesAsync => 1,
+        }
+    }
+
     /// Whom faults can strike: all hosts that run from the beginning.
     pub fn cast(&self) -> Cast {
         self.topology.cast(|host| starts_late(&self.operations, host))
+    }
+
+    /// Whose copies a budget may count on: of those, the ones that nobody removes. Where an acknowledgement stands for several
+    /// copies, one of the slaves alone may lack something; an ASYNC_MASTER's slave, which has all but the last moments, counts
+    /// for a whole one.
+    pub fn lasting_cast(&self) -> Cast {
+        let is_removed = |host: &str| {
+            let mut operations = self.operations.iter();
+            operations
+                .any(|operation| matches!(&operation.what, Operation::Remove { host: removed } if removed == host))
+        };
+        let mut cast = self.topology.cast(|host| starts_late(&self.operations, host) || is_removed(host));
+        for group in cast.groups.iter_mut().filter(|_| self.copies() > 1) {
+            group.kept_by = group.kept_by.min(self.copies());
+        }
+        cast
     }
 }

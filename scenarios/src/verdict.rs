@@ -2,7 +2,7 @@
 
 use crate::{
     history::Event,
-    oracle::{Judgement, judge},
+    oracle::{Judgement, judge, ledger::broker_of, loss::LostMessage},
     promise::Promise,
 };
 use reports::{Availability, BrokerAvailability, Finding, LossPromise, TimelineEntry, Verdict};
@@ -67,19 +67,39 @@ fn skipped(judgement: &Judgement, findings: &mut Vec<Finding>) {
 /// The losses that the promise does not cover.
 fn broken_loss(judgement: &Judgement, promise: &Promise, findings: &mut Vec<Finding>) {
     let beyond = judgement.loss.lost.iter().filter(|lost| !lost.skipped).filter_map(|lost| {
-        let age = lost.age_ns.map(|ns| ns.div_ceil(1_000_000));
-        let why = match (promise.loss, age) {
-            (_, None) => "is gone, and no fault came after its acknowledgement".to_owned(),
-            (LossPromise::Host, Some(_)) => return None,
-            (LossPromise::None, Some(age)) => format!("is gone; it was acknowledged {age} ms before the fault"),
-            (LossPromise::Window { bound_ms }, Some(age)) if age <= bound_ms => return None,
-            (LossPromise::Window { bound_ms }, Some(age)) => {
-                format!("is gone; it was acknowledged {age} ms before the fault, beyond the bound of {bound_ms} ms")
-            }
+        let why = match (lost.fault_at_ns, lost.age_ns) {
+            (Some(fault_at_ns), Some(age_ns)) => beyond(judgement, promise, lost, fault_at_ns, age_ns)?,
+            _ => "is gone, and no fault came after its acknowledgement".to_owned(),
         };
         Some(Finding { oracle: "loss".to_owned(), message: format!("{} {why}", lost.id) })
     });
     findings.extend(beyond.take(FINDINGS_MAX));
+}
+
+/// Why a loss is one that the promise does not cover, of which a fault at this moment is the cause; nothing if it is covered.
+fn beyond(
+    judgement: &Judgement,
+    promise: &Promise,
+    lost: &LostMessage,
+    fault_at_ns: u64,
+    age_ns: u64,
+) -> Option<String> {
+    let entry = judgement.ledger.messages.get(&lost.id)?;
+    let broker = entry.answered_place.as_ref().map(|(queue, _)| broker_of(queue));
+    let allowed = promise.allowed(broker, entry.answered_at_ns, fault_at_ns);
+    let age_ms = age_ns.div_ceil(1_000_000);
+    match allowed.loss {
+        _ if lost.deleted && allowed.oldest => None,
+        LossPromise::Host => None,
+        LossPromise::Window { bound_ms } if age_ms <= bound_ms => None,
+        _ if lost.deleted => Some("is gone from the beginning of its queue, which nobody may delete".to_owned()),
+        LossPromise::None | LossPromise::Oldest => {
+            Some(format!("is gone; it was acknowledged {age_ms} ms before the fault"))
+        }
+        LossPromise::Window { bound_ms } => Some(format!(
+            "is gone; it was acknowledged {age_ms} ms before the fault, beyond the bound of {bound_ms} ms"
+        )),
+    }
 }
 
 /// By broker name: the longest time without a successful send and without a delivery while there was load. Only what the
@@ -138,10 +158,14 @@ pub fn timeline(events: &[Event]) -> Vec<TimelineEntry> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oracle::fixture::*;
+    use crate::{oracle::fixture::*, promise::Allowed};
+
+    fn promise(loss: LossPromise) -> Promise {
+        Promise::of(Allowed { loss, oldest: false, source: "" })
+    }
 
     fn verdict(events: &[Event], loss: LossPromise) -> Verdict {
-        judge_against(events, &Promise { loss, source: "" }).verdict
+        judge_against(events, &promise(loss)).verdict
     }
 
     #[test]
@@ -154,6 +178,25 @@ mod tests {
         assert_eq!(verdict(&history(1), LossPromise::Host), Verdict::Held);
         // No fault came after it: nothing explains its loss.
         assert_eq!(verdict(&history(1_001), LossPromise::Host), Verdict::Broken);
+    }
+
+    /// Retention takes the beginning of a queue, and excuses nothing else; and it is excused by a full disk alone.
+    #[test]
+    fn what_a_full_disk_deletes_is_held_where_the_promise_says_so_and_nothing_else_is() {
+        let history = |fault| vec![send(1, 1), acked(1, 2, 0), send(2, 3), acked(2, 4, 1), fault, offsets(1, 1, None)];
+        let judge = |events: &[Event], oldest, loss| {
+            let judged = judge_against(events, &Promise::of(Allowed { loss, oldest, source: "" }));
+            judged.findings.into_iter().map(|finding| finding.message).collect::<Vec<_>>()
+        };
+        let full = [history(disk_full(10, "broker-a")), vec![delivered(2, 12, 1), stored(2, 1)]].concat();
+        assert_eq!(judge(&full, true, LossPromise::None), [""; 0]);
+        let told = judge(&full, false, LossPromise::None);
+        assert!(told[0].contains("gone from the beginning of its queue"), "{told:?}");
+        // The second message is gone too, and lies behind the beginning.
+        let told = judge(&history(disk_full(10, "broker-a")), true, LossPromise::None);
+        assert!(told.len() == 1 && told[0].contains("no fault came after"), "{told:?}");
+        let power = judge(&history(power_loss(10)), true, LossPromise::None);
+        assert_eq!(power.len(), 2, "no disk was full: {power:?}");
     }
 
     #[test]
@@ -174,7 +217,7 @@ mod tests {
     #[test]
     fn a_defect_is_named_before_what_it_leads_to() {
         let oracles = |events: &[Event]| {
-            let judged = judge_against(events, &Promise { loss: LossPromise::Host, source: "" });
+            let judged = judge_against(events, &promise(LossPromise::Host));
             judged.findings.into_iter().map(|finding| finding.oracle).collect::<Vec<_>>()
         };
         let diverged = [replica(true, 0, 100), record(true, 0, 1, 0), replica(false, 0, 100), record(false, 0, 2, 0)];
@@ -222,7 +265,7 @@ mod tests {
                 };
             }
             if let Ok(events) = crate::history::read(&text[..]) {
-                judge_against(&events, &Promise { loss: LossPromise::None, source: "" });
+                judge_against(&events, &promise(LossPromise::None));
             }
         }
     }
@@ -241,7 +284,7 @@ mod tests {
             delivered(1, 500, 0),
             Event::Unload { at_ns: 1_000 * MS },
         ];
-        let judged = judge_against(&history, &Promise { loss: LossPromise::None, source: "" });
+        let judged = judge_against(&history, &promise(LossPromise::None));
         let expected = BrokerAvailability { longest_without_send_ms: 990, longest_without_delivery_ms: 500 };
         assert_eq!(judged.availability.brokers.into_iter().collect::<Vec<_>>(), [("broker-a".to_owned(), expected)]);
     }
@@ -256,6 +299,6 @@ mod tests {
             acked(2, 4_010, 1),
             Event::Unload { at_ns: 5_000 * MS },
         ];
-        assert_eq!(judge_against(&history, &Promise { loss: LossPromise::None, source: "" }).unavailable_ms, 4_000);
+        assert_eq!(judge_against(&history, &promise(LossPromise::None)).unavailable_ms, 4_000);
     }
 }

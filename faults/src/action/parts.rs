@@ -154,13 +154,6 @@ impl DiskFaultRates {
         ]
     }
 
-    /// Whether what was written, or what a program did with what it read, may be wrong afterwards.
-    pub fn destroys(&self) -> bool {
-        let Self { write_error, sync_error, lost_write, misdirected_write, misdirected_read, stale_read, .. } = self;
-        let rates = [write_error, sync_error, lost_write, misdirected_write, misdirected_read, stale_read];
-        self.lying_sync || rates.into_iter().any(|rate| *rate > 0.0)
-    }
-
     /// Whether syncs of files may fail.
     pub fn fails_syncs(&self) -> bool {
         self.write_error > 0.0 || self.sync_error > 0.0

@@ -54,6 +54,43 @@ impl Action {
         }
     }
 
+    /// The machines that something is done to, rather than to the network around them or to the names that they look up.
+    pub(crate) fn machines(&self) -> Vec<&str> {
+        match self {
+            Action::CrashTogether { .. } => self.hosts(),
+            Action::Crash { host, .. }
+            | Action::SlowDisk { host, .. }
+            | Action::StepClock { host, .. }
+            | Action::Pause { host, .. }
+            | Action::LoseMember { host, .. }
+            | Action::FailSync { host }
+            | Action::DiskFaults { host, .. }
+            | Action::DamageMedia { host, .. }
+            | Action::FillDisk { host, .. }
+            | Action::DropCaches { host }
+            | Action::MoveDisk { host, .. }
+            | Action::LimitMemory { host, .. }
+            | Action::StarveCpu { host, .. }
+            | Action::CrashLoop { host, .. }
+            | Action::OutOfMemory { host, .. }
+            | Action::Suspend { host, .. }
+            | Action::FreezeClock { host, .. }
+            | Action::DriftClock { host, .. }
+            | Action::StrobeClock { host, .. } => vec![host],
+            Action::Isolate { .. }
+            | Action::Cut { .. }
+            | Action::SlowLink { .. }
+            | Action::Jam { .. }
+            | Action::Swizzle { .. }
+            | Action::Bridge { .. }
+            | Action::Ring { .. }
+            | Action::ResetStorm { .. }
+            | Action::BadLink { .. }
+            | Action::BadNames { .. }
+            | Action::CrashZone { .. } => Vec::new(),
+        }
+    }
+
     /// The other ends that it names, of an action that is done to links. Where they may be absent and are, it is done to the
     /// links to all others.
     pub fn peers(&self) -> &[String] {
@@ -112,7 +149,7 @@ impl Action {
     }
 
     /// When in the course of a [`Action::CrashLoop`] the host stops, each time, in milliseconds after the beginning.
-    pub(crate) fn stops_ms(times: u32, down_ms: u64, up_ms: u64) -> impl Iterator<Item = u64> {
+    pub(crate) fn stops_ms(times: u32, down_ms: u64, up_ms: u64) -> impl Iterator<Item = u64> + Clone {
         (0..u64::from(times)).map(move |time| time.saturating_mul(down_ms.saturating_add(up_ms)))
     }
 }

@@ -50,6 +50,8 @@ pub(crate) struct Hold {
     takes_all_the_same: bool,
     /// It goes together with others like it.
     is_shared: bool,
+    /// The whole machine is off.
+    is_off: bool,
 }
 
 impl Hold {
@@ -78,9 +80,9 @@ impl Hold {
         self.part == Part::Process && self.on == host
     }
 
-    /// Whether it has stopped the process of this host by `at_ms`, until everything is healed.
-    pub fn keeps_down(&self, host: &str, at_ms: u64, heal_ms: u64) -> bool {
-        self.is_process_of(host) && self.done == STOPPED && self.from_ms <= at_ms && self.to_ms >= heal_ms
+    /// Whether it has switched this host off by `at_ms`, until everything is healed.
+    pub fn keeps_off(&self, host: &str, at_ms: u64, heal_ms: u64) -> bool {
+        self.is_process_of(host) && self.is_off && self.from_ms <= at_ms && self.to_ms >= heal_ms
     }
 }
 
@@ -91,12 +93,23 @@ pub(crate) fn holds(index: usize, at_ms: u64, action: &Action, heal_ms: u64, sit
     let hold = |part, on: &str, done, lasts_ms: Option<u64>| {
         let to_ms = lasts_ms.map_or(heal_ms, |lasts_ms| at_ms.saturating_add(lasts_ms).min(heal_ms));
         let on = on.to_owned();
-        Hold { index, part, on, done, from_ms: at_ms, to_ms, takes_all_the_same: false, is_shared: false }
+        Hold {
+            index,
+            part,
+            on,
+            done,
+            from_ms: at_ms,
+            to_ms,
+            takes_all_the_same: false,
+            is_shared: false,
+            is_off: false,
+        }
     };
     let lasts_ms = action.lasts_ms();
     let one = |part, on: &str, done| vec![hold(part, on, done, lasts_ms)];
     let stopped = |host: &str, crash: CrashKind, boot_after_ms| Hold {
         takes_all_the_same: crash == CrashKind::DiskLoss,
+        is_off: crash != CrashKind::ProcessKill,
         ..hold(Part::Process, host, STOPPED, boot_after_ms)
     };
     let links = |part, host: &str, peers: &[String], done| {
@@ -113,10 +126,8 @@ pub(crate) fn holds(index: usize, at_ms: u64, action: &Action, heal_ms: u64, sit
         Action::CrashTogether { crash, hosts } => {
             hosts.iter().map(|down| stopped(&down.host, *crash, down.boot_after_ms)).collect()
         }
-        Action::CrashZone { zone, crash, boot_after_ms, boot_gap_ms } => {
-            let boots = (0_u64..).map(|number| boot_after_ms.map(|ms| ms.saturating_add(number * boot_gap_ms)));
-            site.hosts_in(zone).into_iter().zip(boots).map(|(host, boot)| stopped(host, *crash, boot)).collect()
-        }
+        // The spare is down until it boots with it.
+        Action::MoveDisk { to, .. } => one(Part::Process, to, STOPPED),
         // From the first stop to the last start.
         Action::CrashLoop { host, .. } | Action::OutOfMemory { host, .. } => one(Part::Process, host, STOPPED),
         Action::Pause { host, .. } | Action::Suspend { host, .. } => one(Part::Process, host, "halted"),
@@ -147,7 +158,8 @@ pub(crate) fn holds(index: usize, at_ms: u64, action: &Action, heal_ms: u64, sit
         | Action::ResetStorm { .. }
         | Action::DropCaches { .. }
         | Action::DamageMedia { .. }
-        | Action::MoveDisk { .. }
-        | Action::FailSync { .. } => Vec::new(),
+        | Action::FailSync { .. }
+        // A plan whose holds are asked for has the hosts of its zones.
+        | Action::CrashZone { .. } => Vec::new(),
     }
 }

@@ -4,7 +4,7 @@
 //! when it is read therefore comes with a kernel panic, after which everything is read anew.
 
 use super::{Draws, Strike, Target, machine::REBOOT_MS, once};
-use crate::{Action, CrashKind, Damage, DiskFaultRates, FaultError, FaultKind};
+use crate::{Action, CrashKind, Damage, DiskFaultRates, FaultError, FaultKind, check::RAID_DRIVES_MIN};
 
 /// How long a disk is slow, full or short, and a drive of a RAID10 away.
 const SLOW_MS: (u64, u64) = (4_000, 14_000);
@@ -28,9 +28,6 @@ const FREE_BYTES: u64 = 4_096;
 /// (SIGMETRICS 2007), found most drives with errors to have few, and some to have more than a thousand.
 const SECTOR_GRADES: u64 = 11;
 
-/// The smallest RAID10 has this many drives; drives with higher numbers are not the targets of generated plans.
-const RAID_MEMBERS: u64 = 4;
-
 /// What a kind of this family does.
 pub fn strike(target: &Target, kind: FaultKind, draws: &Draws) -> Result<Option<Strike>, FaultError> {
     let host = || target.primary();
@@ -46,7 +43,8 @@ pub fn strike(target: &Target, kind: FaultKind, draws: &Draws) -> Result<Option<
     let none = DiskFaultRates::default();
     once(match kind {
         FaultKind::DiskMemberLoss => {
-            let member = draws.below("member", RAID_MEMBERS) as u16;
+            // Of a larger array the first drives only.
+            let member = draws.below("member", u64::from(RAID_DRIVES_MIN)) as u16;
             Action::LoseMember { host: host(), member, replace_after_ms: slow_ms() }
         }
         FaultKind::SlowDisk => slow_disk(host()),

@@ -1,7 +1,7 @@
 //! What each step of an action does to the world.
 
 use super::{Targets, steps::What};
-use crate::{Action, CrashKind, Damage, Direction, DiskFaultRates, Effect, LinkFaultRates, NameFault};
+use crate::{Action, CrashKind, Damage, Direction, DiskFaultRates, Effect, LinkFaultRates, NameFault, Taken};
 use sim::world::{
     ClockStrobe, CpuStarvation, Crash, DiskFaults, DiskSlowdown, HostId, HostState, LinkSlowdown, LinkSpec,
     MediaDamage, MediaDamageKind, MemberLoss, NameService, World, partition,
@@ -18,14 +18,14 @@ pub struct Injection<'a> {
     links: BTreeMap<(HostId, HostId), LinkSpec>,
     /// How fast clocks ran before they drifted.
     drifts: BTreeMap<HostId, i64>,
-    /// The spares that have got a disk.
-    moved: BTreeSet<String>,
+    /// Where the disks are that were put into other machines, by the machines that they were taken from.
+    moved: BTreeMap<String, String>,
 }
 
 impl<'a> Injection<'a> {
     pub fn new(world: &'a World, targets: &'a Targets) -> Injection<'a> {
         let (links, drifts) = (BTreeMap::new(), BTreeMap::new());
-        Injection { world, targets, stopped: BTreeSet::new(), links, drifts, moved: BTreeSet::new() }
+        Injection { world, targets, stopped: BTreeSet::new(), links, drifts, moved: BTreeMap::new() }
     }
 
     /// Does what a step of an action does.
@@ -37,7 +37,7 @@ impl<'a> Injection<'a> {
             What::Boot(host) => self.boot(host),
             What::Jam(host) => {
                 self.every_way(host, &[], Direction::Both, World::jam);
-                vec![Effect::Begun { host: host.clone(), what: "jammed".to_owned(), destroys: false }]
+                vec![Effect::Begun { host: host.clone(), what: "jammed".to_owned(), takes: None }]
             }
             What::Release(host) => {
                 self.every_way(host, &[], Direction::Both, |world, from, to| {
@@ -51,7 +51,7 @@ impl<'a> Injection<'a> {
                 let reset =
                     self.peers(host, action.peers()).into_iter().map(|peer| self.world.reset_connections(id, peer));
                 let what = format!("{} connections reset", reset.sum::<usize>());
-                vec![Effect::Begun { host: host.to_owned(), what, destroys: false }]
+                vec![Effect::Begun { host: host.to_owned(), what, takes: None }]
             }
         }
     }
@@ -60,7 +60,7 @@ impl<'a> Injection<'a> {
         let world = self.world;
         let host = action.host().to_owned();
         let id = self.targets[&host];
-        let begun = |destroys| vec![Effect::Begun { host: host.clone(), what: action.what(), destroys }];
+        let begun = || vec![Effect::Begun { host: host.clone(), what: action.what(), takes: takes(action) }];
         match action {
             Action::Crash { crash, .. } => vec![self.crash(&host, *crash)],
             // Nothing else runs between these: they are one instant.
@@ -105,7 +105,7 @@ impl<'a> Injection<'a> {
             }
             Action::DiskFaults { faults, .. } => {
                 world.set_disk_faults(id, drive(faults));
-                begun(faults.destroys())
+                begun()
             }
             Action::DamageMedia { damage, sectors, path_prefix, .. } => {
                 let kind = match damage {
@@ -115,29 +115,29 @@ impl<'a> Injection<'a> {
                 let damage = MediaDamage { kind, path_prefix: path_prefix.clone(), sectors: *sectors };
                 let report = world.damage_media(id, damage);
                 let what = format!("{} ({} were there)", action.what(), report.sectors);
-                vec![Effect::Begun { host, what, destroys: true }]
+                vec![Effect::Begun { host, what, takes: takes(action) }]
             }
             Action::FillDisk { free_bytes, .. } => {
                 world.fill_disk(id, Some(*free_bytes));
                 // Whoever keeps files for as long as there is room deletes them now.
-                begun(true)
+                begun()
             }
             Action::DropCaches { .. } => {
                 world.drop_caches(id);
-                begun(false)
+                begun()
             }
             Action::MoveDisk { to, .. } => {
                 let moved = world.move_disk(id, self.targets[to]);
-                self.moved.extend(moved.then(|| to.clone()));
-                some(moved, begun(false).remove(0))
+                self.moved.extend(moved.then(|| (host.clone(), to.clone())));
+                some(moved, begun().remove(0))
             }
             Action::Jam { peers, direction, .. } => {
                 self.every_way(&host, peers, *direction, World::jam);
-                begun(false)
+                begun()
             }
             Action::Bridge { .. } | Action::Ring { .. } => {
                 self.shape(action).into_iter().for_each(|(from, to)| world.cut(from, to));
-                begun(false)
+                begun()
             }
             Action::BadLink { peers, faults, .. } => {
                 for (from, to) in self.ways(&host, peers, Direction::Both) {
@@ -145,7 +145,7 @@ impl<'a> Injection<'a> {
                     self.links.insert((from, to), link);
                     world.set_link(from, to, bad(link, faults));
                 }
-                begun(false)
+                begun()
             }
             Action::BadNames { hosts, fault, .. } => {
                 let service = match *fault {
@@ -154,30 +154,30 @@ impl<'a> Injection<'a> {
                     NameFault::Silent => NameService::Silent,
                 };
                 hosts.iter().for_each(|host| world.set_name_service(self.targets[host], service));
-                begun(false)
+                begun()
             }
             Action::LimitMemory { bytes, .. } => {
                 world.limit_memory(id, Some(*bytes));
-                begun(false)
+                begun()
             }
             Action::StarveCpu { share, slice_ms, .. } => {
                 world.starve_cpu(id, CpuStarvation { share: *share, slice_ns: slice_ms * 1_000_000 });
-                begun(false)
+                begun()
             }
             Action::OutOfMemory { operations, .. } => {
                 world.oom_kill_at(id, Some(*operations));
-                begun(false)
+                begun()
             }
-            Action::Suspend { .. } => some(world.suspend(id), begun(false).remove(0)),
-            Action::FreezeClock { .. } => some(world.freeze_clock(id), begun(false).remove(0)),
+            Action::Suspend { .. } => some(world.suspend(id), begun().remove(0)),
+            Action::FreezeClock { .. } => some(world.freeze_clock(id), begun().remove(0)),
             Action::DriftClock { ppm, .. } => {
                 let before = world.set_wall_drift(id, *ppm);
                 self.drifts.insert(id, before);
-                begun(false)
+                begun()
             }
             Action::StrobeClock { step_ms, every_ms, .. } => {
                 world.strobe_clock(id, ClockStrobe { step_ms: *step_ms, period_ns: every_ms * 1_000_000 });
-                begun(false)
+                begun()
             }
             Action::CrashLoop { .. } | Action::Swizzle { .. } | Action::ResetStorm { .. } => {
                 unreachable!("it begins with a step of its own kind")
@@ -191,9 +191,14 @@ impl<'a> Injection<'a> {
         let host = action.host().to_owned();
         let id = self.targets[&host];
         let over = || vec![ended(&host, &action.what())];
+        // What was done to a disk ends where the disk is by now.
+        let keeper = self.keeper_of(&host).to_owned();
+        let disk = self.targets[&keeper];
         match action {
             Action::Crash { .. } => self.boot(&host),
-            Action::MoveDisk { to, .. } => self.boot(to),
+            Action::MoveDisk { to, .. } if keeper == *to => self.boot(to),
+            // It was not possible: the spare has no disk to boot from.
+            Action::MoveDisk { .. } => Vec::new(),
             Action::Isolate { direction, .. } => {
                 self.every_way(&host, &[], *direction, World::heal);
                 vec![Effect::Reconnected { host }]
@@ -203,8 +208,8 @@ impl<'a> Injection<'a> {
                 vec![Effect::Mended { host, peers: peers.clone() }]
             }
             Action::SlowDisk { .. } => {
-                world.restore_disk(id);
-                vec![Effect::DiskRestored { host }]
+                world.restore_disk(disk);
+                vec![Effect::DiskRestored { host: keeper }]
             }
             Action::SlowLink { peers, .. } => {
                 self.every_way(&host, peers, Direction::Both, World::restore_link);
@@ -219,33 +224,31 @@ impl<'a> Injection<'a> {
             Action::LoseMember { member, .. } => {
                 // With the disk all its drives were replaced.
                 if self.stopped.remove(&(host.clone(), *member)) {
-                    return self.boot(&host);
+                    return self.boot(&keeper);
                 }
-                some(world.replace_member(id, *member), Effect::MemberReplaced { host, member: *member })
+                some(world.replace_member(disk, *member), Effect::MemberReplaced { host: keeper, member: *member })
             }
-            Action::FailSync { .. } => some(world.withdraw_sync_failure(id), Effect::SyncFailureWithdrawn { host }),
-            Action::DiskFaults { faults, .. } => {
-                world.clear_disk_faults(id);
-                vec![Effect::Ended { host, what: action.what(), destroys: faults.destroys() }]
+            Action::FailSync { .. } => {
+                some(world.withdraw_sync_failure(disk), Effect::SyncFailureWithdrawn { host: keeper })
+            }
+            Action::DiskFaults { .. } => {
+                world.clear_disk_faults(disk);
+                vec![Effect::Ended { host: keeper, what: action.what(), takes: takes(action) }]
             }
             Action::DamageMedia { .. } => {
-                world.repair_media(id);
-                over()
+                world.repair_media(disk);
+                vec![ended(&keeper, &action.what())]
             }
             Action::FillDisk { .. } => {
-                world.fill_disk(id, None);
-                vec![Effect::Ended { host, what: action.what(), destroys: true }]
+                world.fill_disk(disk, None);
+                vec![Effect::Ended { host: keeper, what: action.what(), takes: takes(action) }]
             }
             Action::Jam { peers, direction, .. } => {
                 let mut held = 0;
                 for (from, to) in self.ways(&host, peers, *direction) {
                     held += world.unjam(from, to);
                 }
-                vec![Effect::Ended {
-                    host,
-                    what: format!("{}; {held} packets were held", action.what()),
-                    destroys: false,
-                }]
+                vec![Effect::Ended { host, what: format!("{}; {held} packets were held", action.what()), takes: None }]
             }
             Action::Bridge { .. } | Action::Ring { .. } => {
                 self.shape(action).into_iter().for_each(|(from, to)| world.heal(from, to));
@@ -306,10 +309,11 @@ impl<'a> Injection<'a> {
         Effect::Crashed { host: host.to_owned(), crash, report: self.world.crash(self.targets[host], how) }
     }
 
-    /// Boots a host that is not running. A second crash of the same host may have been healed by the first one's boot.
+    /// Boots a host that is not running. A second crash of the same host may have been healed by the first one's boot; and a
+    /// machine whose disk was put into another one has nothing to boot from.
     fn boot(&self, host: &str) -> Vec<Effect> {
         let id = self.targets[host];
-        if self.world.state(id) == HostState::Running {
+        if self.world.state(id) == HostState::Running || self.moved.contains_key(host) {
             return Vec::new();
         }
         self.world.boot(id);
@@ -358,9 +362,9 @@ impl<'a> Injection<'a> {
         }
     }
 
-    /// Whether a host has got the disk of another.
-    pub fn has_moved(&self, to: &str) -> bool {
-        self.moved.contains(to)
+    /// The machine that has the disk of this one by now: itself, if nobody has moved it.
+    pub fn keeper_of<'b>(&'b self, host: &'b str) -> &'b str {
+        self.moved.get(host).map_or(host, String::as_str)
     }
 
     /// A host by its name.
@@ -369,8 +373,13 @@ impl<'a> Injection<'a> {
     }
 }
 
+/// What an action takes; of several things any, since all are as bad.
+fn takes(action: &Action) -> Option<Taken> {
+    action.tolls().first().map(|toll| toll.taken)
+}
+
 fn ended(host: &str, what: &str) -> Effect {
-    Effect::Ended { host: host.to_owned(), what: what.to_owned(), destroys: false }
+    Effect::Ended { host: host.to_owned(), what: what.to_owned(), takes: None }
 }
 
 fn some(done: bool, effect: Effect) -> Vec<Effect> {

@@ -73,7 +73,8 @@ fn drive(faults: &DiskFaultRates, disk: &DiskStats) -> Counters {
 /// The counters that an action drives.
 fn read(injection: &Injection, action: &Action) -> Counters {
     let world = injection.world;
-    let disk = || world.disk_stats(injection.id(action.host()));
+    // A disk keeps its counters when it is put into another machine.
+    let disk = || world.disk_stats(injection.id(injection.keeper_of(action.host())));
     let host = || world.host_stats(injection.id(action.host()));
     let crashes =
         |hosts: &[&str]| hosts.iter().map(|host| world.host_stats(injection.id(host)).crashes_injected).sum::<u64>();
@@ -139,7 +140,7 @@ fn read(injection: &Injection, action: &Action) -> Counters {
         Action::DropCaches { .. } => vec![("pages_dropped", disk().evicted_pages)],
         // What a slow disk does is seen by how long it takes alone, and a moved one by where it is.
         Action::SlowDisk { .. } => vec![("slow_syncs", disk().syncs), ("slow_reads", disk().uncached_reads)],
-        Action::MoveDisk { to, .. } => vec![("disks_moved", u64::from(injection.has_moved(to)))],
+        Action::MoveDisk { to, .. } => vec![("disks_moved", u64::from(injection.keeper_of(action.host()) == to))],
         Action::BadNames { .. } => {
             let stats = world.net_stats();
             vec![("names_late", stats.slow_names_injected), ("names_not_resolved", stats.failed_names_injected)]

@@ -23,7 +23,7 @@ pub fn check(arguments: &CheckArguments) -> Result<Exit, CliError> {
     let mut scenario = catalogue::standard(mode);
     (scenario.flush, scenario.fault) = (flush, fault);
     scenario.check_fault()?;
-    let promise = promise::of_scenario(&scenario);
+    let promise = promise::of_fault(&scenario);
     let judged = verdict::judge_against(&events, &promise);
     if arguments.json {
         output::print_json(&json(&judged, &promise))?;
@@ -46,7 +46,7 @@ fn parse_promise(text: &str) -> Result<(Mode, Flush, Fault), CliError> {
 
 fn json(judged: &Judged, promise: &promise::Promise) -> serde_json::Value {
     let Judged { judgement, verdict, findings, oldest_lost_ms, unavailable_ms, availability } = judged;
-    let counts = judgement.ledger.counts;
+    let (counts, promise) = (judgement.ledger.counts, promise.weakest());
     json!({
         "sent": counts.sent, "acked": counts.acked, "unknown": counts.unknown, "failed": counts.failed,
         "delivered": counts.delivered,
@@ -58,13 +58,13 @@ fn json(judged: &Judged, promise: &promise::Promise) -> serde_json::Value {
         "divergences": judgement.replicas.divergent_places, "resurrections": judgement.resurrections.len(),
         "skipped": judgement.loss.skipped(), "availability": availability,
         "oldest_lost_ms": oldest_lost_ms, "unavailable_ms": unavailable_ms,
-        "promise": promise.to_string(), "promise_loss": promise.loss, "promise_source": promise.source,
+        "promise": promise.to_string(), "promise_loss": promise.kind(), "promise_source": promise.source,
         "verdict": verdict, "findings": findings,
     })
 }
 
 fn text(judged: &Judged, promise: &promise::Promise) -> String {
-    let counts = judged.judgement.ledger.counts;
+    let (counts, promise) = (judged.judgement.ledger.counts, promise.weakest());
     let mut text = format!(
         "sent {}, acknowledged {}, unknown {}, failed {}, delivered {}, lost {}\npromise   {promise}\nverdict   {}\n",
         counts.sent,

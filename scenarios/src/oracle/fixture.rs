@@ -50,14 +50,25 @@ pub fn offsets(min: i64, max: i64, committed: Option<i64>) -> Event {
     Event::Offsets { queue: QUEUE.into(), min, max, committed }
 }
 
+/// Something that destroys messages of this host, of [`QUEUE`]'s broker.
+fn fault(at_ms: u64, host: &str, what: &str, full: bool) -> Event {
+    let broker = Some("broker-a".into());
+    Event::Fault { at_ns: at_ms * MS, host: host.into(), what: what.into(), destroys: true, full, broker }
+}
+
 pub fn power_loss(at_ms: u64) -> Event {
-    Event::Fault { at_ns: at_ms * MS, host: "broker-a".into(), what: "power cut".into(), destroys: true, broker: None }
+    fault(at_ms, "broker-a", "power cut", false)
+}
+
+/// The disk of this host is full.
+pub fn disk_full(at_ms: u64, host: &str) -> Event {
+    fault(at_ms, host, "disk full", true)
 }
 
 /// A power loss of the host of another broker name than [`QUEUE`]'s.
 pub fn power_loss_elsewhere(at_ms: u64) -> Event {
-    let host = || "broker-b".into();
-    Event::Fault { at_ns: at_ms * MS, host: host(), what: "power cut".into(), destroys: true, broker: Some(host()) }
+    let (host, what, broker) = ("broker-b".into(), "power cut".into(), Some("broker-b".into()));
+    Event::Fault { at_ns: at_ms * MS, host, what, destroys: true, full: false, broker }
 }
 
 /// The bounds of the log of a replica of [`QUEUE`]'s broker: of the master, or of its slave.

@@ -56,6 +56,8 @@ pub struct Destruction {
     pub what: Arc<str>,
     /// The broker name whose messages it may have destroyed; absent: anybody's.
     pub broker: Option<Arc<str>>,
+    /// The host's disk was full: the oldest messages alone may have been deleted.
+    pub is_full: bool,
 }
 
 impl Destruction {
@@ -203,9 +205,9 @@ impl Ledger {
                 self.was_read = true;
                 self.seen(*id, *checksum, (queue.clone(), *offset), |entry| &mut entry.stored);
             }
-            Event::Fault { at_ns, host, what, destroys: true, broker } => {
+            Event::Fault { at_ns, host, what, destroys: true, full, broker } => {
                 let (host, what, broker) = (host.clone(), what.clone(), broker.clone());
-                self.destructions.push(Destruction { at_ns: *at_ns, host, what, broker });
+                self.destructions.push(Destruction { at_ns: *at_ns, host, what, broker, is_full: *full });
             }
             Event::Fault { destroys: false, .. } | Event::Note { .. } => {}
             Event::Offsets { queue, min, max, committed } => {
@@ -247,6 +249,16 @@ impl Ledger {
             self.service.insert(broker.into(), Service::default());
         }
         self.service.get_mut(broker).expect("it was just put there")
+    }
+
+    /// Whether the queue begins, at the end, behind this place.
+    pub fn begins_after(&self, (queue, offset): &Place) -> bool {
+        self.queues.iter().any(|end| end.queue == *queue && end.min > *offset)
+    }
+
+    /// Whether the disk of this host was full, so that it may have deleted its oldest files.
+    pub fn was_full(&self, host: &str) -> bool {
+        self.destructions.iter().any(|fault| fault.is_full && *fault.host == *host)
     }
 
     /// Whether consumers may have been served by a slave of this queue's broker.

@@ -8,7 +8,8 @@
 //!
 //! The age of a lost message is the time from its acknowledgement to the next fault that may have destroyed it: one of its
 //! broker's own machines, and none that it was still delivered after. An acknowledgement may be on its way when the fault
-//! strikes and arrive a moment later; its message then has the age 0.
+//! strikes and arrive a moment later; its message then has the age 0. A disk that was full explains the loss of messages that
+//! lie before the beginning of their queue, and of no others.
 
 use super::{
     cuts::Cut,
@@ -33,6 +34,10 @@ pub struct LostMessage {
     pub id: MessageId,
     /// From its acknowledgement to the fault that explains its loss; absent when no fault came after it.
     pub age_ns: Option<u64>,
+    /// When that fault struck.
+    pub fault_at_ns: Option<u64>,
+    /// Its place lies before the beginning of its queue, and what explains its loss is a disk that was full.
+    pub deleted: bool,
     /// It still stands in a queue, and was passed over.
     pub skipped: bool,
 }
@@ -65,8 +70,13 @@ pub fn find(ledger: &Ledger, cuts: &IndexMap<MessageId, Vec<Cut>>) -> Loss {
         if kept && !skipped {
             continue;
         }
-        let age_ns = if skipped { None } else { age_ns(ledger, entry) };
-        loss.lost.push(LostMessage { id: *id, age_ns, skipped });
+        let is_before = || entry.answered_place.as_ref().is_some_and(|place| ledger.begins_after(place));
+        let full = if !skipped && is_before() { explanation(ledger, entry, true) } else { None };
+        let deleted = full.is_some();
+        let fault = if skipped { None } else { full.or_else(|| explanation(ledger, entry, false)) };
+        let fault_at_ns = fault.map(|fault| fault.at_ns);
+        let age_ns = fault_at_ns.map(|at_ns| at_ns.saturating_sub(entry.answered_at_ns));
+        loss.lost.push(LostMessage { id: *id, age_ns, fault_at_ns, deleted, skipped });
         loss.bytes += u64::from(entry.bytes);
     }
     loss
@@ -91,23 +101,23 @@ fn was_passed_over(ledger: &Ledger, entry: &Entry) -> bool {
     entry.stored.iter().any(passed)
 }
 
-/// The time from the acknowledgement to the first fault that may have destroyed the message.
-fn age_ns(ledger: &Ledger, entry: &Entry) -> Option<u64> {
+/// The first fault since the acknowledgement that may have destroyed the message; or, `full`, the first disk that was full.
+fn explanation<'a>(ledger: &'a Ledger, entry: &Entry, full: bool) -> Option<&'a Destruction> {
     let queue = entry.answered_place.as_ref().map(|(queue, _)| queue);
     let was_under_way = |at_ns: u64| entry.sent_at_ns.is_some_and(|sent_at_ns| sent_at_ns <= at_ns);
     // Where nobody else can have given it to consumers, a delivery proves that it had survived the faults before.
     let alone = queue.is_none_or(|queue| !ledger.has_slaves(queue));
     let delivered = entry.delivered.iter().zip(&entry.delivered_at_ns);
     let seen = delivered.filter(|(place, _)| alone && Some(*place) == entry.answered_place.as_ref());
-    let last_seen_ns = seen.map(|(_, at_ns)| *at_ns).max().unwrap_or(0);
+    // What is deleted for want of room goes at any time while that lasts.
+    let last_seen_ns = if full { 0 } else { seen.map(|(_, at_ns)| *at_ns).max().unwrap_or(0) };
     let explains = |fault: &&Destruction| {
         let at_ns = fault.at_ns;
         let reach_ns = at_ns.saturating_add(IN_FLIGHT_NS_MAX);
         let after_answer = at_ns >= entry.answered_at_ns || (was_under_way(at_ns) && reach_ns >= entry.answered_at_ns);
-        fault.concerns(queue) && after_answer && reach_ns >= last_seen_ns
+        fault.is_full == full && fault.concerns(queue) && after_answer && reach_ns >= last_seen_ns
     };
-    let fault = ledger.destructions.iter().find(explains)?;
-    Some(fault.at_ns.saturating_sub(entry.answered_at_ns))
+    ledger.destructions.iter().find(explains)
 }
 
 #[cfg(test)]
@@ -122,6 +132,11 @@ mod tests {
         }
     }
 
+    /// Sequence, age, and whether it was skipped.
+    fn told(loss: &Loss) -> Vec<(u32, Option<u64>, bool)> {
+        loss.lost.iter().map(|lost| (lost.id.sequence, lost.age_ns, lost.skipped)).collect()
+    }
+
     #[test]
     fn a_good_history_has_no_loss() {
         assert_eq!(lost(&good(1, 10, 0)), Loss::default());
@@ -132,14 +147,14 @@ mod tests {
         let mut history = good(1, 10, 0);
         history.extend([send(2, 20), acked(2, 21, 1), delivered(2, 22, 1), power_loss(500), offsets(0, 1, None)]);
         let loss = lost(&history);
-        assert_eq!(loss.lost, [LostMessage { id: id(2), age_ns: Some(479 * MS), skipped: false }]);
+        assert_eq!(told(&loss), [(2, Some(479 * MS), false)]);
         assert_eq!((loss.oldest_ms(), loss.bytes), (479, 100));
     }
 
     #[test]
     fn what_is_stored_and_was_passed_over_is_skipped() {
         let loss = lost(&[send(1, 10), acked(1, 11, 0), stored(1, 0), power_loss(20)]);
-        assert_eq!(loss.lost, [LostMessage { id: id(1), age_ns: None, skipped: true }]);
+        assert_eq!(told(&loss), [(1, None, true)]);
         assert_eq!(loss.skipped(), 1);
     }
 
@@ -153,19 +168,19 @@ mod tests {
     #[test]
     fn an_answer_on_its_way_when_the_fault_strikes_is_explained_by_it_and_a_later_send_is_not() {
         let on_its_way = lost(&[send(1, 19), power_loss(20), acked(1, 21, 0), offsets(0, 0, None)]);
-        assert_eq!(on_its_way.lost, [LostMessage { id: id(1), age_ns: Some(0), skipped: false }]);
+        assert_eq!(told(&on_its_way), [(1, Some(0), false)]);
         for history in [
             [power_loss(20), send(1, 21), acked(1, 22, 0), offsets(0, 0, None)],
             [send(1, 19), power_loss(20), acked(1, 3_000, 0), offsets(0, 0, None)],
         ] {
-            assert_eq!(lost(&history).lost, [LostMessage { id: id(1), age_ns: None, skipped: false }]);
+            assert_eq!(told(&lost(&history)), [(1, None, false)]);
         }
     }
 
     #[test]
     fn without_a_reading_at_the_end_delivery_counts() {
         let history = [send(1, 1), acked(1, 2, 0), delivered(1, 3, 0), send(2, 4), acked(2, 5, 1)];
-        assert_eq!(lost(&history).lost, [LostMessage { id: id(2), age_ns: None, skipped: false }]);
+        assert_eq!(told(&lost(&history)), [(2, None, false)]);
     }
 
     #[test]
@@ -209,6 +224,21 @@ mod tests {
         let history = [good(1, 1, 0), vec![power_loss(5), send(2, 10), acked(2, 11, 0), delivered(2, 12, 0)]].concat();
         let without_reading =
             history.into_iter().filter(|event| !matches!(event, Event::Stored { .. })).collect::<Vec<_>>();
-        assert_eq!(lost(&without_reading).lost, [LostMessage { id: id(1), age_ns: Some(3 * MS), skipped: false }]);
+        assert_eq!(told(&lost(&without_reading)), [(1, Some(3 * MS), false)]);
+    }
+
+    #[test]
+    fn a_full_disk_explains_what_lies_before_the_beginning_of_its_queue_and_nothing_else() {
+        let history = |fault| vec![send(1, 1), acked(1, 2, 0), send(2, 3), acked(2, 4, 1), fault, offsets(1, 2, None)];
+        let full = lost(&history(disk_full(10, "broker-a")));
+        assert_eq!(told(&full), [(1, Some(8 * MS), false), (2, None, false)]);
+        assert_eq!(full.lost.iter().map(|lost| lost.deleted).collect::<Vec<_>>(), [true, false]);
+        // A disk that was not full deletes nothing.
+        let power = lost(&history(power_loss(10)));
+        assert_eq!(told(&power), [(1, Some(8 * MS), false), (2, Some(6 * MS), false)]);
+        assert!(power.lost.iter().all(|lost| !lost.deleted));
+        // What came when there was room again.
+        let late = [disk_full(10, "broker-a"), send(1, 20), acked(1, 21, 0), offsets(1, 1, None)];
+        assert_eq!(told(&lost(&late)), [(1, None, false)]);
     }
 }

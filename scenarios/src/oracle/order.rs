@@ -7,7 +7,10 @@
 //! by its producer's retries; that is a violation only where no fault explains that the named place is empty. The order in which concurrent consumers are
 //! given messages is not promised, so deliveries are not looked at.
 
-use super::{finding, ledger::Ledger};
+use super::{
+    finding,
+    ledger::{Destruction, Ledger},
+};
 use crate::{history::Queue, message::MessageId};
 use indexmap::IndexSet;
 use reports::Finding;
@@ -41,7 +44,7 @@ pub fn find(ledger: &Ledger, risen: &IndexSet<MessageId>) -> Vec<Finding> {
         if !ledger.was_read || entry.stored.iter().any(|place| place.0 == *queue && place.1 == *offset) {
             let stored = Stored { offset: *offset, sent_at_ns, answered_at_ns: entry.answered_at_ns, id: *id };
             queues.entry(queue).or_default().push(stored);
-        } else if !entry.stored.is_empty() && !is_explained(ledger, queue, sent_at_ns) {
+        } else if !entry.stored.is_empty() && !is_explained(ledger, &(queue.clone(), *offset), sent_at_ns) {
             findings.push(finding(
                 "order",
                 format!("{id} was acknowledged at {queue} offset {offset} and stands elsewhere"),
@@ -72,9 +75,12 @@ pub fn find(ledger: &Ledger, risen: &IndexSet<MessageId>) -> Vec<Finding> {
     findings
 }
 
-/// Whether something destroyed messages of this queue since then.
-fn is_explained(ledger: &Ledger, queue: &Queue, since_ns: u64) -> bool {
-    ledger.destructions.iter().any(|fault| fault.at_ns >= since_ns && fault.concerns(Some(queue)))
+/// Whether something destroyed messages of this queue since then; or, where a disk was full, its oldest, of which the one at this
+/// place is one.
+fn is_explained(ledger: &Ledger, place: &(Queue, i64), since_ns: u64) -> bool {
+    let explains = |fault: &Destruction| !fault.is_full || ledger.begins_after(place);
+    let mut since = ledger.destructions.iter().filter(|fault| fault.at_ns >= since_ns);
+    since.any(|fault| fault.concerns(Some(&place.0)) && explains(fault))
 }
 
 #[cfg(test)]
@@ -127,6 +133,10 @@ mod tests {
         assert_eq!(judge(&history), []);
         let history = [send(1, 1), acked(1, 2, 3), stored(1, 1), power_loss_elsewhere(5)];
         assert_eq!(judge(&history).len(), 1);
+        // A full disk takes what stands before the beginning of its queue, and nothing behind it.
+        let full =
+            |min| vec![send(1, 1), acked(1, 2, 3), stored(1, 7), disk_full(5, "broker-a"), offsets(min, 8, None)];
+        assert_eq!((judge(&full(4)).len(), judge(&full(3)).len()), (0, 1));
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! | another record, or none, at a place at which the master has one | divergence |
 //! | a slave's log that goes on behind the end of its master's | divergence |
 //! | a slave's log that ends before its master's, although nothing is broken any more | not live |
-//! | a slave's log that begins after its master's | a history that was never copied |
+//! | a slave's log that begins after its master's, although its own disk was never full | a history that was never copied |
 //!
 //! Records are compared by the checksum of all their bytes at the same physical offset, so that two different messages of
 //! the same size are told apart (they are what Apache's broker leaves, `DefaultHAService` #1155).
@@ -36,13 +36,13 @@ pub fn find(ledger: &Ledger) -> Replicas {
     for slave in ledger.replicas.values().filter(|replica| !replica.is_master) {
         let is_its_master = |replica: &&Replica| replica.is_master && replica.broker == slave.broker;
         if let Some(master) = ledger.replicas.values().find(is_its_master) {
-            compare(master, slave, &mut found);
+            compare(master, slave, ledger.was_full(&slave.host), &mut found);
         }
     }
     found
 }
 
-fn compare(master: &Replica, slave: &Replica, found: &mut Replicas) {
+fn compare(master: &Replica, slave: &Replica, was_full: bool, found: &mut Replicas) {
     let (here, there) = (&slave.host, &master.host);
     let (from, to) = (master.min.max(slave.min), master.max.min(slave.max));
     let within = |replica: &Replica| {
@@ -82,8 +82,9 @@ fn compare(master: &Replica, slave: &Replica, found: &mut Replicas) {
             format!("{here} does not catch up: its log ends at {}, its master's at {}", slave.max, master.max),
         ));
     }
-    // An empty slave has no beginning; that it is behind says it all.
-    if slave.min > master.min && slave.max > slave.min {
+    // An empty slave has no beginning; that it is behind says it all. One that had no room has deleted its oldest files, as any
+    // broker does by itself, and as its master may have done too.
+    if slave.min > master.min && slave.max > slave.min && !was_full {
         found.histories.push(finding(
             "replicas",
             format!(
@@ -175,5 +176,17 @@ mod tests {
         assert_eq!((found.divergent_places, found.behind.len(), found.histories.len()), (0, 1, 0));
         let found = judge(&[log(true, 0, &[1, 2]), log(false, 100, &[2])].concat());
         assert_eq!((found.divergent_places, found.behind.len(), found.histories.len()), (0, 0, 1));
+    }
+
+    #[test]
+    fn a_slave_whose_own_disk_was_full_may_lack_the_beginning_and_nothing_else() {
+        let logs = [log(true, 0, &[1, 2, 3]), log(false, 100, &[2, 3])].concat();
+        let full = |host: &str| judge(&[vec![disk_full(5, host)], logs.clone()].concat());
+        assert_eq!(full("broker-a-s"), Replicas::default());
+        assert_eq!(full("broker-a").histories.len(), 1, "that its master had no room is no reason");
+        let torn = [log(true, 0, &[1, 2, 3]), log(false, 100, &[9, 3])].concat();
+        assert_eq!(judge(&[vec![disk_full(5, "broker-a-s")], torn].concat()).divergent_places, 1);
+        let behind = [log(true, 0, &[1, 2, 3]), log(false, 100, &[2])].concat();
+        assert_eq!(judge(&[vec![disk_full(5, "broker-a-s")], behind].concat()).behind.len(), 1);
     }
 }

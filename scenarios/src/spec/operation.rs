@@ -76,6 +76,20 @@ impl Operation {
         }
     }
 
+    /// Whether it stops or starts a broker.
+    pub fn is_of_process(&self) -> bool {
+        match self {
+            Operation::Restart { .. }
+            | Operation::Upgrade { .. }
+            | Operation::Stop { .. }
+            | Operation::Start { .. }
+            | Operation::Remove { .. } => true,
+            Operation::CreateTopic { .. }
+            | Operation::WipeWritePermission { .. }
+            | Operation::AddWritePermission { .. } => false,
+        }
+    }
+
     /// How long it takes at least until it is over.
     pub fn lasts_ms(&self) -> u64 {
         match self {
@@ -104,16 +118,8 @@ impl fmt::Display for Operation {
 
 /// Whether this host does not run from the beginning.
 pub fn starts_late(operations: &[PlannedOperation], host: &str) -> bool {
-    let is_of_process = |what: &Operation| {
-        !matches!(
-            what,
-            Operation::CreateTopic { .. }
-                | Operation::WipeWritePermission { .. }
-                | Operation::AddWritePermission { .. }
-        )
-    };
     let mut of_host =
-        operations.iter().filter(|operation| is_of_process(&operation.what) && operation.what.host() == host);
+        operations.iter().filter(|operation| operation.what.is_of_process() && operation.what.host() == host);
     let first = of_host.by_ref().min_by_key(|operation| operation.at_ms);
     first.is_some_and(|first| matches!(first.what, Operation::Start { .. }))
 }

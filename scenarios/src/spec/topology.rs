@@ -7,7 +7,7 @@
 use faults::{Cast, Group, Machine, Site};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use sim::world::Zone;
+use sim::world::{DiskSpec, Zone};
 
 /// How many machines of each kind, each process on a machine of its own.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -163,9 +163,10 @@ impl Topology {
             .collect()
     }
 
-    /// The broker name that a host belongs to, if it is a broker's.
+    /// The broker name that a host belongs to, if it is a broker's or waits to take the place of one.
     pub fn broker_of(&self, host: &str) -> Option<String> {
-        self.brokers().into_iter().find(|broker| broker.host == host).map(|broker| broker.broker)
+        let is_its = |broker: &BrokerHost| broker.host == host || Cast::spare_of(&broker.host) == host;
+        self.brokers().into_iter().find(is_its).map(|broker| broker.broker)
     }
 
     /// Where each machine stands. The servers are in one data centre of two rooms: masters and every second name server in the
@@ -190,16 +191,15 @@ impl Topology {
 
     /// The machines that a plan may name; `has_spares`: with one that waits to take the place of each broker's.
     pub fn site(&self, has_spares: bool) -> Site {
-        let machine = |(host, zone): (String, Zone)| Machine { host, zone: zone_name(zone), is_spare: false };
-        let places = self.places();
-        let is_broker = |host: &str| self.broker_of(host).is_some();
-        let spares = places.iter().filter(|(host, _)| has_spares && is_broker(host)).map(|(host, zone)| Machine {
-            host: Cast::spare_of(host),
-            zone: zone_name(*zone),
-            is_spare: true,
-        });
-        let spares = spares.collect::<Vec<_>>();
-        Site { machines: places.into_iter().map(machine).chain(spares).collect() }
+        let machine = |(host, zone): (String, Zone)| {
+            // Only what keeps messages may have more than one drive.
+            let raid = self.disk == Disk::Raid10 && self.broker_of(&host).is_some();
+            let drives = if raid { DiskSpec::raid10().raid10.map_or(1, |raid| 2 * raid.pairs) } else { 1 };
+            Machine { host, zone: zone_name(zone), spare_for: None, drives }
+        };
+        let site = Site { machines: self.places().into_iter().map(machine).collect() };
+        let brokers = self.brokers();
+        site.with_spares(brokers.iter().filter(|_| has_spares).map(|broker| broker.host.as_str()))
     }
 
     /// The servers of each room.
@@ -217,8 +217,11 @@ impl Topology {
         let is_left_out = &is_left_out;
         for broker in self.brokers().into_iter().filter(|broker| !is_left_out(&broker.host)) {
             match groups.last_mut().filter(|group| group.primary == broker.broker) {
-                Some(group) => group.secondaries.push(broker.host),
-                None => groups.push(Group { primary: broker.host, secondaries: Vec::new() }),
+                Some(group) => {
+                    group.secondaries.push(broker.host);
+                    group.kept_by += 1;
+                }
+                None => groups.push(Group::alone(broker.host)),
             }
         }
         Cast {
@@ -255,15 +258,10 @@ mod tests {
             ["broker-a", "broker-a-s", "broker-a-s2", "broker-b", "broker-b-s", "broker-b-s2"].map(str::to_owned);
         assert_eq!(topology.host_names()[1..7], brokers);
         assert_eq!(topology.broker_of("broker-b-s2").as_deref(), Some("broker-b"));
+        assert_eq!(topology.broker_of("broker-b-s2-spare").as_deref(), Some("broker-b"));
         assert_eq!(topology.broker_of("producer-1"), None);
         let cast = topology.cast(|host| host.starts_with("broker-b"));
-        assert_eq!(
-            cast.groups,
-            [Group {
-                primary: "broker-a".to_owned(),
-                secondaries: vec!["broker-a-s".to_owned(), "broker-a-s2".to_owned()]
-            }]
-        );
+        assert_eq!(cast.groups, [Group::of("broker-a", ["broker-a-s".to_owned(), "broker-a-s2".to_owned()])]);
     }
 
     #[test]
