@@ -19,6 +19,7 @@
 //! | [`index`] | messages by key |
 //! | [`check`] | looking for damage without changing anything |
 //! | [`recovery`], [`checkpoint`], [`lock_file`] | what a crash leaves, and how it is made whole |
+//! | [`live_config`] | settings that change while the store is open |
 //! | [`config_file`], [`durable`] | topics.json and its siblings; durable changes of the directory tree |
 //! | [`replica`], [`replication`], [`history`] | a log that is copied, who confirmed it, and which master wrote what |
 //!
@@ -41,6 +42,7 @@ mod flush;
 mod get;
 mod history;
 mod index;
+mod live_config;
 mod lock_file;
 mod lookup;
 mod put;
