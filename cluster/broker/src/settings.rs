@@ -3,10 +3,12 @@
 //! One table ties each key to a field of [`BrokerConfig`] or its store; reading, showing and the list of keys come from
 //! it. Which keys may change while the broker runs is part of the table. [`apache`] has those that mean nothing here.
 
+mod answered;
 mod apache;
 
 use std::net::IpAddr;
 
+pub use answered::answered;
 use ha::Role;
 use protocol::{BrokerId, perm};
 use store::{DeleteWhen, FlushDiskType};
@@ -296,7 +298,7 @@ macro_rules! settings {
 
 /// Every setting, by the alphabet of its key.
 const SETTINGS: &[Setting] = settings! {
-    "accessMessageInMemoryMaxBytes", Start, Any => store.access_message_in_memory_max_bytes;
+    "accessMessageInMemoryMaxBytes", Any, Any => store.access_message_in_memory_max_bytes;
     "autoCreateSubscriptionGroup", Any, Any => auto_create_subscription_group;
     "autoCreateTopicEnable", Any, Any => auto_create_topic_enable;
     "bindAddress", Start, Any => bind_address;
@@ -311,28 +313,28 @@ const SETTINGS: &[Setting] = settings! {
     "brokerTopicEnable", Start, Any => broker_topic_enable;
     "channelExpiredTimeout", Any, AtLeastOne => channel_expired_timeout_ms;
     "checkCRCOnRecover", Start, Any => store.check_crc_on_recover;
-    "cleanFileForciblyEnable", Start, Any => store.clean_file_forcibly_enable;
+    "cleanFileForciblyEnable", Any, Any => store.clean_file_forcibly_enable;
     "cleanResourceInterval", Start, AtLeastOne => store.clean_resource_interval_ms;
     "clusterTopicEnable", Start, Any => cluster_topic_enable;
     "defaultTopicQueueNums", Start, QueueNums => default_topic_queue_nums;
-    "deleteFileBatchMax", Start, AtLeastOne => store.delete_file_batch_max;
-    "deleteWhen", Start, Any => store.delete_when;
-    "diskMaxUsedSpaceRatio", Start, Any => store.disk_max_used_space_ratio_percent;
-    "diskSpaceCleanForciblyRatio", Start, Any => store.disk_space_clean_forcibly_ratio_percent;
-    "diskSpaceWarningLevelRatio", Start, Any => store.disk_space_warning_level_ratio_percent;
+    "deleteFileBatchMax", Any, AtLeastOne => store.delete_file_batch_max;
+    "deleteWhen", Any, Any => store.delete_when;
+    "diskMaxUsedSpaceRatio", Any, Any => store.disk_max_used_space_ratio_percent;
+    "diskSpaceCleanForciblyRatio", Any, Any => store.disk_space_clean_forcibly_ratio_percent;
+    "diskSpaceWarningLevelRatio", Any, Any => store.disk_space_warning_level_ratio_percent;
     "enableAutoInSyncReplicas", Start, Any => ha.enable_auto_in_sync_replicas;
     "enabledAppendPropCRC", Start, Any => store.enabled_append_prop_crc;
-    "fileReservedTime", Start, AtLeastOne => store.file_reserved_time_hours;
-    "flushCommitLogLeastPages", Start, Any => store.flush_commit_log_least_pages;
-    "flushCommitLogThoroughInterval", Start, AtLeastOne => store.flush_commit_log_thorough_interval_ms;
-    "flushCommitLogTimed", Start, Any => store.flush_commit_log_timed;
-    "flushConsumeQueueLeastPages", Start, Any => store.flush_consume_queue_least_pages;
-    "flushConsumeQueueThoroughInterval", Start, AtLeastOne => store.flush_consume_queue_thorough_interval_ms;
+    "fileReservedTime", Any, AtLeastOne => store.file_reserved_time_hours;
+    "flushCommitLogLeastPages", Any, Any => store.flush_commit_log_least_pages;
+    "flushCommitLogThoroughInterval", Any, AtLeastOne => store.flush_commit_log_thorough_interval_ms;
+    "flushCommitLogTimed", Any, Any => store.flush_commit_log_timed;
+    "flushConsumeQueueLeastPages", Any, Any => store.flush_consume_queue_least_pages;
+    "flushConsumeQueueThoroughInterval", Any, AtLeastOne => store.flush_consume_queue_thorough_interval_ms;
     "flushConsumerOffsetInterval", Start, AtLeastOne => flush_consumer_offset_interval_ms;
     "flushDelayOffsetInterval", Start, AtLeastOne => flush_delay_offset_interval_ms;
     "flushDiskType", Start, Any => store.flush_disk_type;
-    "flushIntervalCommitLog", Start, AtLeastOne => store.flush_interval_commit_log_ms;
-    "flushIntervalConsumeQueue", Start, AtLeastOne => store.flush_interval_consume_queue_ms;
+    "flushIntervalCommitLog", Any, AtLeastOne => store.flush_interval_commit_log_ms;
+    "flushIntervalConsumeQueue", Any, AtLeastOne => store.flush_interval_consume_queue_ms;
     "haFlowControlEnable", Start, Any => ha.ha_flow_control_enable;
     "haHousekeepingInterval", Start, AtLeastOne => ha.ha_housekeeping_interval_ms;
     "haListenPort", Start, Any => ha_listen_port;
@@ -350,12 +352,12 @@ const SETTINGS: &[Setting] = settings! {
     "maxHaTransferByteInSecond", Start, AtLeastOne => ha.max_ha_transfer_byte_in_second;
     "maxHashSlotNum", Start, AtLeastOne => store.max_hash_slot_num;
     "maxIndexNum", Start, AtLeastOne => store.max_index_num;
-    "maxMessageSize", Start, AtLeastOne => store.max_message_size_bytes;
+    "maxMessageSize", Any, AtLeastOne => store.max_message_size_bytes;
     "maxPullNums", Any, AtLeastOne => max_pull_nums;
-    "maxTransferBytesOnMessageInDisk", Start, AtLeastOne => store.max_transfer_bytes_on_message_in_disk;
-    "maxTransferBytesOnMessageInMemory", Start, AtLeastOne => store.max_transfer_bytes_on_message_in_memory;
-    "maxTransferCountOnMessageInDisk", Start, AtLeastOne => store.max_transfer_count_on_message_in_disk;
-    "maxTransferCountOnMessageInMemory", Start, AtLeastOne => store.max_transfer_count_on_message_in_memory;
+    "maxTransferBytesOnMessageInDisk", Any, AtLeastOne => store.max_transfer_bytes_on_message_in_disk;
+    "maxTransferBytesOnMessageInMemory", Any, AtLeastOne => store.max_transfer_bytes_on_message_in_memory;
+    "maxTransferCountOnMessageInDisk", Any, AtLeastOne => store.max_transfer_count_on_message_in_disk;
+    "maxTransferCountOnMessageInMemory", Any, AtLeastOne => store.max_transfer_count_on_message_in_memory;
     "messageDelayLevel", Start, Any => message_delay_level;
     "messageIndexEnable", Start, Any => store.message_index_enable;
     "minInSyncReplicas", Start, AtLeastOne => ha.min_in_sync_replicas;
@@ -375,7 +377,7 @@ const SETTINGS: &[Setting] = settings! {
     "slaveTimeout", Start, AtLeastOne => ha.slave_timeout_ms;
     "storePathCommitLog", Start, Any => store_path_commit_log;
     "storePathRootDir", Start, Any => store.store_path_root_dir;
-    "syncFlushTimeout", Start, AtLeastOne => store.sync_flush_timeout_ms;
+    "syncFlushTimeout", Any, AtLeastOne => store.sync_flush_timeout_ms;
     "tailCacheMaxBytes", Start, Any => store.tail_cache_max_bytes;
     "traceOn", Any, Any => trace_on;
     "traceTopicEnable", Start, Any => trace_topic_enable;
@@ -471,11 +473,28 @@ fn set_otherwise(config: &mut BrokerConfig, key: &str, value: &str) -> Result<()
 /// # Errors
 /// As [`set`], or the setting is read only when the broker starts.
 pub fn set_at_run_time(config: &mut BrokerConfig, key: &str, value: &str) -> Result<(), SettingError> {
-    let Some(setting) = find(key) else { return set_otherwise(&mut config.clone(), key, value) };
+    let Some(setting) = find(key) else {
+        // One in seconds is one in milliseconds.
+        if let Some((_, in_ms)) = IN_SECONDS.iter().find(|(name, _)| *name == key) {
+            let mut wanted = config.clone();
+            set_otherwise(&mut wanted, key, value)?;
+            return keep_as_it_is(config, &wanted, find(in_ms).expect("it is one of the settings"));
+        }
+        // What has no effect may at least be said to be as it is.
+        return if answered::is_answered(key, value.trim()) { Ok(()) } else { set_otherwise(config, key, value) };
+    };
     if setting.when == When::Start {
-        return Err(SettingError::NeedsRestart { key: setting.key });
+        let mut wanted = config.clone();
+        change(&mut wanted, setting, value)?;
+        return keep_as_it_is(config, &wanted, setting);
     }
     change(config, setting, value)
+}
+
+/// A setting that is read when the broker starts can only be set to what it is.
+fn keep_as_it_is(config: &BrokerConfig, wanted: &BrokerConfig, setting: &Setting) -> Result<(), SettingError> {
+    let is_same = (setting.get)(config) == (setting.get)(wanted);
+    if is_same { Ok(()) } else { Err(SettingError::NeedsRestart { key: setting.key }) }
 }
 
 /// Every setting with its value.

@@ -173,6 +173,34 @@ impl StoreConfig {
         Duration::from_millis(self.sync_flush_timeout_ms)
     }
 
+    /// These settings, with those of `other` that may change while a store is open.
+    pub(crate) fn with_changes_of(&self, other: &StoreConfig) -> StoreConfig {
+        StoreConfig {
+            flush_interval_commit_log_ms: other.flush_interval_commit_log_ms,
+            flush_commit_log_timed: other.flush_commit_log_timed,
+            flush_commit_log_least_pages: other.flush_commit_log_least_pages,
+            flush_commit_log_thorough_interval_ms: other.flush_commit_log_thorough_interval_ms,
+            flush_interval_consume_queue_ms: other.flush_interval_consume_queue_ms,
+            flush_consume_queue_least_pages: other.flush_consume_queue_least_pages,
+            flush_consume_queue_thorough_interval_ms: other.flush_consume_queue_thorough_interval_ms,
+            sync_flush_timeout_ms: other.sync_flush_timeout_ms,
+            max_message_size_bytes: other.max_message_size_bytes,
+            file_reserved_time_hours: other.file_reserved_time_hours,
+            delete_when: other.delete_when,
+            disk_max_used_space_ratio_percent: other.disk_max_used_space_ratio_percent,
+            clean_file_forcibly_enable: other.clean_file_forcibly_enable,
+            disk_space_clean_forcibly_ratio_percent: other.disk_space_clean_forcibly_ratio_percent,
+            disk_space_warning_level_ratio_percent: other.disk_space_warning_level_ratio_percent,
+            delete_file_batch_max: other.delete_file_batch_max,
+            max_transfer_bytes_on_message_in_memory: other.max_transfer_bytes_on_message_in_memory,
+            max_transfer_count_on_message_in_memory: other.max_transfer_count_on_message_in_memory,
+            max_transfer_bytes_on_message_in_disk: other.max_transfer_bytes_on_message_in_disk,
+            max_transfer_count_on_message_in_disk: other.max_transfer_count_on_message_in_disk,
+            access_message_in_memory_max_bytes: other.access_message_in_memory_max_bytes,
+            ..self.clone()
+        }
+    }
+
     /// Refuses what cannot work.
     pub(crate) fn check(&self) -> Result<(), StoreError> {
         let unit_bytes = UNIT_BYTES as u64;

@@ -145,6 +145,9 @@ pub enum StoreError {
         /// Why.
         why: std::sync::Arc<str>,
     },
+    /// The settings of an open store have been changed as often as can be.
+    #[error("the settings were changed too often since the broker started: restart it to change them again")]
+    ChangedTooOften,
     /// A setting that cannot work.
     #[error("{setting} = {value} cannot work: {why}")]
     Setting {

@@ -124,10 +124,12 @@ impl Shared {
     }
 
     async fn run_async_flush(&self) {
-        let interval = Duration::from_millis(self.config.flush_interval_commit_log_ms);
-        let mut rounds = Rounds::new(interval);
+        let mut rounds = Rounds::new(Duration::from_millis(self.config.flush_interval_commit_log_ms));
         let mut thorough_rounds = Rounds::new(Duration::from_millis(self.config.flush_commit_log_thorough_interval_ms));
         loop {
+            let interval = Duration::from_millis(self.config.flush_interval_commit_log_ms);
+            rounds.interval = interval;
+            thorough_rounds.interval = Duration::from_millis(self.config.flush_commit_log_thorough_interval_ms);
             if self.config.flush_commit_log_timed {
                 self.wait_for_dirt(&mut thorough_rounds).await;
                 rounds.skip_past();
@@ -170,6 +172,8 @@ impl Shared {
         // Recovery may have left something to do.
         self.dispatcher.to_queue_flush.notify_one();
         loop {
+            rounds.interval = Duration::from_millis(self.config.flush_interval_consume_queue_ms);
+            thorough_rounds.interval = Duration::from_millis(self.config.flush_consume_queue_thorough_interval_ms);
             if !claims_early {
                 let left = thorough_rounds.next().saturating_duration_since(Instant::now());
                 // Elapsed: nothing new has become visible, but what is left over and the checkpoint are due.

@@ -20,6 +20,7 @@
 //! | [`check`] | looking for damage without changing anything |
 //! | [`recovery`], [`checkpoint`], [`lock_file`] | what a crash leaves, and how it is made whole |
 //! | [`config_file`], [`table_file`], [`durable`] | topics.json and its siblings; durable changes of the directory tree |
+//! | [`live_config`] | settings that change while the store is open |
 //! | [`replica`], [`replication`], [`history`] | a log that is copied, who confirmed it, and which master wrote what |
 //!
 //! What consumers see is the least of what is written, flushed (SYNC_FLUSH) and replicated (SYNC_MASTER with enough slaves).
@@ -41,6 +42,7 @@ mod flush;
 mod get;
 mod history;
 mod index;
+mod live_config;
 mod lock_file;
 mod lookup;
 mod put;

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use protocol::{
-    PhysicalOffset, QueueOffset,
+    FRAME_BYTES_MAX, PhysicalOffset, QueueOffset,
     message::{BLANK_RECORD_BYTES, MessageIllegal, MessageToStore},
     message_id::offset_message_id,
 };
@@ -290,8 +290,13 @@ pub(crate) fn check(config: &StoreConfig, messages: &[MessageToStore]) -> Result
 }
 
 /// The longest record that these settings allow, and the longest blank before one.
-pub(crate) fn record_bytes_max(config: &StoreConfig) -> usize {
+fn record_bytes_max(config: &StoreConfig) -> usize {
     config.max_message_size_bytes + HEAD_ALLOWANCE_BYTES
+}
+
+/// The longest that any broker's settings allow: its master's may not be a slave's, and change. A message comes in one frame.
+pub(crate) fn record_bytes_max_anywhere(config: &StoreConfig) -> usize {
+    record_bytes_max(config).max(FRAME_BYTES_MAX + HEAD_ALLOWANCE_BYTES)
 }
 
 /// Whether there can be such a queue. Topic and id are names of directories too: they must not lead out of the store.

@@ -4,7 +4,10 @@
 //! fuller than `diskMaxUsedSpaceRatio`; beyond the forcible ratio also young ones go. The last file always stays. The
 //! ConsumeQueues follow. Beyond the warning ratio no write is taken.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use sim::{
     disk,
@@ -41,11 +44,18 @@ impl Shared {
         let now_ms = wall_clock_ms();
         let hour = u32::try_from(now_ms.div_euclid(HOUR_MS).rem_euclid(24)).unwrap_or(0);
         let is_full = used_percent > ratios.max_used_percent;
-        if !self.config.delete_when.has(hour) && !is_full {
+        let is_wanted = self.takes_manual_round();
+        if !self.config.delete_when.has(hour) && !is_full && !is_wanted {
             return Ok(0);
         }
         let forcibly = self.config.clean_file_forcibly_enable && used_percent > ratios.clean_forcibly_percent;
         self.delete_expired(now_ms, forcibly).await
+    }
+
+    /// Whether an operator has asked for this round, at whatever hour it is.
+    fn takes_manual_round(&self) -> bool {
+        let take = |left: u32| left.checked_sub(1);
+        self.manual_cleaning_rounds.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
     }
 
     async fn delete_expired(&self, now_ms: i64, forcibly: bool) -> Result<usize, StoreError> {

@@ -7,7 +7,10 @@
 
 use std::{
     path::PathBuf,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 
 use protocol::{
@@ -32,15 +35,19 @@ use crate::{
     error::{StoreError, io_error, lock},
     history::Epochs,
     index::{Index, Opened},
+    live_config::LiveConfig,
     put::{self, Messages, PutMessageResult, PutMessageStatus, PutReply, PutRequest},
     recovery::{self, OpenOptions, Recovered, RecoveryReport},
     replication::{Replication, ReplicationState},
     state::StoreState,
 };
 
+/// `DefaultMessageStore.CleanCommitLogService.MAX_MANUAL_DELETE_FILE_TIMES`.
+const MANUAL_CLEANING_ROUNDS: u32 = 20;
+
 /// What the tasks of a store share.
 pub(crate) struct Shared {
-    pub config: StoreConfig,
+    pub config: LiveConfig,
     pub log: CommitLog,
     pub queues: ConsumeQueueTable,
     pub dispatcher: Dispatcher,
@@ -53,6 +60,8 @@ pub(crate) struct Shared {
     pub flush_wanted: Notify,
     /// Held while the log is flushed.
     pub flushing: tokio::sync::Mutex<()>,
+    /// How many more rounds of retention delete at any hour.
+    pub manual_cleaning_rounds: AtomicU32,
     /// What the checkpoint file says.
     pub checkpoint: tokio::sync::Mutex<Checkpoint>,
     /// Holds the lock of the store directory until the store is shut down.
@@ -129,7 +138,7 @@ impl MessageStore {
         let written = log.written();
         let shared = Arc::new(Shared {
             dispatcher: Dispatcher::new(written.offset, written.store_timestamp_ms),
-            config,
+            config: LiveConfig::new(config),
             log,
             queues,
             index,
@@ -139,6 +148,7 @@ impl MessageStore {
             deliver_timestamp,
             flush_wanted: Notify::new(),
             flushing: tokio::sync::Mutex::default(),
+            manual_cleaning_rounds: AtomicU32::new(0),
             checkpoint: tokio::sync::Mutex::new(checkpoint),
             lock_file: Mutex::new(Some(lock_file)),
         });
@@ -167,9 +177,36 @@ impl MessageStore {
         &self.shared
     }
 
-    /// The settings.
+    /// The settings as they are now.
     pub fn config(&self) -> &StoreConfig {
         &self.shared.config
+    }
+
+    /// Takes from these settings what may change while the store is open: when files are deleted, when the files are
+    /// flushed, and how big a message and what one read gives may be.
+    ///
+    /// # Errors
+    /// [`StoreError::Setting`] for what cannot work, and [`StoreError::ChangedTooOften`]; nothing is changed then.
+    pub fn reconfigure(&self, config: &StoreConfig) -> Result<(), StoreError> {
+        self.shared.config.change(config)
+    }
+
+    /// Lets the next rounds of retention delete what `fileReservedTime` lets go, whatever the hour
+    /// (`executeDeleteFilesManually`).
+    pub fn delete_expired_soon(&self) {
+        self.shared.manual_cleaning_rounds.store(MANUAL_CLEANING_ROUNDS, Ordering::Relaxed);
+    }
+
+    /// Deletes the ConsumeQueue and index files of which nothing is in the log any more (`cleanExpiredConsumerQueue`).
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub async fn delete_expired_queues(&self) -> Result<(), StoreError> {
+        let log_min = self.shared.log.min_offset();
+        for queue in self.shared.queues.all() {
+            queue.delete_expired(log_min).await?;
+        }
+        self.shared.index.delete_expired(log_min).await.map(drop)
     }
 
     /// What was found when the store was opened.

@@ -16,7 +16,7 @@ use crate::settings::{self, SettingError};
 /// GET_BROKER_CONFIG: the settings as the text of a properties file.
 pub(crate) fn get_config(core: &Core) -> Answer {
     let mut text = String::new();
-    for (key, value) in settings::all(&core.config()) {
+    for (key, value) in settings::answered(&core.config()) {
         text.push_str(key);
         text.push('=');
         text.push_str(&value);
@@ -42,6 +42,8 @@ pub(crate) async fn update_config(core: Arc<Core>, request: RemotingCommand) -> 
         settings::set_at_run_time(&mut config, key.trim(), value.trim()).map_err(refused)?;
         changed.push((key.trim(), value.trim()));
     }
+    config.check().map_err(|error| Refusal::new(code::SYSTEM_ERROR, error.to_string()))?;
+    core.store.reconfigure(&config.store)?;
     for (key, value) in changed {
         tracing::info!(key, value, "setting changed");
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use protocol::body::{
     Connection, ConsumeStats, ConsumerConnection, GroupList, JsonBody, MessageQueue, OffsetWrapper, ProducerConnection,
-    QueryConsumeTimeSpanBody, QueueTimeSpan, ResetOffsetBody,
+    ProducerInfo, ProducerTableInfo, QueryConsumeTimeSpanBody, QueueTimeSpan, ResetOffsetBody,
 };
 use protocol::header::{
     ConsumeMessageDirectlyResultRequestHeader, ConsumerGroupRequestHeader, GetConsumeStatsRequestHeader,
@@ -19,6 +19,7 @@ use protocol::header::{
 use protocol::message_id::decode_offset_message_id;
 use protocol::{QueueOffset, RemotingCommand, request_code, response_code as code};
 use remoting::Channel;
+use sim::time::wall_clock_ms;
 use store::BoundaryType;
 
 use super::{Answer, Refusal, success_body};
@@ -66,6 +67,23 @@ pub(crate) fn producer_connections(core: &Core, request: &RemotingCommand) -> An
     Ok(success_body(&ProducerConnection { connection_set: members.values().map(connection).collect() }))
 }
 
+/// GET_ALL_PRODUCER_INFO: the members of all producer groups.
+pub(crate) fn all_producers(core: &Core) -> Answer {
+    // Heartbeats are timed by a clock that nothing sets.
+    let wall_clock_ahead_ms = wall_clock_ms() - core.now_ms();
+    let info = |member: &Member<Channel>| ProducerInfo {
+        client_id: member.client_id.clone(),
+        language: member.language,
+        last_update_timestamp: member.heard_at_ms + wall_clock_ahead_ms,
+        remote_ip: member.handle.remote_addr().to_string(),
+        version: member.version,
+    };
+    let clients = lock(&core.clients);
+    let groups = clients.producer_groups();
+    let data = groups.map(|(group, members)| (group.to_owned(), members.values().map(info).collect())).collect();
+    Ok(success_body(&ProducerTableInfo { data }))
+}
+
 /// QUERY_TOPIC_CONSUME_BY_WHO.
 pub(crate) fn topic_consumed_by(core: &Core, request: &RemotingCommand) -> Answer {
     let header: QueryTopicConsumeByWhoRequestHeader = request.header()?;
@@ -87,26 +105,40 @@ pub(crate) async fn consume_stats(core: Arc<Core>, request: RemotingCommand) -> 
         if !is_subscribed(&core, group, topic) {
             continue;
         }
-        for queue_id in 0..read_queue_nums(&core, topic) {
-            let broker_offset = core.store.max_offset_in_queue(topic, queue_id);
-            let consumer_offset = QueueOffset(lock(&core.offsets).committed(group, topic, queue_id).unwrap_or(0));
-            let last_timestamp = if consumer_offset.0 > 0 {
-                core.store.message_store_timestamp_ms(topic, queue_id, consumer_offset - 1).await?.unwrap_or(0)
-            } else {
-                0
-            };
-            stats.offset_table.insert(
-                MessageQueue::new(topic.as_str(), core.config().broker_name.as_str(), queue_id),
-                OffsetWrapper { broker_offset, consumer_offset, last_timestamp },
-            );
-        }
-        stats.consume_tps += lock(&core.stats).group_get_tps(group, topic);
+        let of_topic = stats_of_topic(&core, group, topic, read_queue_nums(&core, topic)).await?;
+        stats.consume_tps += of_topic.consume_tps;
+        stats.offset_table.extend(of_topic.offset_table);
     }
     Ok(success_body(&stats))
 }
 
+/// How far a group lags in the first queues of a topic.
+pub(super) async fn stats_of_topic(
+    core: &Core,
+    group: &str,
+    topic: &str,
+    queue_nums: i32,
+) -> Result<ConsumeStats, Refusal> {
+    let broker_name = core.config().broker_name.clone();
+    let mut stats = ConsumeStats { consume_tps: lock(&core.stats).group_get_tps(group, topic), ..Default::default() };
+    for queue_id in 0..queue_nums {
+        let broker_offset = core.store.max_offset_in_queue(topic, queue_id);
+        let consumer_offset = QueueOffset(lock(&core.offsets).committed(group, topic, queue_id).unwrap_or(0));
+        let last_timestamp = if consumer_offset.0 > 0 {
+            core.store.message_store_timestamp_ms(topic, queue_id, consumer_offset - 1).await?.unwrap_or(0)
+        } else {
+            0
+        };
+        stats.offset_table.insert(
+            MessageQueue::new(topic, broker_name.as_str(), queue_id),
+            OffsetWrapper { broker_offset, consumer_offset, last_timestamp },
+        );
+    }
+    Ok(stats)
+}
+
 /// A group that is online counts only for what it subscribes to now.
-fn is_subscribed(core: &Core, group: &str, topic: &str) -> bool {
+pub(super) fn is_subscribed(core: &Core, group: &str, topic: &str) -> bool {
     lock(&core.clients).consumer_group(group).is_none_or(|info| info.subscriptions.contains_key(topic))
 }
 

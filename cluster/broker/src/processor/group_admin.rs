@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use protocol::body::{JsonBody, SubscriptionGroupConfig};
-use protocol::header::DeleteSubscriptionGroupRequestHeader;
+use protocol::header::{DeleteSubscriptionGroupRequestHeader, GetSubscriptionGroupConfigRequestHeader};
 use protocol::{RemotingCommand, response_code as code, topic};
 use sim::time::wall_clock_ms;
 
-use super::{Answer, Refusal, only_on_a_master, success};
+use super::{Answer, Refusal, only_on_a_master, success, success_body};
 use crate::core::{Core, lock};
 
 /// UPDATE_AND_CREATE_SUBSCRIPTIONGROUP.
@@ -34,6 +34,14 @@ pub(crate) async fn delete(core: Arc<Core>, request: RemotingCommand) -> Answer 
     }
     tracing::info!(group = header.group_name, removed, "subscription group deleted");
     Ok(success())
+}
+
+/// GET_SUBSCRIPTIONGROUP_CONFIG (5.x).
+pub(crate) fn get(core: &Core, request: &RemotingCommand) -> Answer {
+    let header: GetSubscriptionGroupConfigRequestHeader = request.header()?;
+    let config = lock(&core.groups).get(&header.group).cloned();
+    let not_there = || Refusal::new(code::SUBSCRIPTION_GROUP_NOT_EXIST, "No group in this broker");
+    config.map(|config| success_body(&config)).ok_or_else(not_there)
 }
 
 /// GET_ALL_SUBSCRIPTIONGROUP_CONFIG.

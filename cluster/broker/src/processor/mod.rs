@@ -9,8 +9,10 @@ pub(crate) mod consumer_admin;
 pub(crate) mod group_admin;
 pub(crate) mod ha_admin;
 pub(crate) mod offset;
+pub(crate) mod offset_admin;
 pub(crate) mod pull;
 pub(crate) mod query;
+pub(crate) mod queue_admin;
 pub(crate) mod queue_lock;
 pub(crate) mod send;
 pub(crate) mod send_back;
@@ -146,22 +148,39 @@ impl RequestHandler for Processor {
 
             code::UPDATE_AND_CREATE_TOPIC => later(topic_admin::create(Arc::clone(core), request)),
             code::DELETE_TOPIC_IN_BROKER => later(topic_admin::delete(Arc::clone(core), request)),
+            code::GET_TOPIC_CONFIG => now(topic_admin::get(core, &request)),
+            code::GET_SYSTEM_TOPIC_LIST_FROM_BROKER => now(topic_admin::system_topics(core)),
             code::GET_ALL_TOPIC_CONFIG => now(topic_admin::all(core)),
             code::GET_TOPIC_STATS_INFO => later(topic_admin::stats(Arc::clone(core), request)),
             code::CLEAN_UNUSED_TOPIC => later(topic_admin::clean_unused(Arc::clone(core))),
 
             code::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP => later(group_admin::create(Arc::clone(core), request)),
             code::DELETE_SUBSCRIPTIONGROUP => later(group_admin::delete(Arc::clone(core), request)),
+            code::GET_SUBSCRIPTIONGROUP_CONFIG => now(group_admin::get(core, &request)),
             code::GET_ALL_SUBSCRIPTIONGROUP_CONFIG => now(group_admin::all(core)),
 
             code::GET_CONSUMER_CONNECTION_LIST => now(consumer_admin::consumer_connections(core, &request)),
             code::GET_PRODUCER_CONNECTION_LIST => now(consumer_admin::producer_connections(core, &request)),
+            code::GET_ALL_PRODUCER_INFO => now(consumer_admin::all_producers(core)),
             code::GET_CONSUME_STATS => later(consumer_admin::consume_stats(Arc::clone(core), request)),
             code::QUERY_TOPIC_CONSUME_BY_WHO => now(consumer_admin::topic_consumed_by(core, &request)),
             code::QUERY_CONSUME_TIME_SPAN => later(consumer_admin::consume_time_span(Arc::clone(core), request)),
             code::INVOKE_BROKER_TO_RESET_OFFSET => later(consumer_admin::reset_offset(Arc::clone(core), request)),
             code::GET_CONSUMER_RUNNING_INFO => later(consumer_admin::running_info(Arc::clone(core), request)),
             code::CONSUME_MESSAGE_DIRECTLY => later(consumer_admin::consume_directly(Arc::clone(core), request)),
+
+            code::GET_BROKER_CONSUME_STATS => later(offset_admin::all_consume_stats(Arc::clone(core), request)),
+            code::QUERY_TOPICS_BY_CONSUMER => now(offset_admin::topics_by_consumer(core, &request)),
+            code::QUERY_SUBSCRIPTION_BY_CONSUMER => now(offset_admin::subscription_by_consumer(core, &request)),
+            code::QUERY_CORRECTION_OFFSET => now(offset_admin::correction_offset(core, &request)),
+            code::CLONE_GROUP_OFFSET => later(offset_admin::clone_group_offset(Arc::clone(core), request)),
+            code::INVOKE_BROKER_TO_GET_CONSUMER_STATUS => {
+                later(offset_admin::consumer_status(Arc::clone(core), request))
+            }
+
+            code::QUERY_CONSUME_QUEUE => later(queue_admin::consume_queue(Arc::clone(core), request)),
+            code::CLEAN_EXPIRED_CONSUMEQUEUE => later(queue_admin::clean_expired_queues(Arc::clone(core))),
+            code::DELETE_EXPIRED_COMMITLOG => now(queue_admin::delete_expired_log(core)),
 
             code::UPDATE_BROKER_CONFIG => later(broker_admin::update_config(Arc::clone(core), request)),
             code::GET_BROKER_CONFIG => now(broker_admin::get_config(core)),

@@ -1,10 +1,12 @@
 //! Topics as `mqadmin` sees them: create, delete, list, look into.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use protocol::body::{MessageQueue, TopicConfig, TopicFilterType, TopicOffset, TopicStatsTable};
-use protocol::header::{CreateTopicRequestHeader, DeleteTopicRequestHeader, GetTopicStatsInfoRequestHeader};
+use protocol::body::{MessageQueue, TopicConfig, TopicFilterType, TopicList, TopicOffset, TopicStatsTable};
+use protocol::header::{
+    CreateTopicRequestHeader, DeleteTopicRequestHeader, GetTopicConfigRequestHeader, GetTopicStatsInfoRequestHeader,
+};
 use protocol::{RemotingCommand, perm, response_code as code, topic};
 use sim::time::wall_clock_ms;
 
@@ -81,6 +83,24 @@ pub(crate) async fn delete(core: Arc<Core>, request: RemotingCommand) -> Answer 
 /// GET_ALL_TOPIC_CONFIG.
 pub(crate) fn all(core: &Core) -> Answer {
     Ok(success().with_body(lock(&core.topics).json()))
+}
+
+/// GET_TOPIC_CONFIG (5.x).
+pub(crate) fn get(core: &Core, request: &RemotingCommand) -> Answer {
+    let header: GetTopicConfigRequestHeader = request.header()?;
+    let config = lock(&core.topics).get(&header.topic).cloned();
+    let not_there = || Refusal::new(code::TOPIC_NOT_EXIST, format!("No topic in this broker. topic: {}", header.topic));
+    config.map(|config| success_body(&config)).ok_or_else(not_there)
+}
+
+/// GET_SYSTEM_TOPIC_LIST_FROM_BROKER: the topics that belong to the system, those of the cluster's and the broker's name included.
+pub(crate) fn system_topics(core: &Core) -> Answer {
+    let config = core.config();
+    let mut topic_list: BTreeSet<String> = topic::SYSTEM_TOPICS.into_iter().map(str::to_owned).collect();
+    topic_list.extend([config.broker_name.clone(), config.broker_cluster_name.clone()]);
+    let topics = lock(&core.topics);
+    topic_list.extend(topics.table().topic_config_table.keys().filter(|name| topic::is_system_topic(name)).cloned());
+    Ok(success_body(&TopicList { broker_addr: None, topic_list }))
 }
 
 /// GET_TOPIC_STATS_INFO.

@@ -58,6 +58,11 @@ pub(super) fn find(key: &str, text: &str) -> Option<Known> {
         .map(|group| Known::WithoutEffect { why: group.why })
 }
 
+/// Those that have one value only, with it.
+pub(super) fn fixed() -> impl Iterator<Item = (&'static str, &'static str)> {
+    FIXED.iter().map(|fixed| (fixed.key, fixed.value))
+}
+
 /// All of them.
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
     FIXED.iter().map(|fixed| fixed.key).chain(WITHOUT_EFFECT.iter().flat_map(WithoutEffect::names))
@@ -235,7 +240,7 @@ const WITHOUT_EFFECT: &[WithoutEffect] = &[
         keys: "autoMessageVersionOnTopicLen broadcastOffsetExpireMaxSecond broadcastOffsetExpireSecond \
             clearRetryTopicWhenDeleteTopic consumerFallbehindThreshold consumerOffsetUpdateVersionStep \
             correctLogicMinOffsetForceInterval correctLogicMinOffsetSleepInterval defaultQueryMaxNum \
-            delayOffsetUpdateVersionStep disableConsumeIfConsumerReadSlowly diskFallRecorded enableBatchPush \
+            delayOffsetUpdateVersionStep disableConsumeIfConsumerReadSlowly diskFallRecorded enableBatchPush isEnableBatchPush \
             enableBroadcastOffsetStore enableCleanExpiredOffset enableCreateSysGroup enableDetailStat enableMixedMessageType \
             enableRegisterProducer forceVerifyPropCRC highSpeedMode litePullMessageEnable \
             logicalDiskSpaceCleanForciblyThreshold maxBatchDeleteFilesNum maxConsumeQueueScan maxMsgsNumBatch \

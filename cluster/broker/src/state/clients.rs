@@ -167,6 +167,11 @@ impl<K: Ord + Copy, H: Clone> Clients<K, H> {
         self.producers.get(group)
     }
 
+    /// All producer groups with their members.
+    pub fn producer_groups(&self) -> impl Iterator<Item = (&str, &BTreeMap<K, Member<H>>)> {
+        self.producers.iter().map(|(group, members)| (group.as_str(), members))
+    }
+
     /// The consumer groups that subscribe to a topic.
     pub fn groups_subscribed_to(&self, topic: &str) -> BTreeSet<String> {
         let subscribed = |(_, group): &(&String, &ConsumerGroup<K, H>)| group.subscriptions.contains_key(topic);

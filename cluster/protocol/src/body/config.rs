@@ -208,4 +208,21 @@ pub struct SubscriptionGroupWrapper {
     pub subscription_group_table: BTreeMap<String, SubscriptionGroupConfig>,
 }
 
+/// The body of UPDATE_AND_CREATE_TOPIC_LIST (5.x, `CreateTopicListRequestBody`).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct CreateTopicListRequestBody {
+    /// The topics.
+    pub topic_config_list: Vec<TopicConfig>,
+}
+
+/// The body of UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST (5.x, `SubscriptionGroupList`).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct SubscriptionGroupList {
+    /// The groups.
+    pub group_config_list: Vec<SubscriptionGroupConfig>,
+}
+
 json_body!(DataVersion, TopicConfig, TopicConfigSerializeWrapper, SubscriptionGroupConfig, SubscriptionGroupWrapper);
+json_body!(CreateTopicListRequestBody, SubscriptionGroupList);

@@ -46,4 +46,43 @@ pub struct ProducerConnection {
     pub connection_set: Vec<Connection>,
 }
 
-json_body!(ConsumerConnection, ProducerConnection);
+/// All producers of a broker: the response to GET_ALL_PRODUCER_INFO (`ProducerTableInfo`).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ProducerTableInfo {
+    /// By group.
+    pub data: BTreeMap<String, Vec<ProducerInfo>>,
+}
+
+/// One member of a producer group (`ProducerInfo`).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ProducerInfo {
+    /// Its id.
+    pub client_id: String,
+    /// Its language.
+    pub language: Language,
+    /// When it last sent a heartbeat, wall clock in ms.
+    pub last_update_timestamp: i64,
+    /// Its address, `ip:port`.
+    #[serde(rename = "remoteIP")]
+    pub remote_ip: String,
+    /// Its [`version`](crate::version).
+    pub version: i32,
+}
+
+/// What a group subscribes to of a topic: the response to QUERY_SUBSCRIPTION_BY_CONSUMER (`QuerySubscriptionResponseBody`).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct QuerySubscriptionResponseBody {
+    /// The group.
+    pub group: String,
+    /// The subscription, if the group is online and has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subscription_data: Option<SubscriptionData>,
+    /// The topic.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub topic: Option<String>,
+}
+
+json_body!(ConsumerConnection, ProducerConnection, ProducerTableInfo, QuerySubscriptionResponseBody);

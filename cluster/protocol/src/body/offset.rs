@@ -62,7 +62,16 @@ pub struct GetConsumerStatusBody {
 #[serde(transparent)]
 pub struct QueueOffsets(#[serde(with = "keyed")] pub BTreeMap<MessageQueue, QueueOffset>);
 
-json_body!(ConsumerOffsetSerializeWrapper, DelayOffsetSerializeWrapper);
+/// The least that any group has consumed of each queue: the response to QUERY_CORRECTION_OFFSET
+/// (`QueryCorrectionOffsetBody`).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct QueryCorrectionOffsetBody {
+    /// By queue.
+    pub correction_offsets: BTreeMap<i32, i64>,
+}
+
+json_body!(ConsumerOffsetSerializeWrapper, DelayOffsetSerializeWrapper, QueryCorrectionOffsetBody);
 json_body!(object_keys: ResetOffsetBody, GetConsumerStatusBody);
 
 /// Where a broadcasting consumer has got to (`OffsetSerializeWrapper`): its file `offsets.json`.

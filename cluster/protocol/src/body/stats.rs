@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::heartbeat::SubscriptionData;
 use super::json_body;
 use super::message_queue::{MessageQueue, keyed};
 use crate::newtypes::QueueOffset;
@@ -100,5 +101,49 @@ pub struct BrokerStatsItem {
     pub tps: f64,
 }
 
-json_body!(QueryConsumeTimeSpanBody, BrokerStatsData);
-json_body!(object_keys: TopicStatsTable, ConsumeStats);
+/// How far all groups of a broker lag: the response to GET_BROKER_CONSUME_STATS (`ConsumeStatsList`).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ConsumeStatsList {
+    /// The broker's address.
+    pub broker_addr: String,
+    /// One map for each group, with one of its topics' figures after the other.
+    pub consume_stats_list: Vec<BTreeMap<String, Vec<ConsumeStats>>>,
+    /// How many messages all of them lag.
+    pub total_diff: i64,
+}
+
+/// Units of a ConsumeQueue: the response to QUERY_CONSUME_QUEUE (`QueryConsumeQueueResponseBody`).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct QueryConsumeQueueResponseBody {
+    /// What is to be said of the group's filter.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub filter_data: Option<String>,
+    /// One past the queue's last unit.
+    pub max_queue_index: i64,
+    /// The queue's first unit.
+    pub min_queue_index: i64,
+    /// The units.
+    pub queue_data: Vec<ConsumeQueueData>,
+    /// What the group subscribes to, if it was named and is online.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subscription_data: Option<SubscriptionData>,
+}
+
+/// A unit of a ConsumeQueue (`ConsumeQueueData`).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ConsumeQueueData {
+    /// Whether the group's filter takes it; only asked of units with a filter's bits, which there are none of here.
+    pub eval: bool,
+    /// Where the message is in the CommitLog.
+    pub physic_offset: i64,
+    /// The size of its record.
+    pub physic_size: i32,
+    /// The hash of its tag.
+    pub tags_code: i64,
+}
+
+json_body!(QueryConsumeTimeSpanBody, BrokerStatsData, QueryConsumeQueueResponseBody);
+json_body!(object_keys: TopicStatsTable, ConsumeStats, ConsumeStatsList);

@@ -47,6 +47,18 @@ command_header! {
         topic: String => "topic";
     }
 
+    /// GET_TOPIC_CONFIG (5.x, `GetTopicConfigRequestHeader`).
+    GetTopicConfigRequestHeader {
+        /// The topic.
+        topic: String => "topic";
+    }
+
+    /// GET_SUBSCRIPTIONGROUP_CONFIG (5.x, `GetSubscriptionGroupConfigRequestHeader`).
+    GetSubscriptionGroupConfigRequestHeader {
+        /// The consumer group.
+        group: String => "group";
+    }
+
     /// GET_CONSUME_STATS (`GetConsumeStatsRequestHeader`).
     GetConsumeStatsRequestHeader {
         /// The consumer group.

@@ -21,7 +21,7 @@ use crate::{
     commit_log::RawLog,
     error::StoreError,
     history::{EpochEntry, LogHistory, fit},
-    put::record_bytes_max,
+    put::record_bytes_max_anywhere,
     store::MessageStore,
 };
 pub(crate) use records::ReplicaRecords;
@@ -122,7 +122,7 @@ impl MessageStore {
     /// A cutter for what another replica sends from `at` on.
     pub fn record_cutter(&self, at: PhysicalOffset) -> RecordCutter {
         let config = self.config();
-        RecordCutter::new(at, config.mapped_file_size_commit_log_bytes, record_bytes_max(config))
+        RecordCutter::new(at, config.mapped_file_size_commit_log_bytes, record_bytes_max_anywhere(config))
     }
 
     pub(crate) async fn ask<T>(

@@ -10,6 +10,7 @@ mod model;
 mod put_get;
 mod quirks;
 mod readers;
+mod reconfigure;
 mod recovery;
 mod recovery_reads;
 mod refusals;
