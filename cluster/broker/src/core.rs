@@ -111,7 +111,7 @@ pub(crate) struct Stored {
 
 impl Files {
     pub(crate) fn new(config: &BrokerConfig) -> Self {
-        let file = |name| tokio::sync::Mutex::new(ConfigFile::new(config.file(name)));
+        let file = |name| tokio::sync::Mutex::new(config.config_file(name));
         Self {
             topics: file("topics.json"),
             groups: file("subscriptionGroup.json"),
@@ -126,7 +126,7 @@ impl Files {
             groups: self.groups.lock().await.load().await?,
             consumer_offsets: self.consumer_offsets.lock().await.load().await?.unwrap_or_default(),
             delay_offsets: self.delay_offsets.lock().await.load().await?.unwrap_or_default(),
-            replicas: Replicas::load(ConfigFile::new(config.file("replicas.json"))).await?,
+            replicas: Replicas::load(config.config_file("replicas.json")).await?,
         })
     }
 }

@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 
 use sim::disk::{self, OpenOptions};
 
-use crate::error::{StoreError, io_error};
+use crate::{
+    error::{StoreError, io_error},
+    room,
+};
 
 /// Creates a directory and its missing parents, durably.
 pub(crate) async fn create_dir(path: &Path) -> Result<(), StoreError> {
@@ -40,8 +43,26 @@ pub(crate) async fn remove_file(path: &Path) -> Result<(), StoreError> {
 }
 
 /// Gives a file new content, durably and all at once: whoever reads it, whenever the power fails, finds the old content or
-/// the new. With `backup` the old content is kept under that name.
-pub(crate) async fn replace_file(path: &Path, bytes: &[u8], backup: Option<&Path>) -> Result<(), StoreError> {
+/// the new. With `backup` the old content is kept under that name. When the drive is full, and the file belongs to the store in
+/// `root`, the room goes to it that is kept there for this.
+pub(crate) async fn replace_file(
+    root: Option<&Path>,
+    path: &Path,
+    bytes: &[u8],
+    backup: Option<&Path>,
+) -> Result<(), StoreError> {
+    match write_and_rename(path, bytes, backup).await {
+        Err(error) if error.is_no_room() => match root {
+            Some(root) if room::give_up_reserve(root, bytes.len() as u64).await => {
+                write_and_rename(path, bytes, backup).await
+            }
+            _ => Err(error),
+        },
+        replaced => replaced,
+    }
+}
+
+async fn write_and_rename(path: &Path, bytes: &[u8], backup: Option<&Path>) -> Result<(), StoreError> {
     let temporary = with_suffix(path, ".tmp");
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true);
