@@ -11,7 +11,7 @@ use std::time::Duration;
 use ha::{HaConfig, Role};
 use protocol::{BrokerId, perm};
 use quirks::QuirkSet;
-use store::{FlushDiskType, StoreConfig};
+use store::{ConfigFile, FlushDiskType, StoreConfig};
 
 use crate::host::Host;
 use crate::state::delay_level::DelayLevels;
@@ -198,8 +198,9 @@ impl BrokerConfig {
         self.broker_ip1.clone().unwrap_or_else(|| sim::net::local_ip().into())
     }
 
-    pub(crate) fn file(&self, name: &str) -> PathBuf {
-        self.store.config_dir().join(name)
+    /// The file of this name in `config/`.
+    pub(crate) fn config_file(&self, name: &str) -> ConfigFile {
+        ConfigFile::new(self.store.config_dir().join(name)).of_store(&self.store.store_path_root_dir)
     }
 
     pub(crate) fn register_broker_timeout(&self) -> Duration {

@@ -5,8 +5,9 @@
 //! written by the next. The buffer then serves the pulls at the tail. A put is never split over two files: a file's rest that
 //! cannot hold it is left blank. The next file is made while the present one is being filled.
 //!
-//! A write that fails leaves unknown bytes at the log's end, so the store takes no more writes after it; recovery at the
-//! next start finds out what is there.
+//! No byte is written for which no room is reserved (see [`crate::room`]): a full drive refuses puts, and nothing else. A write
+//! that fails leaves unknown bytes at the log's end, so the store takes no more writes after it, unless the drive was only full
+//! and they could be erased; recovery at the next start finds out what is there.
 
 use std::{sync::Arc, time::Duration};
 
@@ -32,7 +33,8 @@ use crate::{
     history::EpochEntry,
     put::{Place, PutAnswer, PutMessageStatus, PutReply, PutRequest, Replicated},
     replica::ReplicaRecords,
-    segment::Segment,
+    room::{self, LogRoom},
+    segment::{Segment, Series},
     store::Shared,
 };
 
@@ -67,6 +69,8 @@ pub(crate) struct Appender {
     requests: mpsc::UnboundedReceiver<Request>,
     /// The file being filled; absent in an empty store.
     pub(crate) segment: Option<Arc<Segment>>,
+    /// The room that it has.
+    pub(crate) room: LogRoom,
     /// The file after it, being made.
     next_segment: Option<NextSegment>,
     pub(crate) written: Written,
@@ -92,7 +96,7 @@ impl Default for Group {
 
 struct NextSegment {
     start: u64,
-    task: JoinHandle<Result<Segment, StoreError>>,
+    task: JoinHandle<Result<(Segment, u64), StoreError>>,
 }
 
 impl Drop for NextSegment {
@@ -105,7 +109,8 @@ impl Appender {
     pub(crate) fn new(shared: Arc<Shared>, requests: mpsc::UnboundedReceiver<Request>) -> Appender {
         let written = shared.log.written();
         let segment = shared.log.segments().pop();
-        Appender { shared, requests, segment, next_segment: None, written, group: Group::default(), epoch: None }
+        let (room, group) = (LogRoom::known_up_to(written.offset), Group::default());
+        Appender { shared, requests, segment, room, next_segment: None, written, group, epoch: None }
     }
 
     /// Serves puts until the store is closed and all that came before are answered.
@@ -178,15 +183,38 @@ impl Appender {
         if !self.group.buffer.is_empty() && self.group.buffer.len() + request.bytes > GROUP_MAX_BYTES {
             self.write_group().await;
         }
-        if (!self.has_room(request.bytes) || self.ends_file_early())
-            && let Err(error) = self.roll_over().await
-        {
-            tracing::error!(%error, "the next CommitLog file cannot be made");
-            let refused = PutReply::Refused(PutMessageStatus::CreateMappedFileFailed, error.to_string().into());
-            let _ = request.reply.send(refused);
+        if let Err(error) = self.make_room(request.bytes).await {
+            let status = match error.is_no_room() {
+                true => PutMessageStatus::ServiceNotAvailable,
+                false => PutMessageStatus::CreateMappedFileFailed,
+            };
+            let _ = request.reply.send(PutReply::Refused(status, error.to_string().into()));
             return;
         }
         self.encode(request);
+    }
+
+    /// Sees to it that there is a file with room for a put of so many bytes.
+    async fn make_room(&mut self, bytes: usize) -> Result<(), StoreError> {
+        let made = async {
+            if !self.fits(bytes) || self.ends_file_early() {
+                self.roll_over().await?;
+            }
+            let until = self.position().0.cast_unsigned() + (bytes + BLANK_RECORD_BYTES) as u64;
+            self.reserve(until).await
+        };
+        let made = made.await;
+        self.note_room(made.as_ref().err());
+        made
+    }
+
+    /// Takes down whether the drive has room for the log.
+    pub(crate) fn note_room(&self, error: Option<&StoreError>) {
+        match error {
+            Some(error) if error.is_no_room() => self.shared.state.note_no_room(error.to_string().into()),
+            Some(error) => tracing::error!(%error, "the CommitLog cannot go on"),
+            None => self.shared.state.note_room(),
+        }
     }
 
     /// Where the next record goes.
@@ -194,7 +222,7 @@ impl Appender {
         self.written.offset + self.group.buffer.len() as i64
     }
 
-    fn has_room(&self, bytes: usize) -> bool {
+    fn fits(&self, bytes: usize) -> bool {
         let end = self.position().0.cast_unsigned() + (bytes + BLANK_RECORD_BYTES) as u64;
         self.segment.as_ref().is_some_and(|segment| end <= segment.end())
     }
@@ -262,10 +290,10 @@ impl Appender {
         record_tags_code(&message.topic, properties, store_timestamp_ms, &self.shared.deliver_timestamp)
     }
 
-    /// Writes what is encoded, makes it readable, and answers.
-    async fn write_group(&mut self) {
+    /// Writes what is encoded, makes it readable, and answers. Returns whether it is written.
+    async fn write_group(&mut self) -> bool {
         if self.group.buffer.is_empty() {
-            return;
+            return true;
         }
         let block = self.group.buffer.split().freeze();
         let mut pending = std::mem::take(&mut self.group.pending);
@@ -274,18 +302,28 @@ impl Appender {
         let segment = self.segment.as_ref().expect("records are encoded for a file");
         let result = segment.write(&block, start.0.cast_unsigned() - segment.start()).await;
         if let Err(error) = result {
-            self.shared.fail(&error);
+            let is_erased = self.erase_unwritten(start, block.len(), &error).await;
+            if is_erased {
+                pending.iter().rev().for_each(|written| written.queue.take_back(written.request.queue_offset));
+            } else {
+                self.shared.fail(&error);
+            }
+            let status = match is_erased {
+                true => PutMessageStatus::ServiceNotAvailable,
+                false => PutMessageStatus::UnknownError,
+            };
             let why: Arc<str> = error.to_string().into();
             for (PutAnswer { reply, .. }, _) in answers {
-                let _ = reply.send(PutReply::Refused(PutMessageStatus::UnknownError, Arc::clone(&why)));
+                let _ = reply.send(PutReply::Refused(status, Arc::clone(&why)));
             }
-            return;
+            return false;
         }
         self.publish(start, block.len(), block, pending.drain(..));
         self.answer(&mut answers);
         // Both keep their memory for the next group.
         (self.group.pending, self.group.answers) = (pending, answers);
-        self.make_next_segment();
+        self.prepare();
+        true
     }
 
     /// Answers the puts whose records were written, or says what they are to wait for.
@@ -361,16 +399,12 @@ impl Appender {
                 let end = segment.end();
                 let blank_bytes = end - self.position().0.cast_unsigned();
                 if blank_bytes > 0 {
+                    self.reserve(self.position().0.cast_unsigned() + BLANK_RECORD_BYTES as u64).await?;
                     let blank = usize::try_from(blank_bytes).expect("a file is smaller than 2 GiB");
                     self.group.buffer.extend_from_slice(&blank_record(blank));
-                    self.write_group().await;
-                    if let Some(why) = self.shared.state.failure() {
-                        let source = std::io::Error::other(why.to_string());
-                        return Err(StoreError::Io {
-                            action: "end",
-                            path: self.shared.log.directory().clone(),
-                            source,
-                        });
+                    if !self.write_group().await {
+                        let why = self.shared.state.refusal();
+                        return Err(StoreError::Refused { why: why.unwrap_or_else(|| "a write failed".into()) });
                     }
                     self.written.offset = PhysicalOffset(end.cast_signed());
                     self.shared.log.publish(self.written.offset, Bytes::new(), self.written);
@@ -385,45 +419,77 @@ impl Appender {
 
     /// Goes on in the file that begins at `start`, the end of the log.
     pub(crate) async fn open_segment(&mut self, start: u64) -> Result<(), StoreError> {
-        let segment = match self.next_segment.take() {
-            Some(mut next) if next.start == start => match (&mut next.task).await {
-                Ok(made) => made,
-                // The task was cancelled: only by this process's end.
-                Err(_) => self.create_segment(start).await,
-            },
-            _ => self.create_segment(start).await,
+        let made = match self.next_segment.take() {
+            Some(mut next) if next.start == start => (&mut next.task).await.ok(),
+            _ => None,
         };
-        let segment = match segment {
-            Ok(segment) => segment,
+        let (segment, reserved) = match made {
+            Some(Ok(made)) => made,
             // It was made ahead of time; there may be room by now.
-            Err(error) => {
+            Some(Err(error)) => {
                 tracing::warn!(%error, "making the next CommitLog file again");
-                self.create_segment(start).await?
+                create_segment(self.shared.log.series().clone(), start).await?
             }
+            // Nobody has begun to, or the task was cancelled: only by this process's end.
+            None => create_segment(self.shared.log.series().clone(), start).await?,
         };
         let segment = Arc::new(segment);
+        segment.keep_open(true).await?;
+        if let Some(last) = &self.segment {
+            last.keep_open(false).await?;
+        }
         self.shared.log.push_segment(Arc::clone(&segment));
+        self.room = LogRoom::known_up_to(PhysicalOffset((start + reserved).cast_signed()));
         self.segment = Some(segment);
         Ok(())
     }
 
-    async fn create_segment(&self, start: u64) -> Result<Segment, StoreError> {
-        Segment::create(self.shared.log.directory(), start, self.shared.log.segment_bytes()).await
+    /// Waits until room is reserved up to `until`, or to the end of the present file.
+    pub(crate) async fn reserve(&mut self, until: u64) -> Result<(), StoreError> {
+        let Some(segment) = &self.segment else { return Ok(()) };
+        self.room.reserve(segment, until).await
     }
 
-    /// Begins to make the next file, unless that is under way (`AllocateMappedFileService`).
-    pub(crate) fn make_next_segment(&mut self) {
+    /// Begins to do what will be needed soon: more room in the present file, or the next file (`AllocateMappedFileService`).
+    pub(crate) fn prepare(&mut self) {
         let Some(segment) = &self.segment else { return };
-        if sim::fault_point!("store.append.next-file-late", 0.9) {
+        let (written, start) = (self.written.offset.0.cast_unsigned(), segment.end());
+        self.room.reserve_ahead(segment, written);
+        if !room::is_near(written, start) || sim::fault_point!("store.append.next-file-late", 0.9) {
             return;
         }
-        let start = segment.end();
         if self.next_segment.as_ref().is_some_and(|next| next.start == start) {
             return;
         }
-        let directory = self.shared.log.directory().clone();
-        let size_bytes = self.shared.log.segment_bytes();
-        let task = task::spawn(async move { Segment::create(&directory, start, size_bytes).await });
-        self.next_segment = Some(NextSegment { start, task });
+        let series = self.shared.log.series().clone();
+        self.next_segment = Some(NextSegment { start, task: task::spawn(create_segment(series, start)) });
+    }
+
+    /// After a write that failed: if the drive was only full, as one can be on which no room can be reserved, what of it has
+    /// reached the file is erased, so that it can never be taken for records. Returns whether the log ends as before.
+    pub(crate) async fn erase_unwritten(&mut self, start: PhysicalOffset, bytes: usize, error: &StoreError) -> bool {
+        let Some(segment) = self.segment.clone().filter(|_| error.is_no_room()) else { return false };
+        self.note_room(Some(error));
+        let position = start.0.cast_unsigned() - segment.start();
+        match segment.erase_what_is_there(position, bytes).await {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::error!(%error, "what was written in part cannot be erased");
+                false
+            }
+        }
+    }
+}
+
+/// Makes a file, with room for its beginning; how much.
+async fn create_segment(series: Series, start: u64) -> Result<(Segment, u64), StoreError> {
+    let segment = Segment::create(&series, start).await?;
+    match room::reserve_first_step(&segment).await {
+        Ok(reserved) => Ok((segment, reserved)),
+        Err(error) => {
+            // It would be there with nothing in it. If it stays, the next attempt overwrites it.
+            let _ = segment.remove().await;
+            Err(error)
+        }
     }
 }

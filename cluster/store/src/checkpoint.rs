@@ -42,7 +42,7 @@ impl Checkpoint {
 
     /// Writes the file durably.
     pub(crate) async fn store(&self, path: &Path) -> Result<(), StoreError> {
-        durable::replace_file(path, &self.encode(), None).await
+        durable::replace_file(Some(durable::parent_of(path)), path, &self.encode(), None).await
     }
 
     fn decode(bytes: &[u8]) -> Checkpoint {

@@ -21,6 +21,7 @@ use crate::{
 pub struct ConfigFile {
     path: PathBuf,
     backup: PathBuf,
+    root: Option<PathBuf>,
     quirks: QuirkSet,
 }
 
@@ -28,7 +29,13 @@ impl ConfigFile {
     /// The file at `path`, for example `{storePathRootDir}/config/topics.json`; it need not exist.
     pub fn new(path: impl Into<PathBuf>) -> ConfigFile {
         let path = path.into();
-        ConfigFile { backup: durable::with_suffix(&path, ".bak"), path, quirks: QuirkSet::NONE }
+        ConfigFile { backup: durable::with_suffix(&path, ".bak"), path, root: None, quirks: QuirkSet::NONE }
+    }
+
+    /// The same, as a file of the store in `root`, which keeps some room for it on a full drive.
+    #[must_use]
+    pub fn of_store(self, root: impl Into<PathBuf>) -> ConfigFile {
+        ConfigFile { root: Some(root.into()), ..self }
     }
 
     /// The same, with the defects of Apache's brokers.
@@ -92,7 +99,7 @@ impl ConfigFile {
         if self.quirks.has(Quirk::ConfigOverwritten) {
             return self.overwrite(&bytes).await;
         }
-        durable::replace_file(&self.path, &bytes, Some(&self.backup)).await
+        durable::replace_file(self.root.as_deref(), &self.path, &bytes, Some(&self.backup)).await
     }
 
     /// The same, and brings the backup up to date too: damage to one of the two then costs nothing.
@@ -104,7 +111,7 @@ impl ConfigFile {
         if self.quirks.has(Quirk::ConfigOverwritten) {
             return Ok(());
         }
-        durable::replace_file(&self.backup, &self.encode(value)?, None).await
+        durable::replace_file(self.root.as_deref(), &self.backup, &self.encode(value)?, None).await
     }
 
     fn encode<T: Serialize>(&self, value: &T) -> Result<Vec<u8>, StoreError> {

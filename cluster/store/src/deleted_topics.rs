@@ -42,7 +42,7 @@ impl DeletedTopics {
 
     pub(crate) async fn store(&self, config: &StoreConfig) -> Result<(), StoreError> {
         let text: String = self.0.iter().map(|(topic, offset)| format!("{offset} {topic}\n")).collect();
-        durable::replace_file(&path(config), text.as_bytes(), None).await
+        durable::replace_file(Some(&config.store_path_root_dir), &path(config), text.as_bytes(), None).await
     }
 
     /// The topic was deleted when the log ended at `end`.

@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 
 use sim::disk::{self, OpenOptions};
 
-use crate::error::{StoreError, io_error};
+use crate::{
+    error::{StoreError, io_error},
+    room,
+};
 
 /// Creates a directory and its missing parents, durably.
 pub(crate) async fn create_dir(path: &Path) -> Result<(), StoreError> {
@@ -40,9 +43,15 @@ pub(crate) async fn remove_file(path: &Path) -> Result<(), StoreError> {
 }
 
 /// Gives a file new content, durably and all at once: whoever reads it, whenever the power fails, finds the old content or
-/// the new. With `backup` the old content is kept under that name.
-pub(crate) async fn replace_file(path: &Path, bytes: &[u8], backup: Option<&Path>) -> Result<(), StoreError> {
-    let temporary = write_beside(path, bytes).await?;
+/// the new. With `backup` the old content is kept under that name. When the drive is full, and the file belongs to the store in
+/// `root`, the room goes to it that is kept there for this.
+pub(crate) async fn replace_file(
+    root: Option<&Path>,
+    path: &Path,
+    bytes: &[u8],
+    backup: Option<&Path>,
+) -> Result<(), StoreError> {
+    let temporary = write_beside(root, path, bytes).await?;
     let parent = parent_of(path);
     if let Some(backup) = backup
         && disk::exists(path).await.map_err(io_error("look for", path))?
@@ -55,15 +64,31 @@ pub(crate) async fn replace_file(path: &Path, bytes: &[u8], backup: Option<&Path
     sync_dir(parent).await
 }
 
-/// Writes what is to be the new content of `path` into a file beside it, durably, and returns where: to be renamed.
-pub(crate) async fn write_beside(path: &Path, bytes: &[u8]) -> Result<PathBuf, StoreError> {
+/// Writes what is to be the new content of `path` into a file beside it, durably, and returns where: to be renamed. `root` as
+/// for [`replace_file`].
+pub(crate) async fn write_beside(root: Option<&Path>, path: &Path, bytes: &[u8]) -> Result<PathBuf, StoreError> {
     let temporary = with_suffix(path, ".tmp");
+    match write_whole(&temporary, bytes).await {
+        Err(error) if gives_room(root, &error, bytes.len()).await => write_whole(&temporary, bytes).await?,
+        written => written?,
+    }
+    Ok(temporary)
+}
+
+/// Whether room was made in the store in `root` for something of this size that the drive had no room for.
+pub(crate) async fn gives_room(root: Option<&Path>, error: &StoreError, bytes: usize) -> bool {
+    match root {
+        Some(root) if error.is_no_room() => room::give_up_reserve(root, bytes as u64).await,
+        _ => false,
+    }
+}
+
+async fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true);
-    let file = options.open(&temporary).await.map_err(io_error("create", &temporary))?;
-    file.write_all_at(bytes, 0).await.map_err(io_error("write", &temporary))?;
-    file.sync_all().await.map_err(io_error("sync", &temporary))?;
-    Ok(temporary)
+    let file = options.open(path).await.map_err(io_error("create", path))?;
+    file.write_all_at(bytes, 0).await.map_err(io_error("write", path))?;
+    file.sync_all().await.map_err(io_error("sync", path))
 }
 
 /// `path` with something appended to its last name.

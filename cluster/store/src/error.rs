@@ -20,6 +20,22 @@ pub enum StoreError {
         /// What the operating system said.
         source: io::Error,
     },
+    /// The drive has no room for more of the log.
+    #[error(
+        "{} needs {needed_bytes} bytes of room: the drive has {available_bytes}, of which {kept_bytes} are kept for the rest of \
+         the store; delete something else from the drive, or lower fileReservedTime",
+        path.display()
+    )]
+    NoRoom {
+        /// The file of the log.
+        path: PathBuf,
+        /// How much more it needs.
+        needed_bytes: u64,
+        /// How much there is.
+        available_bytes: u64,
+        /// How much of it is not for the log.
+        kept_bytes: u64,
+    },
     /// Another process has the store open.
     #[error(
         "{} is locked by another process: one broker per store directory; stop the other broker, or give this one its own \
@@ -158,6 +174,18 @@ pub enum StoreError {
         /// What is allowed.
         why: &'static str,
     },
+}
+
+impl StoreError {
+    /// Whether all that is wrong is that the drive is full, or a quota used up.
+    pub fn is_no_room(&self) -> bool {
+        use io::ErrorKind::{QuotaExceeded, StorageFull};
+        match self {
+            StoreError::NoRoom { .. } => true,
+            StoreError::Io { source, .. } => matches!(source.kind(), StorageFull | QuotaExceeded),
+            _ => false,
+        }
+    }
 }
 
 /// Turns an error of the operating system into one that names the file.

@@ -21,6 +21,8 @@ use crate::{
     store::Shared,
 };
 
+/// How long a full drive is left alone.
+const NO_ROOM_PAUSE: Duration = Duration::from_secs(5);
 /// How long a SYNC_FLUSH that begins late gathers waiters.
 const GATHERING: Duration = Duration::from_millis(20);
 
@@ -186,10 +188,12 @@ impl Shared {
                 // Apache's index files write the checkpoint whenever one of them is full; here, as often as can be.
                 let _ = self.store_checkpoint().await;
             }
-            let least_pages = if thorough { 0 } else { self.config.flush_consume_queue_least_pages };
-            if let Err(error) = self.queues.flush(least_pages * PAGE_BYTES).await {
+            if let Err(error) = self.queues.flush(thorough).await {
                 // Nothing is lost: the units stay in memory and the log has them too.
                 tracing::error!(%error, "a ConsumeQueue cannot be flushed; trying again");
+                if error.is_no_room() {
+                    sleep(NO_ROOM_PAUSE).await;
+                }
                 self.dispatcher.to_queue_flush.notify_one();
             }
             if thorough {

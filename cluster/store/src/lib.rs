@@ -15,7 +15,8 @@
 //! |---|---|
 //! | [`store`], [`put`], [`get`], [`lookup`] | what a broker calls |
 //! | [`appender`], [`flush`], [`dispatch`], [`retention`] | the tasks behind it |
-//! | [`commit_log`], [`consume_queue`], [`segment`], [`segment_dir`] | the two series of files |
+//! | [`commit_log`], [`consume_queue`], [`segment`], [`segment_dir`], [`open_files`] | the two series of files |
+//! | [`room`] | what is reserved on the drive, and when no more is taken |
 //! | [`index`] | messages by key |
 //! | [`check`] | looking for damage without changing anything |
 //! | [`recovery`], [`checkpoint`], [`lock_file`] | what a crash leaves, and how it is made whole |
@@ -45,11 +46,13 @@ mod index;
 mod live_config;
 mod lock_file;
 mod lookup;
+mod open_files;
 mod put;
 mod recovery;
 mod replica;
 mod replication;
 mod retention;
+mod room;
 mod segment;
 mod segment_dir;
 mod state;

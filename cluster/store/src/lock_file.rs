@@ -33,7 +33,22 @@ pub(crate) async fn acquire(path: &Path, create: bool) -> Result<Option<File>, S
 /// Makes the abort file, durably: before anything else in the store is changed. It says in which boot of the machine the
 /// store is open; Apache's brokers only look whether it is there.
 pub(crate) async fn create_abort(path: &Path) -> Result<(), StoreError> {
-    durable::replace_file(path, process::boot_id().as_bytes(), None).await
+    let created = replace_abort(path).await;
+    match created {
+        Err(error) if error.is_no_room() => {
+            tracing::warn!(%error, "the drive is full: the abort file does not say in which boot the store is open");
+            let mut options = OpenOptions::new();
+            let file =
+                options.write(true).create(true).truncate(true).open(path).await.map_err(io_error("create", path))?;
+            file.sync_all().await.map_err(io_error("sync", path))?;
+            durable::sync_dir(durable::parent_of(path)).await
+        }
+        created => created,
+    }
+}
+
+async fn replace_abort(path: &Path) -> Result<(), StoreError> {
+    durable::replace_file(Some(durable::parent_of(path)), path, process::boot_id().as_bytes(), None).await
 }
 
 /// How the last broker left the store.

@@ -2,7 +2,7 @@
 //!
 //! Old CommitLog files go in the hours `deleteWhen` (UTC here, the machine's zone in Apache), or at any hour when the disk is
 //! fuller than `diskMaxUsedSpaceRatio`; beyond the forcible ratio also young ones go. The last file always stays. The
-//! ConsumeQueues follow. Beyond the warning ratio no write is taken.
+//! ConsumeQueues follow. Beyond the warning ratio, or with less than what [`crate::room`] keeps, no write is taken.
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -16,6 +16,7 @@ use sim::{
 
 use crate::{
     error::{StoreError, io_error},
+    room,
     store::Shared,
 };
 
@@ -40,7 +41,9 @@ impl Shared {
         let used_bytes = usage.total_bytes.saturating_sub(usage.available_bytes);
         let used_percent = used_bytes.saturating_mul(100).checked_div(usage.total_bytes).unwrap_or(0);
         let ratios = self.config.disk_ratios();
-        self.state.set_disk_full(used_percent > ratios.warning_level_percent);
+        let is_low = usage.available_bytes < room::kept_bytes(&usage);
+        self.state.set_disk_full(used_percent > ratios.warning_level_percent || is_low);
+        self.keep_reserve().await;
         let now_ms = wall_clock_ms();
         let hour = u32::try_from(now_ms.div_euclid(HOUR_MS).rem_euclid(24)).unwrap_or(0);
         let is_full = used_percent > ratios.max_used_percent;
@@ -56,6 +59,13 @@ impl Shared {
     fn takes_manual_round(&self) -> bool {
         let take = |left: u32| left.checked_sub(1);
         self.manual_cleaning_rounds.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
+    }
+
+    /// Fills the file `reserve`, if there is room for it.
+    pub(crate) async fn keep_reserve(&self) {
+        if let Err(error) = room::keep_reserve(&self.config.store_path_root_dir).await {
+            tracing::warn!(%error, "no room is kept for a full drive");
+        }
     }
 
     async fn delete_expired(&self, now_ms: i64, forcibly: bool) -> Result<usize, StoreError> {

@@ -7,11 +7,11 @@
 
 use std::path::Path;
 
-use sim::disk::{self, DirEntry};
+use sim::disk::{self, DirEntry, OpenOptions};
 
 use crate::{
     error::{StoreError, io_error},
-    segment::{Segment, is_unfinished_copy, segment_name},
+    segment::{SCAN_CHUNK_BYTES, is_unfinished_copy, segment_name},
 };
 
 /// The files found, in order.
@@ -66,7 +66,7 @@ pub(crate) async fn list(
         let length_bytes = disk::metadata(&path).await.map_err(io_error("look at", &path))?.len;
         if length_bytes == size_bytes {
             listing.starts.push(start);
-        } else if number + 1 == count && length_bytes < size_bytes && is_zero(directory, start, length_bytes).await? {
+        } else if number + 1 == count && length_bytes < size_bytes && is_zero(&path, length_bytes).await? {
             listing.unfinished = Some(start);
         } else {
             return Err(StoreError::WrongLength { path, length_bytes, expected_bytes: size_bytes, setting });
@@ -75,6 +75,18 @@ pub(crate) async fn list(
     Ok(listing)
 }
 
-async fn is_zero(directory: &Path, start: u64, length_bytes: u64) -> Result<bool, StoreError> {
-    Ok(Segment::open(directory, start, length_bytes).await?.content_end(0).await? == 0)
+async fn is_zero(path: &Path, length_bytes: u64) -> Result<bool, StoreError> {
+    let mut options = OpenOptions::new();
+    let file = options.read(true).open(path).await.map_err(io_error("open", path))?;
+    let mut buffer = vec![0; SCAN_CHUNK_BYTES];
+    let mut at = 0;
+    while at < length_bytes {
+        let length = usize::try_from(length_bytes - at).unwrap_or(usize::MAX).min(buffer.len());
+        file.read_exact_at(&mut buffer[..length], at).await.map_err(io_error("read", path))?;
+        if buffer[..length].iter().any(|byte| *byte != 0) {
+            return Ok(false);
+        }
+        at += length as u64;
+    }
+    Ok(true)
 }

@@ -1,16 +1,28 @@
 //! Whether the store takes writes, and if not, why.
 
-use std::sync::{
-    Arc, Mutex, OnceLock,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
+use sim::time::Instant;
+
 use crate::error::lock;
+
+/// When the log has had no room, nobody asks the drive again for so long.
+const NO_ROOM_PAUSE: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Default)]
 pub(crate) struct StoreState {
     closing: AtomicBool,
     disk_full: AtomicBool,
+    /// Whether `no_room` says something.
+    has_no_room: AtomicBool,
+    /// Why the log had no room, and when.
+    no_room: Mutex<Option<(Instant, Arc<str>)>>,
     failed: OnceLock<Arc<str>>,
     /// Whether `refused` says something: puts look at this first.
     is_refusing_puts: AtomicBool,
@@ -29,7 +41,26 @@ impl StoreState {
         if self.disk_full.load(Ordering::Acquire) {
             return Some("the disk is full beyond diskSpaceWarningLevelRatio: free some room".into());
         }
+        if self.has_no_room.load(Ordering::Acquire) {
+            let no_room = lock(&self.no_room);
+            return no_room.as_ref().filter(|(at, _)| at.elapsed() < NO_ROOM_PAUSE).map(|(_, why)| Arc::clone(why));
+        }
         None
+    }
+
+    /// The log has no room. Puts are refused for a moment; then one tries again.
+    pub(crate) fn note_no_room(&self, why: Arc<str>) {
+        if !self.has_no_room.swap(true, Ordering::AcqRel) {
+            tracing::warn!(%why, "the disk is full: no message is taken until there is room");
+        }
+        *lock(&self.no_room) = Some((Instant::now(), why));
+    }
+
+    /// The log has room.
+    pub(crate) fn note_room(&self) {
+        if self.has_no_room.load(Ordering::Acquire) && self.has_no_room.swap(false, Ordering::AcqRel) {
+            tracing::info!("there is room again");
+        }
     }
 
     /// Why no put is taken now: as [`StoreState::refusal`], or because of the broker's role.

@@ -39,6 +39,7 @@ use crate::{
     put::{self, Messages, PutMessageResult, PutMessageStatus, PutReply, PutRequest},
     recovery::{self, OpenOptions, Recovered, RecoveryReport},
     replication::{Replication, ReplicationState},
+    room,
     state::StoreState,
 };
 
@@ -152,7 +153,11 @@ impl MessageStore {
             checkpoint: tokio::sync::Mutex::new(checkpoint),
             lock_file: Mutex::new(Some(lock_file)),
         });
-        shared.store_checkpoint().await?;
+        match shared.store_checkpoint().await {
+            Err(error) if error.is_no_room() => tracing::warn!(%error, "the checkpoint stays as it is"),
+            stored => stored?,
+        }
+        shared.keep_reserve().await;
         let (requests, receiver) = mpsc::unbounded_channel();
         let tasks = Tasks {
             appender: Some(task::spawn(Appender::new(Arc::clone(&shared), receiver).run())),
@@ -301,8 +306,12 @@ impl MessageStore {
     /// The drive fails; the store then takes no more writes.
     pub async fn flush(&self) -> Result<(), StoreError> {
         self.shared.flush_log().await?;
-        self.shared.queues.flush(0).await?;
+        self.shared.queues.flush(true).await?;
         self.shared.store_checkpoint().await
+    }
+
+    async fn flush_everything(&self) -> Result<(), StoreError> {
+        self.flush().await.and(self.shared.close_index().await)
     }
 
     /// Looks at the disk's room and deletes what is due now, as the retention task does every 10 s; how many CommitLog
@@ -355,12 +364,17 @@ impl MessageStore {
             // An error means that the appender panicked; what it had written is flushed all the same.
             let _ = appender.await;
         }
-        let flushed = self.flush().await.and(self.shared.close_index().await);
+        let root = &self.shared.config.store_path_root_dir;
+        let flushed = loop {
+            match self.flush_everything().await {
+                Err(error) if error.is_no_room() && room::give_up_reserve_for_stop(root).await => {}
+                flushed => break flushed,
+            }
+        };
         for task in lock(&self.tasks).others.drain(..) {
             task.abort();
         }
         flushed?;
-        let root = &self.shared.config.store_path_root_dir;
         if let Some(why) = self.shared.state.failure() {
             let source = std::io::Error::other(why.to_string());
             return Err(StoreError::Io { action: "close", path: root.clone(), source });

@@ -42,11 +42,12 @@ pub(crate) struct Stored {
 
 impl Files {
     pub(crate) fn new(config: &BrokerConfig) -> Self {
-        let file = |name| tokio::sync::Mutex::new(ConfigFile::new(config.file(name)));
+        let file = |name| tokio::sync::Mutex::new(config.config_file(name));
+        let root = &config.store.store_path_root_dir;
         let (topics, groups) = ("topics.json", "subscriptionGroup.json");
         Self {
-            topics: SavedTable::new(topics, TableFile::new(config.file(topics))),
-            groups: SavedTable::new(groups, TableFile::new(config.file(groups))),
+            topics: SavedTable::new(topics, TableFile::new(config.store.config_dir().join(topics)).of_store(root)),
+            groups: SavedTable::new(groups, TableFile::new(config.store.config_dir().join(groups)).of_store(root)),
             consumer_offsets: file("consumerOffset.json"),
             delay_offsets: file("delayOffset.json"),
         }
@@ -58,7 +59,7 @@ impl Files {
             groups: self.groups.load().await?,
             consumer_offsets: self.consumer_offsets.lock().await.load().await?.unwrap_or_default(),
             delay_offsets: self.delay_offsets.lock().await.load().await?.unwrap_or_default(),
-            replicas: Replicas::load(ConfigFile::new(config.file("replicas.json"))).await?,
+            replicas: Replicas::load(config.config_file("replicas.json")).await?,
         })
     }
 }

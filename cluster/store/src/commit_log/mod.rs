@@ -5,12 +5,9 @@
 
 mod tail;
 
-use std::{
-    path::PathBuf,
-    sync::{
-        Arc, Mutex, PoisonError, RwLock,
-        atomic::{AtomicI64, Ordering},
-    },
+use std::sync::{
+    Arc, Mutex, PoisonError, RwLock,
+    atomic::{AtomicI64, Ordering},
 };
 
 use bytes::Bytes;
@@ -25,7 +22,8 @@ use crate::{
     config::StoreConfig,
     error::{StoreError, lock},
     history::{self, EpochEntry, Epochs},
-    segment::Segment,
+    open_files::OpenFiles,
+    segment::{Segment, Series},
     watermark::Watermark,
 };
 use tail::TailCache;
@@ -35,8 +33,7 @@ const STORE_TIMESTAMP_END_MAX: usize = 76;
 
 #[derive(Debug)]
 pub(crate) struct CommitLog {
-    directory: PathBuf,
-    segment_bytes: u64,
+    series: Series,
     /// In order, without gaps.
     segments: RwLock<Vec<Arc<Segment>>>,
     epochs: Arc<Epochs>,
@@ -86,13 +83,13 @@ impl CommitLog {
     /// A log of these files, all written and flushed up to `written`.
     pub(crate) fn new(
         config: &StoreConfig,
+        series: Series,
         segments: Vec<Arc<Segment>>,
         written: Written,
         epochs: Arc<Epochs>,
     ) -> CommitLog {
         CommitLog {
-            directory: config.commit_log_dir(),
-            segment_bytes: config.mapped_file_size_commit_log_bytes,
+            series,
             segments: RwLock::new(segments),
             epochs,
             tail: Mutex::new(TailCache::new(config.tail_cache_max_bytes)),
@@ -105,12 +102,21 @@ impl CommitLog {
         }
     }
 
-    pub(crate) fn directory(&self) -> &PathBuf {
-        &self.directory
+    /// The files of the log of a store.
+    pub(crate) fn series_of(config: &StoreConfig) -> Series {
+        Series {
+            directory: config.commit_log_dir().into(),
+            size_bytes: config.mapped_file_size_commit_log_bytes,
+            open_files: OpenFiles::for_this_process(),
+        }
+    }
+
+    pub(crate) fn series(&self) -> &Series {
+        &self.series
     }
 
     pub(crate) fn segment_bytes(&self) -> u64 {
-        self.segment_bytes
+        self.series.size_bytes
     }
 
     fn with_segments<R>(&self, read: impl FnOnce(&[Arc<Segment>]) -> R) -> R {
@@ -151,7 +157,7 @@ impl CommitLog {
 
     /// The offset where the file after the one of `offset` begins (`rollNextFile`).
     pub(crate) fn next_segment_start(&self, offset: PhysicalOffset) -> PhysicalOffset {
-        let segment_bytes = self.segment_bytes.cast_signed();
+        let segment_bytes = self.segment_bytes().cast_signed();
         PhysicalOffset(offset.0 + segment_bytes - offset.0 % segment_bytes)
     }
 

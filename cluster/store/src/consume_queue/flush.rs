@@ -3,21 +3,16 @@
 use std::sync::Arc;
 
 use protocol::PhysicalOffset;
+use sim::disk;
 
-use super::{ConsumeQueue, ConsumeQueueUnit, TAIL_UNITS_KEPT, UNIT_BYTES, units};
+use super::{ConsumeQueue, ConsumeQueueUnit, UNIT_BYTES, units};
 use crate::{
     durable,
-    error::{StoreError, lock},
+    error::{StoreError, io_error, lock},
     segment::Segment,
 };
 
 impl ConsumeQueue {
-    /// How many bytes of units are not on the drive.
-    pub(crate) fn dirty_bytes(&self) -> u64 {
-        let state = lock(&self.state);
-        (state.max - state.synced).cast_unsigned() * UNIT_BYTES as u64
-    }
-
     /// STORETIMESTAMP of the first message whose unit is not on the drive.
     pub(crate) fn dirty_since_ms(&self) -> Option<i64> {
         let state = lock(&self.state);
@@ -47,11 +42,18 @@ impl ConsumeQueue {
         let mut state = lock(&self.state);
         state.synced = from + (bytes.len() / UNIT_BYTES) as i64;
         state.flushing_since_ms = None;
+        self.list(&mut state);
         let synced_in_tail = (state.synced - state.tail_start) as usize;
-        if synced_in_tail > 2 * TAIL_UNITS_KEPT {
-            let surplus = synced_in_tail - TAIL_UNITS_KEPT;
+        let kept = self.common.tail_units();
+        if synced_in_tail > 2 * kept {
+            let surplus = synced_in_tail - kept;
             state.tail.drain(..surplus);
             state.tail_start += surplus as i64;
+            // What a burst has taken is given back.
+            let left = state.tail.len();
+            if state.tail.capacity() > 8 * left {
+                state.tail.shrink_to(2 * left);
+            }
         }
         Ok(())
     }
@@ -77,9 +79,9 @@ impl ConsumeQueue {
         if let Some(segment) = existing {
             return Ok(segment);
         }
-        durable::create_dir(&self.directory).await?;
-        let start = position - position % self.segment_bytes;
-        let segment = Arc::new(Segment::create(&self.directory, start, self.segment_bytes).await?);
+        durable::create_dir(&self.series.directory).await?;
+        let start = position - position % self.series.size_bytes;
+        let segment = Arc::new(Segment::create(&self.series, start).await?);
         lock(&self.state).segments.push(Arc::clone(&segment));
         Ok(segment)
     }
@@ -97,7 +99,7 @@ impl ConsumeQueue {
                     _ => break,
                 }
             };
-            let last_unit = first.read(self.segment_bytes - UNIT_BYTES as u64, UNIT_BYTES).await?;
+            let last_unit = first.read(self.series.size_bytes - UNIT_BYTES as u64, UNIT_BYTES).await?;
             let expired = units(&last_unit).all(|unit: ConsumeQueueUnit| unit.physical_offset < log_min);
             if !expired {
                 break;
@@ -122,13 +124,12 @@ impl ConsumeQueue {
             let mut state = lock(&self.state);
             state.deleted = true;
             state.segments.clear();
+            self.list(&mut state);
         }
-        let exists = sim::disk::exists(&self.directory).await;
-        if exists.map_err(crate::error::io_error("look for", &self.directory))? {
-            sim::disk::remove_dir_all(&self.directory)
-                .await
-                .map_err(crate::error::io_error("remove", &self.directory))?;
-            durable::sync_dir(durable::parent_of(&self.directory)).await?;
+        let directory = &*self.series.directory;
+        if disk::exists(directory).await.map_err(io_error("look for", directory))? {
+            disk::remove_dir_all(directory).await.map_err(io_error("remove", directory))?;
+            durable::sync_dir(durable::parent_of(directory)).await?;
         }
         Ok(())
     }

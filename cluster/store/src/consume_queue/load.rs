@@ -41,7 +41,7 @@ impl ConsumeQueue {
     ) -> Result<(), StoreError> {
         let mut segments = Vec::with_capacity(listing.starts.len());
         for start in &listing.starts {
-            segments.push(Arc::new(Segment::open(&self.directory, *start, self.segment_bytes).await?));
+            segments.push(Arc::new(Segment::existing(&self.series, *start)));
         }
         let mut repair = Repair { remove_unfinished: listing.unfinished, ..Repair::default() };
         // A file begins with a unit that counts, or nothing in it counts.
@@ -64,7 +64,7 @@ impl ConsumeQueue {
             }
             max = (start + count).cast_signed();
             let end = count * UNIT_BYTES as u64;
-            if (erase || is_cut || count < counted) && end < self.segment_bytes {
+            if (erase || is_cut || count < counted) && end < self.series.size_bytes {
                 repair.erase_from = Some(end);
             }
             if count == 0 && segments.len() == 1 {
@@ -80,6 +80,7 @@ impl ConsumeQueue {
         state.tail.clear();
         (state.dirty_since_ms, state.flushing_since_ms) = (None, None);
         state.segments = segments;
+        self.list(&mut state);
         let is_needed = repair.erase_from.is_some() || repair.remove_unfinished.is_some() || !repair.remove.is_empty();
         state.repair = is_needed.then_some(repair);
         Ok(())
@@ -107,7 +108,7 @@ impl ConsumeQueue {
     pub(super) async fn repair(&self) -> Result<(), StoreError> {
         let Some(repair) = lock(&self.state).repair.take() else { return Ok(()) };
         if let Some(start) = repair.remove_unfinished {
-            durable::remove_file(&self.directory.join(segment_name(start))).await?;
+            durable::remove_file(&self.series.directory.join(segment_name(start))).await?;
         }
         // The last one first: a crash on the way leaves no gap.
         for segment in repair.remove.iter().rev() {

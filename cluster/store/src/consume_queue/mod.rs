@@ -4,6 +4,7 @@
 //! at the tail find them, and are written and synced in batches by the flush timer (see [`crate::flush`]). A process kill
 //! loses what Apache's memory-mapped queue would keep; recovery dispatches that part of the log again.
 
+mod common;
 mod flush;
 mod load;
 mod table;
@@ -11,8 +12,7 @@ mod unit;
 
 use std::{
     collections::VecDeque,
-    path::PathBuf,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, Weak},
 };
 
 use protocol::{PhysicalOffset, QueueOffset};
@@ -22,22 +22,23 @@ use crate::{
     commit_log::CommitLog,
     config::StoreConfig,
     error::{StoreError, lock},
-    segment::Segment,
+    segment::{Segment, Series},
 };
+pub(crate) use common::Common;
+use common::Lists;
 use load::Repair;
 pub(crate) use table::{ConsumeQueueTable, found_on_disk};
 pub use unit::ConsumeQueueUnit;
 pub(crate) use unit::{UNIT_BYTES, units};
 
-/// How many flushed units a queue keeps in memory for pulls at its tail.
-const TAIL_UNITS_KEPT: usize = 1024;
-
 #[derive(Debug)]
 pub(crate) struct ConsumeQueue {
     topic: Arc<str>,
     queue_id: i32,
-    directory: PathBuf,
-    segment_bytes: u64,
+    series: Series,
+    common: Arc<Common>,
+    /// Itself, for the lists of [`Common`].
+    me: Weak<ConsumeQueue>,
     quirks: QuirkSet,
     state: Mutex<State>,
     /// Held while units are written, or files removed.
@@ -67,6 +68,8 @@ struct State {
     repair: Option<Repair>,
     /// The topic was deleted: nothing may be written any more.
     deleted: bool,
+    /// The lists on which it is.
+    lists: Lists,
 }
 
 /// What became of a unit that recovery found in the log.
@@ -103,16 +106,22 @@ impl Cut<'_> {
 }
 
 impl ConsumeQueue {
-    pub(crate) fn new(config: &StoreConfig, topic: Arc<str>, queue_id: i32) -> ConsumeQueue {
-        ConsumeQueue {
-            directory: config.consume_queue_dir().join(&*topic).join(queue_id.to_string()),
-            segment_bytes: config.mapped_file_size_consume_queue_bytes,
+    pub(crate) fn new(config: &StoreConfig, common: &Arc<Common>, topic: Arc<str>, queue_id: i32) -> Arc<ConsumeQueue> {
+        let series = Series {
+            directory: config.consume_queue_dir().join(&*topic).join(queue_id.to_string()).into(),
+            size_bytes: config.mapped_file_size_consume_queue_bytes,
+            open_files: Arc::clone(&common.open_files),
+        };
+        Arc::new_cyclic(|me| ConsumeQueue {
+            series,
+            common: Arc::clone(common),
+            me: Weak::clone(me),
             quirks: config.quirks,
             topic,
             queue_id,
             state: Mutex::default(),
             flushing: tokio::sync::Mutex::default(),
-        }
+        })
     }
 
     pub(crate) fn topic(&self) -> &Arc<str> {
@@ -129,6 +138,12 @@ impl ConsumeQueue {
         let first = state.next;
         state.next += count;
         QueueOffset(first)
+    }
+
+    /// The messages that were to have this offset and those after it were not written.
+    pub(crate) fn take_back(&self, first: QueueOffset) {
+        let mut state = lock(&self.state);
+        state.next = state.next.min(first.0);
     }
 
     /// The queue offset that the next message will get.
@@ -152,7 +167,7 @@ impl ConsumeQueue {
     pub(crate) fn append(&self, offset: QueueOffset, unit: ConsumeQueueUnit, store_timestamp_ms: i64) {
         let mut state = lock(&self.state);
         assert_eq!(offset.0, state.max, "queue {}/{} is dispatched in order", self.topic, self.queue_id);
-        state.push(unit, store_timestamp_ms);
+        self.push(&mut state, unit, store_timestamp_ms);
     }
 
     /// Takes the place that another replica has given to a message; the next message of this queue comes after it.
@@ -170,7 +185,7 @@ impl ConsumeQueue {
         let next = {
             let mut state = lock(&self.state);
             if offset.0 == state.max {
-                state.push(unit, store_timestamp_ms);
+                self.push(&mut state, unit, store_timestamp_ms);
                 return;
             }
             state.next
@@ -211,17 +226,17 @@ impl ConsumeQueue {
         let mut state = lock(&self.state);
         let is_empty = state.max == 0 && state.segments.is_empty();
         if offset.0 == state.max {
-            state.push(unit, store_timestamp_ms);
+            self.push(&mut state, unit, store_timestamp_ms);
         } else if offset.0 == 0 {
             // The topic was deleted and made anew: what the log has of the old one is no part of the queue any more.
             self.begin_at(&mut state, 0);
-            state.push(unit, store_timestamp_ms);
+            self.push(&mut state, unit, store_timestamp_ms);
         } else if offset.0 < state.max {
             return Redispatched::Known;
         } else if is_empty {
             // The queue's beginning is not in the log any more, or was deleted.
             self.begin_at(&mut state, offset.0);
-            state.push(unit, store_timestamp_ms);
+            self.push(&mut state, unit, store_timestamp_ms);
         } else {
             return Redispatched::Gap;
         }
@@ -232,13 +247,33 @@ impl ConsumeQueue {
     /// Appends a unit wherever the queue ends (`ConsumeQueue.putMessagePositionInfo`, which only logs that the place is wrong).
     pub(crate) fn append_out_of_place(&self, unit: ConsumeQueueUnit, store_timestamp_ms: i64) {
         let mut state = lock(&self.state);
-        state.push(unit, store_timestamp_ms);
+        self.push(&mut state, unit, store_timestamp_ms);
         state.next = state.max;
     }
 
     /// Begins the queue anew at an offset: what it had before leads to nothing that is still in the log.
     pub(crate) fn restart_at(&self, offset: QueueOffset) {
         self.begin_at(&mut lock(&self.state), offset.0);
+    }
+
+    fn push(&self, state: &mut State, unit: ConsumeQueueUnit, store_timestamp_ms: i64) {
+        state.tail.push_back(unit);
+        state.max += 1;
+        state.dirty_since_ms.get_or_insert(store_timestamp_ms);
+        self.common.note_appended();
+        self.list(state);
+    }
+
+    /// Puts the queue on the lists on which it belongs.
+    fn list(&self, state: &mut State) {
+        let units = if state.deleted { 0 } else { state.max - state.synced };
+        let lists = self.common.lists_of(units);
+        if lists != state.lists
+            && let Some(me) = self.me.upgrade()
+        {
+            state.lists = lists;
+            self.common.put_on(lists, &me);
+        }
     }
 
     fn begin_at(&self, state: &mut State, offset: i64) {
@@ -258,7 +293,7 @@ impl ConsumeQueue {
     }
 
     fn units_per_segment(&self) -> i64 {
-        self.segment_bytes.cast_signed() / UNIT_BYTES as i64
+        self.series.size_bytes.cast_signed() / UNIT_BYTES as i64
     }
 
     /// Up to `count` units from `offset` on; fewer at the end of a file or of the queue.
@@ -317,12 +352,6 @@ impl ConsumeQueue {
 }
 
 impl State {
-    fn push(&mut self, unit: ConsumeQueueUnit, store_timestamp_ms: i64) {
-        self.tail.push_back(unit);
-        self.max += 1;
-        self.dirty_since_ms.get_or_insert(store_timestamp_ms);
-    }
-
     fn segment_of(&self, offset: i64, units_per_segment: i64) -> Option<Arc<Segment>> {
         let first = self.segments.first()?.start().cast_signed() / UNIT_BYTES as i64;
         let number = usize::try_from((offset - first).checked_div(units_per_segment)?).ok()?;

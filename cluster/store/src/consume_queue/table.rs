@@ -2,13 +2,16 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use protocol::PhysicalOffset;
 use sim::disk;
 
-use super::ConsumeQueue;
+use super::{Common, ConsumeQueue, UNIT_BYTES};
 use crate::{
     config::StoreConfig,
     error::{StoreError, io_error},
@@ -20,7 +23,9 @@ type Queues = BTreeMap<Arc<str>, BTreeMap<i32, Arc<ConsumeQueue>>>;
 #[derive(Debug)]
 pub(crate) struct ConsumeQueueTable {
     config: StoreConfig,
+    common: Arc<Common>,
     queues: RwLock<Queues>,
+    count: AtomicUsize,
 }
 
 /// A queue's directory as it was found.
@@ -66,7 +71,12 @@ pub(crate) async fn found_on_disk(config: &StoreConfig) -> Result<Vec<FoundQueue
 
 impl ConsumeQueueTable {
     pub(crate) fn new(config: &StoreConfig) -> ConsumeQueueTable {
-        ConsumeQueueTable { config: config.clone(), queues: RwLock::default() }
+        ConsumeQueueTable {
+            config: config.clone(),
+            common: Arc::new(Common::new(config)),
+            queues: RwLock::default(),
+            count: AtomicUsize::new(0),
+        }
     }
 
     fn with<R>(&self, read: impl FnOnce(&Queues) -> R) -> R {
@@ -84,9 +94,11 @@ impl ConsumeQueueTable {
         let mut queues = self.queues.write().unwrap_or_else(PoisonError::into_inner);
         let name = queues.get_key_value(topic).map_or_else(|| topic.into(), |(name, _)| Arc::clone(name));
         let of_topic = queues.entry(Arc::clone(&name)).or_default();
-        let queue =
-            of_topic.entry(queue_id).or_insert_with(|| Arc::new(ConsumeQueue::new(&self.config, name, queue_id)));
-        Arc::clone(queue)
+        let create = || {
+            self.common.note_queues(self.count.fetch_add(1, Ordering::Relaxed) + 1);
+            ConsumeQueue::new(&self.config, &self.common, name, queue_id)
+        };
+        Arc::clone(of_topic.entry(queue_id).or_insert_with(create))
     }
 
     /// All queues, by topic and queue id.
@@ -107,33 +119,36 @@ impl ConsumeQueueTable {
     /// Forgets a topic; returns its queues.
     pub(crate) fn remove_topic(&self, topic: &str) -> Vec<Arc<ConsumeQueue>> {
         let removed = self.queues.write().unwrap_or_else(PoisonError::into_inner).remove(topic);
-        removed.map(|queues| queues.into_values().collect()).unwrap_or_default()
+        let removed: Vec<_> = removed.map(|queues| queues.into_values().collect()).unwrap_or_default();
+        self.count.fetch_sub(removed.len(), Ordering::Relaxed);
+        removed
     }
 
     /// Forgets everything.
     pub(crate) fn clear(&self) {
+        self.common.clear();
+        self.count.store(0, Ordering::Relaxed);
         self.queues.write().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    pub(crate) fn dirty_bytes(&self) -> u64 {
-        self.with(|queues| queues.values().flat_map(BTreeMap::values).map(|queue| queue.dirty_bytes()).sum())
-    }
-
-    /// Flushes the queues with at least so many unflushed bytes. A queue that cannot be flushed does not keep the others
-    /// from it; the first error is returned.
-    pub(crate) async fn flush(&self, least_bytes: u64) -> Result<(), StoreError> {
+    /// Flushes the queues that have units which are not on the drive, or, unless `thorough`, those that have enough of them. A
+    /// queue that cannot be flushed does not keep the others from it; the first error is returned.
+    pub(crate) async fn flush(&self, thorough: bool) -> Result<(), StoreError> {
         let mut result = Ok(());
-        for queue in self.all() {
-            if queue.dirty_bytes() >= least_bytes.max(1) {
-                result = result.and(queue.flush().await);
-            }
+        for queue in self.common.waiting(thorough) {
+            result = result.and(queue.flush().await);
         }
         result
     }
 
+    /// How many bytes of units were appended since the table was made.
+    pub(crate) fn appended_bytes(&self) -> u64 {
+        self.common.appended() * UNIT_BYTES as u64
+    }
+
     /// STORETIMESTAMP of the first message whose unit is not on the drive.
     pub(crate) fn dirty_since_ms(&self) -> Option<i64> {
-        self.with(|queues| queues.values().flat_map(BTreeMap::values).filter_map(|queue| queue.dirty_since_ms()).min())
+        self.common.waiting(true).iter().filter_map(|queue| queue.dirty_since_ms()).min()
     }
 
     /// Moves the beginning of every queue to what the log still has, without removing files.

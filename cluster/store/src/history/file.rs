@@ -36,7 +36,7 @@ pub(crate) async fn load(path: &Path) -> Result<Vec<EpochEntry>, StoreError> {
 
 /// Replaces the file, durably.
 pub(crate) async fn store(path: &Path, epochs: &[EpochEntry]) -> Result<(), StoreError> {
-    durable::replace_file(path, encode(epochs).as_bytes(), None).await
+    durable::replace_file(Some(durable::parent_of(path)), path, encode(epochs).as_bytes(), None).await
 }
 
 fn encode(epochs: &[EpochEntry]) -> String {

@@ -17,6 +17,8 @@ use crate::{commit_log::CommitLog, durable, error::StoreError, segment::SCAN_CHU
 
 /// How often the task looks for new messages, when there are any.
 const BUILD_INTERVAL: Duration = Duration::from_millis(100);
+/// How long a full drive is left alone.
+const NO_ROOM_PAUSE: Duration = Duration::from_secs(1);
 /// How often what is in memory is written.
 const FLUSH_INTERVAL: Duration = Duration::from_secs(10);
 /// So many entries are written at once, whatever the time.
@@ -61,7 +63,7 @@ impl Shared {
             if let Err(error) = self.index.catch_up(&self.log, self.dispatcher.confirm_offset()).await {
                 tracing::error!(%error, "the index does not go on; trying again");
                 self.dispatcher.to_index.notify_one();
-                sleep(BUILD_INTERVAL).await;
+                sleep(if error.is_no_room() { NO_ROOM_PAUSE } else { BUILD_INTERVAL }).await;
             } else if last_flush.elapsed() >= FLUSH_INTERVAL || sim::fault_point!("store.index.early-flush", 0.05) {
                 last_flush = Instant::now();
                 if let Err(error) = self.index.flush().await {

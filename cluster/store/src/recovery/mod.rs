@@ -134,6 +134,17 @@ pub(crate) fn abort_path(config: &StoreConfig) -> PathBuf {
     config.store_path_root_dir.join("abort")
 }
 
+/// Whether something could be written; `false` when the drive is full.
+fn has_room(result: Result<(), StoreError>) -> Result<bool, StoreError> {
+    match result {
+        Err(error) if error.is_no_room() => {
+            tracing::warn!(%error, "the drive is full: the store opens without");
+            Ok(false)
+        }
+        written => written.map(|()| true),
+    }
+}
+
 /// Opens the store of `config`.
 pub(crate) async fn recover(
     config: &StoreConfig,
@@ -156,15 +167,16 @@ pub(crate) async fn recover(
         return Err(StoreError::LogGone { path: config.commit_log_dir(), flushed_offset });
     }
     let mut segments = Vec::with_capacity(listing.starts.len());
+    let series = CommitLog::series_of(config);
     for start in &listing.starts {
-        segments.push(Arc::new(Segment::open(&config.commit_log_dir(), *start, segment_bytes).await?));
+        segments.push(Arc::new(Segment::existing(&series, *start)));
     }
     let log_end = segments.last().map_or(0, |last| last.end());
     let all = Written { offset: PhysicalOffset(log_end.cast_signed()), store_timestamp_ms: 0 };
     // Whether a record must have a checksum is known when the log has been walked through.
     let no_epochs = Arc::new(Epochs::new(Vec::new(), config));
     let recovery = Recovery {
-        log: CommitLog::new(config, segments.clone(), all, no_epochs),
+        log: CommitLog::new(config, series, segments.clone(), all, no_epochs),
         stored_epochs: history::file::load(&history::file::path(config)).await?,
         queues: ConsumeQueueTable::new(config),
         config,
@@ -230,11 +242,15 @@ impl Recovery<'_> {
             machine_went_down: earlier_risk.machine_went_down || self.left_open == LeftOpen::InAnotherBoot,
             is_empty: earlier_risk.is_empty || walk.end == log_min,
         };
-        if risk != earlier_risk {
+        let mut says_so = risk == earlier_risk;
+        if !says_so {
             // Before the abort file says that the store is open in this boot.
-            tail_at_risk::store(self.config, risk).await?;
+            says_so = has_room(tail_at_risk::store(self.config, risk).await)?;
         }
-        lock_file::create_abort(&abort_path(self.config)).await?;
+        // On a full drive the abort file of the other boot goes on saying that the machine went down.
+        if says_so || self.left_open != LeftOpen::InAnotherBoot {
+            lock_file::create_abort(&abort_path(self.config)).await?;
+        }
         let flushed_but_lost = self.checkpoint.master_flushed_offset.cast_unsigned() > walk.end;
         let flushed_but_lost_until = (flushed_but_lost && walk.stop != Stop::Limit)
             .then_some(PhysicalOffset(self.checkpoint.master_flushed_offset));
@@ -262,7 +278,7 @@ impl Recovery<'_> {
             history::file::store(&history::file::path(self.config), &epochs).await?;
         }
         let epochs = Arc::new(Epochs::new(epochs, self.config));
-        let log = CommitLog::new(self.config, kept, written, Arc::clone(&epochs));
+        let log = CommitLog::new(self.config, self.log.series().clone(), kept, written, Arc::clone(&epochs));
         self.queues.correct_min_offsets(log.min_offset()).await?;
         self.finish_deletions(&log).await?;
         let report = RecoveryReport {
@@ -296,7 +312,11 @@ impl Recovery<'_> {
             }
         }
         let deleted = self.deleted.fit(log.min_offset(), log.written_offset());
-        if deleted != self.deleted { deleted.store(self.config).await } else { Ok(()) }
+        if deleted != self.deleted {
+            // What stays in it too long says nothing wrong.
+            has_room(deleted.store(self.config).await)?;
+        }
+        Ok(())
     }
 
     async fn create_lock(&self) -> Result<File, StoreError> {
@@ -426,14 +446,20 @@ impl Recovery<'_> {
             }
         };
         let mut claims_queues = self.checkpoint.logics_msg_timestamp_ms > 0;
+        let mut flushed_bytes = self.queues.appended_bytes();
         while scanner.next_stretch(&mut visit).await? {
-            if self.queues.dirty_bytes() > REDISPATCH_FLUSH_BYTES {
+            if self.queues.appended_bytes() - flushed_bytes > REDISPATCH_FLUSH_BYTES {
+                flushed_bytes = self.queues.appended_bytes();
                 if std::mem::take(&mut claims_queues) {
                     // The queues are erased and rebuilt in parts from here on.
                     let claims_nothing = Checkpoint { logics_msg_timestamp_ms: 0, ..self.checkpoint };
-                    claims_nothing.store(&checkpoint_path(self.config)).await?;
+                    let path = checkpoint_path(self.config);
+                    if !has_room(claims_nothing.store(&path).await)? {
+                        durable::remove_file(&path).await?;
+                    }
                 }
-                self.queues.flush(0).await?;
+                // What has no room stays in memory.
+                has_room(self.queues.flush(true).await)?;
             }
         }
         let end = scanner.offset();
@@ -487,7 +513,7 @@ impl Recovery<'_> {
         let end = PhysicalOffset(walk.end.cast_signed());
         match (next, find_segment(&self.segments, end)) {
             (Some(next_valid_offset), Some(segment)) => Err(StoreError::DamagedLog {
-                path: segment.path().to_path_buf(),
+                path: segment.path(),
                 file_offset: walk.end - segment.start(),
                 physical_offset: end,
                 why: match &walk.stop {
@@ -534,7 +560,12 @@ impl Recovery<'_> {
             confirm_phy_offset: known.confirm_phy_offset.min(walk.end.cast_signed()),
             ..known
         };
-        if lowered == known { Ok(()) } else { lowered.store(&checkpoint_path(self.config)).await }
+        let path = checkpoint_path(self.config);
+        if lowered != known && !has_room(lowered.store(&path).await)? {
+            // Without a checkpoint nothing is claimed.
+            durable::remove_file(&path).await?;
+        }
+        Ok(())
     }
 
     /// Makes the log end at the walk's end on the drive too; the files that stay.

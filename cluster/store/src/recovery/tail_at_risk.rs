@@ -52,7 +52,7 @@ pub(super) async fn store(config: &StoreConfig, found: TailAtRisk) -> Result<(),
             text.push('\n');
         }
     }
-    durable::replace_file(&path(config), text.as_bytes(), None).await
+    durable::replace_file(Some(&config.store_path_root_dir), &path(config), text.as_bytes(), None).await
 }
 
 /// A master's epoch has begun.

@@ -114,8 +114,13 @@ impl Appender {
                 self.segment.clone().expect("it was just opened")
             }
         };
+        let room = self.reserve(start + bytes.len() as u64).await;
+        self.note_room(room.as_ref().err());
+        room?;
         if let Err(error) = segment.write(&bytes, start - segment.start()).await {
-            self.shared.fail(&error);
+            if !self.erase_unwritten(at, bytes.len(), &error).await {
+                self.shared.fail(&error);
+            }
             return Err(error);
         }
         self.written.store_timestamp_ms = self.written.store_timestamp_ms.max(store_timestamp_ms);
@@ -132,7 +137,7 @@ impl Appender {
         // memory is that of the next piece, and still in the processor's cache.
         let kept = if bytes.len() < FAR_BEHIND_BYTES { bytes.clone() } else { Bytes::new() };
         self.publish(at, bytes.len(), kept, pending.into_iter());
-        self.make_next_segment();
+        self.prepare();
         Ok(self.written.offset)
     }
 

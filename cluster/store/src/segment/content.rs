@@ -4,7 +4,9 @@
 //! knows what was never written (`SEEK_DATA`); only stretches of data are read, from the end back when the end is wanted. A file
 //! of written zeros (Apache's `warmMapedFileEnable`, some ways to copy) is all data: who has to bound that says how far to look.
 
-use std::ops::Range;
+use std::{ops::Range, path::Path};
+
+use sim::disk::File;
 
 use super::{SCAN_CHUNK_BYTES, Segment};
 use crate::error::{StoreError, io_error};
@@ -15,11 +17,12 @@ const LOOKED_AT_BYTES_MAX: u64 = 1 << 20;
 impl Segment {
     /// The next stretch of the file from `position` on in which there may be something other than zeros.
     pub(crate) async fn next_data(&self, position: u64) -> Result<Option<Range<u64>>, StoreError> {
-        if position >= self.size_bytes || sim::fault_point!("store.segment.holes-unknown") {
-            return Ok((position < self.size_bytes).then_some(position..self.size_bytes));
+        let size_bytes = self.size_bytes();
+        if position >= size_bytes || sim::fault_point!("store.segment.holes-unknown") {
+            return Ok((position < size_bytes).then_some(position..size_bytes));
         }
-        let data = self.file.next_data(position).await.map_err(io_error("look for data in", &self.path))?;
-        let within = data.map(|data| data.start..data.end.min(self.size_bytes));
+        let data = self.file().await?.next_data(position).await.map_err(self.error("look for data in"))?;
+        let within = data.map(|data| data.start..data.end.min(size_bytes));
         Ok(within.filter(|data| !data.is_empty()))
     }
 
@@ -60,10 +63,10 @@ impl Segment {
     /// Makes a stretch of data zero; whether there may have been anything else.
     async fn erase(&self, data: Range<u64>) -> Result<bool, StoreError> {
         if data.end - data.start > LOOKED_AT_BYTES_MAX {
-            match self.file.zero_range(data.clone()).await {
+            match self.file_to_write().await?.zero_range(data.clone()).await {
                 Ok(()) => return Ok(true),
                 Err(error) if error.kind() == std::io::ErrorKind::Unsupported => {}
-                Err(error) => return Err(io_error("erase a part of", &self.path)(error)),
+                Err(error) => return Err(self.error("erase a part of")(error)),
             }
         }
         let mut buffer = vec![0; SCAN_CHUNK_BYTES];
@@ -82,7 +85,7 @@ impl Segment {
     }
 
     /// Copies what the file has to another, which has nothing yet.
-    pub(super) async fn copy_content_to(&self, copy: &Segment) -> Result<(), StoreError> {
+    pub(super) async fn copy_content_to(&self, copy: &File, path: &Path) -> Result<(), StoreError> {
         let mut buffer = vec![0; SCAN_CHUNK_BYTES];
         let mut at = 0;
         while let Some(data) = self.next_data(at).await? {
@@ -91,7 +94,7 @@ impl Segment {
                 let wanted = usize::try_from(data.end - at).unwrap_or(usize::MAX).min(buffer.len());
                 let length = self.read_into(&mut buffer[..wanted], at).await?;
                 if let Some(last) = last_non_zero(&buffer[..length]) {
-                    copy.write(&buffer[..=last], at).await?;
+                    copy.write_all_at(&buffer[..=last], at).await.map_err(io_error("write", path))?;
                 }
                 at += length as u64;
             }

@@ -35,12 +35,17 @@ use crate::{
     error::{StoreError, io_error},
 };
 
+/// The room that a change takes, at least.
+const CHANGE_BYTES: usize = 4096;
+
 /// A table's file, its backup and its journal.
 #[derive(Debug)]
 pub struct TableFile<T> {
     path: PathBuf,
     backup: PathBuf,
     journal_path: PathBuf,
+    /// The store that the file belongs to, which keeps some room for it on a full drive.
+    root: Option<PathBuf>,
     journal: Option<Journal>,
     /// The journal goes on from what the file has, and its last line was written whole.
     takes_changes: bool,
@@ -80,10 +85,17 @@ impl<T: ConfigTable> TableFile<T> {
             backup: durable::with_suffix(&path, ".bak"),
             journal_path: durable::with_suffix(&path, ".journal"),
             path,
+            root: None,
             journal: None,
             takes_changes: false,
             table: PhantomData,
         }
+    }
+
+    /// The same, as a file of the store in `root`, which keeps some room for it on a full drive.
+    #[must_use]
+    pub fn of_store(self, root: impl Into<PathBuf>) -> TableFile<T> {
+        TableFile { root: Some(root.into()), ..self }
     }
 
     /// Where it is.
@@ -231,7 +243,12 @@ impl<T: ConfigTable> TableFile<T> {
         assert!(self.takes_changes(), "changes are written by themselves only while the journal takes them");
         self.takes_changes = false;
         if let Some(journal) = &mut self.journal {
-            journal.append(change).await?;
+            match journal.append(change).await {
+                Err(error) if durable::gives_room(self.root.as_deref(), &error, CHANGE_BYTES).await => {
+                    journal.append(change).await?;
+                }
+                appended => appended?,
+            }
         }
         self.takes_changes = true;
         Ok(())
@@ -246,8 +263,8 @@ impl<T: ConfigTable> TableFile<T> {
         let directory = durable::parent_of(&self.path);
         durable::create_dir(directory).await?;
         let copies = [
-            (durable::write_beside(&self.path, &bytes).await?, &self.path),
-            (durable::write_beside(&self.backup, &bytes).await?, &self.backup),
+            (durable::write_beside(self.root.as_deref(), &self.path, &bytes).await?, &self.path),
+            (durable::write_beside(self.root.as_deref(), &self.backup, &bytes).await?, &self.backup),
         ];
         // What goes on from the file's old content must not be added to any more.
         self.takes_changes = false;

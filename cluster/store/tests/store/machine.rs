@@ -82,6 +82,10 @@ impl Machine {
         self.world.step_clock(self.host, step_ms);
     }
 
+    pub fn limit_open_files(&self, max: u64) {
+        self.world.limit_open_files(self.host, Some(max));
+    }
+
     pub fn fail_next_sync(&self) {
         self.world.fail_next_sync(self.host);
     }

@@ -17,5 +17,6 @@ mod refusals;
 mod replica;
 mod replication;
 mod retention;
+mod room;
 mod support;
 mod table_files;

@@ -39,6 +39,8 @@ pub struct DiskSpec {
     pub dirty_expire_ns: u64,
     /// The journal commits this long after the first change of metadata that waits for it (ext4 `commit=`).
     pub journal_commit_ns: u64,
+    /// Whether the file system can reserve room (`fallocate`): not so NFS and some overlays.
+    pub reserves_room: bool,
     /// What the file system promises of names and sizes.
     pub personality: Personality,
     /// Several such drives as one. `None`: a single drive.
@@ -64,6 +66,7 @@ impl Default for DiskSpec {
             writeback_interval_ns: 5_000_000_000,
             dirty_expire_ns: 30_000_000_000,
             journal_commit_ns: 5_000_000_000,
+            reserves_room: true,
             personality: Personality::StrictPosix,
             raid10: None,
         }

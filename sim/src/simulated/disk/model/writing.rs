@@ -185,12 +185,16 @@ impl Disk {
         self.changed_room(id, wall_ms, now_ns);
     }
 
-    /// How many pages of room it takes to reserve these, and which of them can be; `None` for a file that counts no more.
+    /// How many pages of room it takes to reserve these, and which of them can be; `None` for a file that counts no more. A file
+    /// system that cannot reserve says that it has.
     ///
     /// XFS asks for room for all of them, even those that have it already (`xfs_alloc_file_space`).
     fn reservation(&self, id: InodeId, pages: Range<u64>) -> Option<(u64, Range<u64>)> {
         let free_pages = self.free_pages();
         let file = self.files.get(&id).filter(|file| file.counted)?;
+        if !self.spec.reserves_room {
+            return Some((0, pages));
+        }
         let is_xfs = self.spec.personality == Personality::Xfs;
         let needed_pages = if is_xfs { pages.end - pages.start } else { file.pages_to_reserve(pages.clone()) };
         let reserved = match needed_pages <= free_pages {
@@ -202,7 +206,9 @@ impl Disk {
     }
 
     fn take_room(&mut self, id: InodeId, pages: Range<u64>) {
-        if let Some(file) = self.files.get_mut(&id) {
+        if self.spec.reserves_room
+            && let Some(file) = self.files.get_mut(&id)
+        {
             let used = file.used_pages();
             file.reserve(pages);
             self.used_pages = self.used_pages - used + file.used_pages();

@@ -82,6 +82,19 @@ fn a_reservation_that_does_not_fit_takes_what_there_is_on_ext4_and_nothing_elsew
 }
 
 #[test]
+fn a_file_system_that_cannot_reserve_room_takes_none_and_refuses_what_is_written() {
+    let mut stand = Stand::with_spec(1, DiskSpec { reserves_room: false, ..DiskSpec::default() });
+    let file = stand.open("/f");
+    let room = stand.disk.usage().available_bytes;
+    stand.preallocate(file, 8 * 4096);
+    assert_eq!(stand.disk.len(file), Ok(8 * 4096));
+    stand.call(Request::Reserve { handle: file, from: 0, to: 8 * 4096, wall_ms: 2 }).expect("it does not know better");
+    assert_eq!(stand.disk.usage().available_bytes, room);
+    stand.disk.fill(Some(2 * 4096));
+    assert!(matches!(stand.call(write(file, 3)), Err(DiskError::Full { .. })));
+}
+
+#[test]
 fn a_reservation_within_a_file_that_does_not_fit_can_be_given_back() {
     for (spec, taken) in [(DiskSpec::default(), 0), (DiskSpec::ext4(), 64), (DiskSpec::xfs(), 0)] {
         let personality = spec.personality;
