@@ -2,7 +2,7 @@
 //!
 //! Each table is a plain state machine of [`state`](crate::state) behind a lock of its own that is held for moments and
 //! never across an await. Where two are needed they are taken one after the other; nested only in the order `followed`,
-//! `horizon`, `offsets`.
+//! `horizon`, `offsets`, and `clients` within `notices`.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,7 +12,7 @@ use bytes::Bytes;
 use ha::Role;
 use protocol::body::DelayOffsetSerializeWrapper;
 use quirks::Quirk;
-use remoting::{Channel, ChannelId};
+use remoting::{Channel, ChannelId, Lane};
 use sim::task::JoinHandle;
 use sim::time::{Instant, wall_clock_ms};
 use store::{MessageStore, StoreError};
@@ -25,6 +25,7 @@ use crate::replication::Replication;
 use crate::replication::recent_lives;
 use crate::replication::replicas::Replicas;
 use crate::replication::slave::FollowedEpoch;
+use crate::service::notices::NoticeWait;
 use crate::service::pull_wait::PullWait;
 use crate::service::registration::{Links, Registrar};
 use crate::state::clients::Clients;
@@ -50,6 +51,9 @@ pub(crate) struct Core {
     pub stats: Mutex<Stats>,
     pub delay_offsets: Mutex<DelayOffsetSerializeWrapper>,
     pub pull_wait: PullWait,
+    pub notices: NoticeWait,
+    /// For requests that may take long.
+    pub lane: Lane,
     pub files: Files,
     /// To the name servers, and to the other brokers of this name.
     pub links: Links,
@@ -122,6 +126,8 @@ impl Core {
             stats: Mutex::default(),
             delay_offsets: Mutex::new(stored.delay_offsets),
             pull_wait: PullWait::default(),
+            notices: NoticeWait::default(),
+            lane: Lane::default(),
             files,
             links,
             replication: OnceLock::new(),

@@ -22,7 +22,7 @@ use crate::core::{Core, lock};
 use crate::persistence::{Files, found_missing};
 use crate::processor::Processor;
 use crate::replication::{Replication, master, metadata, peers, recent_lives, slave, twin};
-use crate::service::{delay, housekeeping, pull_wait, registration};
+use crate::service::{delay, housekeeping, notices, pull_wait, registration};
 
 /// A broker with an open store.
 pub(crate) struct Running {
@@ -94,6 +94,7 @@ impl Running {
         };
         let others = vec![
             task::spawn(pull_wait::run(Arc::clone(&core))),
+            task::spawn(notices::run(Arc::clone(&core))),
             task::spawn(housekeeping::persist_offsets(Arc::clone(&core))),
             task::spawn(housekeeping::look_after(Arc::clone(&core))),
             task::spawn(delay::persist(Arc::clone(&core))),

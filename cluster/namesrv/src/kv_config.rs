@@ -16,7 +16,7 @@ use sim::disk;
 pub const ORDER_TOPIC_CONFIG: &str = "ORDER_TOPIC_CONFIG";
 
 /// The key-value configuration and its file.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KvConfig {
     path: PathBuf,
     table: KvConfigTable,
@@ -69,6 +69,18 @@ impl KvConfig {
             fastjson::from_slice(&bytes).map_err(|source| KvConfigError::Malformed { path: path.clone(), source })?
         };
         Ok(Self { path, table })
+    }
+
+    /// The most that all names and values may have together, in bytes: each change writes all of them.
+    pub const BYTES_MAX: usize = 4 << 20;
+
+    /// Whether it has more than [`KvConfig::BYTES_MAX`].
+    #[must_use]
+    pub fn is_too_large(&self) -> bool {
+        let of_pair = |(key, value): (&String, &String)| key.len() + value.len();
+        let of_namespace =
+            |(name, table): (&String, &BTreeMap<String, String>)| name.len() + table.iter().map(of_pair).sum::<usize>();
+        self.table.config_table.iter().map(of_namespace).sum::<usize>() > Self::BYTES_MAX
     }
 
     /// The value of a key.

@@ -1,10 +1,14 @@
 //! The requests that a name server answers (`DefaultRequestProcessor`, `ClientRequestProcessor`).
+//!
+//! What clients ask all the time is answered at once. What looks through all topics, what a broker registers with a long list
+//! of topics, and what comes with it when one goes, runs in a [`Lane`], away from the tasks that serve connections; tables are
+//! locked for a slice of the work at a time, and bodies are written when the lock has been given back.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use protocol::body::{DataVersion, JsonBody, RegisterBrokerBody, TopicList, TopicRouteData};
+use protocol::body::{DataVersion, JsonBody, RegisterBrokerBody, TopicConfig, TopicList, TopicRouteData};
 use protocol::header::{
     AddWritePermOfBrokerResponseHeader, DeleteTopicFromNamesrvRequestHeader, GetKvConfigResponseHeader,
     GetKvListByNamespaceRequestHeader, GetRouteInfoRequestHeader, GetTopicsByClusterRequestHeader,
@@ -14,7 +18,7 @@ use protocol::header::{
 };
 use protocol::message::body_crc;
 use protocol::{HeaderError, RemotingCommand, request_code, response_code};
-use remoting::{Channel, ChannelId, Reply, RequestHandler, bad_header, request_code_not_supported, system_error};
+use remoting::{Channel, ChannelId, Lane, Reply, RequestHandler, bad_header, request_code_not_supported, system_error};
 use sim::time::Instant;
 
 use crate::config::{NamesrvConfig, Settings};
@@ -36,6 +40,8 @@ struct State {
     /// The connections that brokers registered by.
     broker_channels: Mutex<BTreeMap<ChannelId, Channel>>,
     kv_config: Mutex<KvConfig>,
+    /// For requests that may take long.
+    lane: Lane,
     /// Held while a file is written, so that changes are written one after the other.
     writing: tokio::sync::Mutex<()>,
 }
@@ -60,8 +66,84 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// A body that is read in no time.
+const SHORT_BODY_BYTES: usize = 16 << 10;
+/// The longest body of a request that is no registration.
+const BODY_BYTES_MAX: usize = 1 << 20;
+/// Topics, and objects within them, in one registration.
+const OBJECTS_MAX: usize = 200_000;
+/// So many topics are taken in before others may have the table.
+const TOPICS_AT_A_TIME: usize = 1_000;
+
+/// Why a request is not taken, if it is not: it brings too much.
+fn refusal(request: &RemotingCommand) -> Option<RemotingCommand> {
+    let (code, bytes) = (request.code, request.body.len());
+    if code != request_code::REGISTER_BROKER && bytes > BODY_BYTES_MAX {
+        let remark = format!("the body of request {code} has {bytes} bytes, at most {BODY_BYTES_MAX} are taken");
+        return Some(RemotingCommand::response(response_code::INVALID_PARAMETER).with_remark(remark));
+    }
+    let objects = if bytes > OBJECTS_MAX { memchr::memchr_iter(b'{', &request.body).count() } else { 0 };
+    (objects > OBJECTS_MAX).then(|| {
+        let remark = format!("the body of request {code} has {objects} objects, at most {OBJECTS_MAX} are taken");
+        RemotingCommand::response(response_code::INVALID_PARAMETER).with_remark(remark)
+    })
+}
+
+/// Whether a request may take long.
+fn may_take_long(request: &RemotingCommand) -> bool {
+    match request.code {
+        request_code::GET_ROUTEINFO_BY_TOPIC
+        | request_code::BROKER_HEARTBEAT
+        | request_code::QUERY_DATA_VERSION
+        | request_code::GET_BROKER_MEMBER_GROUP
+        | request_code::DELETE_TOPIC_IN_NAMESRV
+        | request_code::GET_KV_CONFIG
+        | request_code::PUT_KV_CONFIG
+        | request_code::DELETE_KV_CONFIG
+        | request_code::GET_NAMESRV_CONFIG
+        | request_code::REGISTER_BROKER
+        | request_code::REGISTER_TOPIC_IN_NAMESRV
+        | request_code::UPDATE_NAMESRV_CONFIG => request.body.len() > SHORT_BODY_BYTES,
+        _ => true,
+    }
+}
+
 impl RequestHandler for Processor {
     fn handle(&self, channel: &Channel, request: RemotingCommand) -> Reply {
+        if let Some(refusal) = refusal(&request) {
+            return refusal.into();
+        }
+        if !may_take_long(&request) {
+            return self.answer(channel, request);
+        }
+        let (processor, channel) = (self.clone(), channel.clone());
+        Reply::later(async move {
+            let lane = processor.0.lane.clone();
+            let id = channel.id();
+            let answered = lane.run(id, async move {
+                match processor.answer(&channel, request) {
+                    Reply::Now(response) => Some(response),
+                    Reply::Later(reply) => reply.await,
+                    Reply::Elsewhere => None,
+                }
+            });
+            answered.await.unwrap_or_else(|busy| {
+                Some(RemotingCommand::response(response_code::SYSTEM_BUSY).with_remark(busy.to_string()))
+            })
+        })
+    }
+
+    fn on_close(&self, channel: &Channel) {
+        let registered_by = lock(&self.0.broker_channels).remove(&channel.id()).is_some();
+        if registered_by {
+            let departed = lock(&self.0.routes).channel_closed(channel.id());
+            log_departed(&departed, "its connection ended");
+        }
+    }
+}
+
+impl Processor {
+    fn answer(&self, channel: &Channel, request: RemotingCommand) -> Reply {
         let answer = match request.code {
             request_code::GET_ROUTEINFO_BY_TOPIC => self.route_info(&request),
             request_code::REGISTER_BROKER => self.register_broker(channel, &request),
@@ -69,7 +151,8 @@ impl RequestHandler for Processor {
             request_code::BROKER_HEARTBEAT => self.broker_heartbeat(&request),
             request_code::QUERY_DATA_VERSION => self.query_data_version(&request),
             request_code::GET_BROKER_CLUSTER_INFO => {
-                Ok(success().with_body(lock(&self.0.routes).cluster_info().encode()))
+                let info = lock(&self.0.routes).cluster_info();
+                Ok(success().with_body(info.encode()))
             }
             request_code::GET_BROKER_MEMBER_GROUP => self.broker_member_group(&request),
             request_code::WIPE_WRITE_PERM_OF_BROKER => self.wipe_write_perm(&request),
@@ -77,7 +160,8 @@ impl RequestHandler for Processor {
             request_code::GET_ALL_TOPIC_LIST_FROM_NAMESERVER => Ok(self.all_topics()),
             request_code::GET_TOPICS_BY_CLUSTER => self.topics_of_cluster(&request),
             request_code::GET_SYSTEM_TOPIC_LIST_FROM_NS => {
-                Ok(success().with_body(lock(&self.0.routes).system_topics().encode()))
+                let topics = lock(&self.0.routes).system_topics();
+                Ok(success().with_body(topics.encode()))
             }
             request_code::GET_UNIT_TOPIC_LIST => Ok(self.topics_by_flags(|unit, _| unit)),
             request_code::GET_HAS_UNIT_SUB_TOPIC_LIST => Ok(self.topics_by_flags(|_, unit_sub| unit_sub)),
@@ -108,13 +192,13 @@ impl RequestHandler for Processor {
         };
         answer.unwrap_or_else(|error| bad_header(&error)).into()
     }
+}
 
-    fn on_close(&self, channel: &Channel) {
-        let registered_by = lock(&self.0.broker_channels).remove(&channel.id()).is_some();
-        if registered_by {
-            let departed = lock(&self.0.routes).channel_closed(channel.id());
-            log_departed(&departed, "its connection ended");
-        }
+/// Leaves the first `count` topics, and gives the others.
+fn split_off(topics: &mut BTreeMap<String, TopicConfig>, count: usize) -> BTreeMap<String, TopicConfig> {
+    match topics.keys().nth(count).cloned() {
+        Some(first) => topics.split_off(&first),
+        None => BTreeMap::new(),
     }
 }
 
@@ -132,6 +216,7 @@ impl Processor {
             routes: Mutex::default(),
             broker_channels: Mutex::default(),
             kv_config: Mutex::new(kv_config),
+            lane: Lane::default(),
             writing: tokio::sync::Mutex::new(()),
             config,
         }))
@@ -192,7 +277,7 @@ impl Processor {
         let settings = *lock(&self.0.settings);
         let expires_after_ms = header.heartbeat_timeout_millis.and_then(|timeout| u64::try_from(timeout).ok());
         let wrapper = body.topic_config_serialize_wrapper;
-        let registration = Registration {
+        let mut registration = Registration {
             cluster_name: header.cluster_name,
             broker_name: header.broker_name,
             broker_id: header.broker_id,
@@ -211,17 +296,37 @@ impl Processor {
         let who = (registration.broker_addr.clone(), registration.broker_name.clone(), registration.broker_id);
         let now_ms = self.now_ms();
         let mut routes = lock(&self.0.routes);
+        if let Err(no_room) = routes.check_room(&registration) {
+            drop(routes);
+            tracing::warn!(broker_addr = who.0, broker_name = who.1, %no_room, "registration refused");
+            return Ok(system_error(no_room));
+        }
+        let mut further = match unmentioned {
+            Unmentioned::Kept => split_off(&mut registration.topics, TOPICS_AT_A_TIME),
+            Unmentioned::Deleted => BTreeMap::new(),
+        };
         let is_new = routes.data_version(&who.0).is_none();
-        let registered = routes.register(registration, unmentioned, now_ms);
+        let registered = routes.begin_registration(registration, unmentioned, now_ms);
         drop(routes);
         let registered = match registered {
-            Ok(registered) => registered,
+            Ok((registered, taking)) => {
+                while let Some(taking) = taking.filter(|_| !further.is_empty()) {
+                    let later = split_off(&mut further, TOPICS_AT_A_TIME);
+                    lock(&self.0.routes).go_on(&who.0, &who.1, &further, taking);
+                    further = later;
+                }
+                registered
+            }
             Err(stale) => {
                 tracing::warn!(%stale, "registration refused");
                 return Ok(system_error(stale));
             }
         };
         lock(&self.0.broker_channels).insert(channel.id(), channel.clone());
+        if !channel.is_open() {
+            // It has ended while this was being read.
+            self.on_close(channel);
+        }
         if is_new {
             let (broker_addr, broker_name, broker_id) = who;
             tracing::info!(%broker_addr, %broker_name, %broker_id, "new broker registered");
@@ -318,7 +423,8 @@ impl Processor {
         if !lock(&self.0.settings).enable_all_topic_list {
             return refused("the list of all topics is disabled by enableAllTopicList");
         }
-        topic_list(lock(&self.0.routes).all_topics())
+        let topics = lock(&self.0.routes).all_topics();
+        topic_list(topics)
     }
 
     fn topics_of_cluster(&self, request: &RemotingCommand) -> Answer {
@@ -326,11 +432,13 @@ impl Processor {
             return Ok(refused("the list of a cluster's topics is disabled by enableTopicList"));
         }
         let GetTopicsByClusterRequestHeader { cluster } = request.header()?;
-        Ok(topic_list(lock(&self.0.routes).topics_of_cluster(&cluster)))
+        let topics = lock(&self.0.routes).topics_of_cluster(&cluster);
+        Ok(topic_list(topics))
     }
 
     fn topics_by_flags(&self, wanted: impl Fn(bool, bool) -> bool) -> RemotingCommand {
-        topic_list(lock(&self.0.routes).topics_by_flags(wanted))
+        let topics = lock(&self.0.routes).topics_by_flags(wanted);
+        topic_list(topics)
     }
 
     fn delete_topic(&self, request: &RemotingCommand) -> Answer {
@@ -379,7 +487,20 @@ impl Processor {
         let state = Arc::clone(&self.0);
         Reply::later(async move {
             let _writing = state.writing.lock().await;
-            let changed = change(&lock(&state.kv_config));
+            let changed = {
+                let known = lock(&state.kv_config);
+                let changed = change(&known);
+                if changed == *known {
+                    return Some(success());
+                }
+                changed
+            };
+            if changed.is_too_large() {
+                return Some(system_error(format_args!(
+                    "the key-value configuration would have more than {} bytes",
+                    KvConfig::BYTES_MAX
+                )));
+            }
             Some(match changed.store().await {
                 Ok(()) => {
                     *lock(&state.kv_config) = changed;

@@ -3,12 +3,15 @@
 //! Time is passed in: milliseconds of a clock that never goes back, from any start. What is true after every call:
 //! * an address belongs to one broker: one name and one id. It is listed under that name, and it is alive;
 //! * a broker name has at least one address;
-//! * a topic has at least one broker name, and each of them is known.
+//! * a topic has at least one broker name, and each of them is known;
+//! * a broker name knows its topics, and a connection its brokers: to forget one costs what it had, not what there is.
+//!
+//! Anybody may register anything, so there is a limit to how much is here ([`RouteTable::check_room`]).
 //!
 //! Apache's table can lose all three: it keys liveness by cluster and address but addresses by broker name, so that a
 //! broker that comes back under another name or cluster leaves its old entry behind for good.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::BrokerId;
 use protocol::body::{DataVersion, QueueData, TopicConfig};
@@ -83,6 +86,41 @@ pub struct StaleBroker {
     pub known: i64,
 }
 
+/// There is no room for a registration.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoRoom {
+    /// Too many brokers.
+    #[error("this name server has {max} brokers, the most it takes: one more is refused")]
+    Brokers {
+        /// The most.
+        max: usize,
+    },
+    /// Too many topics.
+    #[error("this name server has {known} topics of brokers and takes {max} at most: {given} more are refused")]
+    Topics {
+        /// How many there are, counted for each broker name.
+        known: usize,
+        /// How many there would be in addition.
+        given: usize,
+        /// The most.
+        max: usize,
+    },
+}
+
+/// How the topics of a registration are taken, if they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Taking {
+    /// They may differ from those that are known.
+    changed: bool,
+    /// Nobody may write to them.
+    read_only: bool,
+}
+
+/// The most broker addresses.
+const BROKERS_MAX: usize = 10_000;
+/// The most topics, counted for each broker name that has them.
+const ROWS_MAX: usize = 1_000_000;
+
 /// What happens to a topic that a broker has registered before and does not register now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unmentioned {
@@ -101,6 +139,10 @@ pub struct RouteTable {
     pub(crate) groups: BTreeMap<String, Group>,
     /// By topic and broker name.
     pub(crate) topics: BTreeMap<String, BTreeMap<String, QueueData>>,
+    /// The addresses that registered by a connection.
+    pub(crate) channels: BTreeMap<ChannelId, BTreeSet<String>>,
+    /// How many entries `topics` has on its second level.
+    pub(crate) rows: usize,
 }
 
 /// One broker process.
@@ -121,6 +163,8 @@ pub(crate) struct Group {
     pub cluster_name: String,
     pub addrs: BTreeMap<BrokerId, String>,
     pub enable_acting_master: bool,
+    /// The topics that it has.
+    pub topics: BTreeSet<String>,
 }
 
 impl Group {
@@ -130,6 +174,22 @@ impl Group {
 }
 
 impl RouteTable {
+    /// Whether there is room for a registration, also for topics that are to follow it.
+    ///
+    /// # Errors
+    /// There is not.
+    pub fn check_room(&self, registration: &Registration) -> Result<(), NoRoom> {
+        if !self.alive.contains_key(&registration.broker_addr) && self.alive.len() >= BROKERS_MAX {
+            return Err(NoRoom::Brokers { max: BROKERS_MAX });
+        }
+        let has = self.groups.get(&registration.broker_name).map_or(0, |group| group.topics.len());
+        let given = registration.topics.len().saturating_sub(has);
+        if given > 0 && self.rows + given > ROWS_MAX {
+            return Err(NoRoom::Topics { known: self.rows, given, max: ROWS_MAX });
+        }
+        Ok(())
+    }
+
     /// Takes a broker's registration, its first or a later one. One that comes by an older connection than the last, as a name
     /// server finds it that has stood still for a while, changes nothing.
     ///
@@ -144,12 +204,26 @@ impl RouteTable {
         unmentioned: Unmentioned,
         now_ms: u64,
     ) -> Result<Registered, StaleBroker> {
+        self.begin_registration(registration, unmentioned, now_ms).map(|(registered, _)| registered)
+    }
+
+    /// As [`RouteTable::register`], of a registration whose last topics may follow by [`RouteTable::go_on`]; also says how
+    /// they are taken, if they are.
+    ///
+    /// # Errors
+    /// As [`RouteTable::register`].
+    pub fn begin_registration(
+        &mut self,
+        registration: Registration,
+        unmentioned: Unmentioned,
+        now_ms: u64,
+    ) -> Result<(Registered, Option<Taking>), StaleBroker> {
         let Registration { broker_name: name, broker_id: id, broker_addr: addr, .. } = &registration;
         self.refuse_if_stale(&registration)?;
         let known = self.alive.get(addr).filter(|known| known.broker_name == *name && known.broker_id == *id);
         if known.is_some_and(|known| known.channel > registration.channel) {
             // Left over of a connection that has ended for the broker, which has made another since.
-            return Ok(self.master_of(name, *id));
+            return Ok((self.master_of(name, *id), None));
         }
         // The same process under another name or id: a slave that became master, or a new configuration.
         if self.alive.get(addr).is_some_and(|known| known.broker_name != *name || known.broker_id != *id) {
@@ -159,22 +233,28 @@ impl RouteTable {
         if let Some(displaced) = self.groups.get(name).and_then(|group| group.addrs.get(id)).filter(|old| *old != addr)
         {
             let displaced = displaced.clone();
-            self.alive.remove(&displaced);
+            self.forget_alive(&displaced);
         }
         let group = self.groups.entry(name.clone()).or_insert_with(|| Group {
             cluster_name: String::new(),
             addrs: BTreeMap::new(),
             enable_acting_master: false,
+            topics: BTreeSet::new(),
         });
         group.cluster_name.clone_from(&registration.cluster_name);
         group.enable_acting_master = registration.enable_acting_master.unwrap_or(false);
         let first = group.addrs.insert(*id, addr.clone()).is_none();
         let is_prime_slave =
             registration.enable_acting_master.is_some() && !id.is_master() && group.lowest_id() == Some(*id);
+        let mut taking = None;
         if id.is_master() || is_prime_slave {
             let read_only = is_prime_slave && group.enable_acting_master;
             let changed = first || self.is_changed(addr, &registration.data_version);
-            self.take_topics(name, &registration.topics, changed, read_only, unmentioned);
+            if unmentioned == Unmentioned::Deleted {
+                self.delete_unmentioned(name, &registration.topics);
+            }
+            let taken = taking.insert(Taking { changed, read_only });
+            self.take_topics(name, &registration.topics, *taken);
         }
         let registered = self.master_of(name, *id);
         let alive = Alive {
@@ -186,8 +266,23 @@ impl RouteTable {
             heard_at_ms: now_ms,
             expires_after_ms: registration.expires_after_ms,
         };
+        self.forget_alive(&registration.broker_addr);
+        self.channels.entry(alive.channel).or_default().insert(registration.broker_addr.clone());
         self.alive.insert(registration.broker_addr, alive);
-        Ok(registered)
+        Ok((registered, taking))
+    }
+
+    /// Takes further topics of a registration, if its broker is still there under the same name.
+    pub fn go_on(
+        &mut self,
+        broker_addr: &str,
+        broker_name: &str,
+        topics: &BTreeMap<String, TopicConfig>,
+        taking: Taking,
+    ) {
+        if self.alive.get(broker_addr).is_some_and(|known| known.broker_name == broker_name) {
+            self.take_topics(broker_name, topics, taking);
+        }
     }
 
     /// A broker leaves in good order. Says whether it was known under this name.
@@ -218,25 +313,27 @@ impl RouteTable {
 
     /// Forgets the brokers that registered by this connection, which has ended.
     pub fn channel_closed(&mut self, channel: ChannelId) -> Vec<Departed> {
-        self.remove_where(|alive| alive.channel == channel)
+        let addrs = self.channels.get(&channel).cloned().unwrap_or_default();
+        addrs.into_iter().filter_map(|addr| self.depart(&addr)).collect()
     }
 
     /// Forgets the brokers that have been silent for too long.
     pub fn expire(&mut self, now_ms: u64) -> Vec<Departed> {
-        self.remove_where(|alive| now_ms.saturating_sub(alive.heard_at_ms) > alive.expires_after_ms)
+        let is_silent = |alive: &Alive| now_ms.saturating_sub(alive.heard_at_ms) > alive.expires_after_ms;
+        let silent = self.alive.iter().filter(|(_, alive)| is_silent(alive));
+        let addrs: Vec<String> = silent.map(|(addr, _)| addr.clone()).collect();
+        addrs.into_iter().filter_map(|addr| self.depart(&addr)).collect()
     }
 
     /// Forgets a topic, on all brokers or on those of one cluster.
     pub fn delete_topic(&mut self, topic: &str, cluster_name: Option<&str>) {
-        let Some(queues) = self.topics.get_mut(topic) else { return };
-        match cluster_name {
-            None => queues.clear(),
-            Some(cluster_name) => {
-                queues.retain(|name, _| self.groups.get(name).is_some_and(|group| group.cluster_name != cluster_name));
-            }
-        }
-        if queues.is_empty() {
-            self.topics.remove(topic);
+        let Some(queues) = self.topics.get(topic) else { return };
+        let in_cluster = |name: &&String| {
+            cluster_name.is_none_or(|cluster| self.groups.get(*name).is_none_or(|group| group.cluster_name == cluster))
+        };
+        let names: Vec<String> = queues.keys().filter(in_cluster).cloned().collect();
+        for name in names {
+            self.remove_queues(topic, &name);
         }
     }
 
@@ -245,7 +342,9 @@ impl RouteTable {
         let (known, unknown): (Vec<_>, Vec<_>) =
             queues.into_iter().partition(|queues| self.groups.contains_key(&queues.broker_name));
         for queues in known {
-            self.topics.entry(topic.to_owned()).or_default().insert(queues.broker_name.clone(), queues);
+            if self.rows < ROWS_MAX {
+                self.insert_queues(topic, queues);
+            }
         }
         unknown.into_iter().map(|queues| queues.broker_name).collect()
     }
@@ -286,22 +385,16 @@ impl RouteTable {
         Err(stale)
     }
 
-    fn take_topics(
-        &mut self,
-        broker_name: &str,
-        topics: &BTreeMap<String, TopicConfig>,
-        changed: bool,
-        read_only: bool,
-        unmentioned: Unmentioned,
-    ) {
-        if unmentioned == Unmentioned::Deleted {
-            self.topics.retain(|topic, queues| {
-                if !topics.contains_key(topic) {
-                    queues.remove(broker_name);
-                }
-                !queues.is_empty()
-            });
+    fn delete_unmentioned(&mut self, broker_name: &str, topics: &BTreeMap<String, TopicConfig>) {
+        let Some(group) = self.groups.get(broker_name) else { return };
+        let gone: Vec<String> = group.topics.iter().filter(|topic| !topics.contains_key(*topic)).cloned().collect();
+        for topic in gone {
+            self.remove_queues(&topic, broker_name);
         }
+    }
+
+    fn take_topics(&mut self, broker_name: &str, topics: &BTreeMap<String, TopicConfig>, taking: Taking) {
+        let Taking { changed, read_only } = taking;
         for (topic, config) in topics {
             let known = self.topics.get(topic).is_some_and(|queues| queues.contains_key(broker_name));
             if known && !changed {
@@ -314,7 +407,33 @@ impl RouteTable {
                 topic_sys_flag: config.topic_sys_flag,
                 write_queue_nums: config.write_queue_nums,
             };
-            self.topics.entry(topic.clone()).or_default().insert(broker_name.to_owned(), queues);
+            self.insert_queues(topic, queues);
+        }
+    }
+
+    /// Sets the queues of a topic on a known broker name.
+    fn insert_queues(&mut self, topic: &str, queues: QueueData) {
+        let Some(group) = self.groups.get_mut(&queues.broker_name) else { return };
+        if !self.topics.contains_key(topic) {
+            self.topics.insert(topic.to_owned(), BTreeMap::new());
+        }
+        let of_topic = self.topics.get_mut(topic).expect("it is there: it was inserted above if it was missing");
+        if of_topic.insert(queues.broker_name.clone(), queues).is_none() {
+            group.topics.insert(topic.to_owned());
+            self.rows += 1;
+        }
+    }
+
+    fn remove_queues(&mut self, topic: &str, broker_name: &str) {
+        let Some(of_topic) = self.topics.get_mut(topic) else { return };
+        if of_topic.remove(broker_name).is_some() {
+            self.rows -= 1;
+            if let Some(group) = self.groups.get_mut(broker_name) {
+                group.topics.remove(topic);
+            }
+        }
+        if of_topic.is_empty() {
+            self.topics.remove(topic);
         }
     }
 
@@ -331,39 +450,49 @@ impl RouteTable {
     }
 
     fn change_perm(&mut self, broker_name: &str, change: impl Fn(i32) -> i32) -> usize {
-        let of_broker = self.topics.values_mut().filter_map(|queues| queues.get_mut(broker_name));
-        of_broker.map(|queues| queues.perm = change(queues.perm)).count()
+        let Some(group) = self.groups.get(broker_name) else { return 0 };
+        for topic in &group.topics {
+            if let Some(queues) = self.topics.get_mut(topic).and_then(|queues| queues.get_mut(broker_name)) {
+                queues.perm = change(queues.perm);
+            }
+        }
+        group.topics.len()
     }
 
-    fn remove_where(&mut self, leaves: impl Fn(&Alive) -> bool) -> Vec<Departed> {
-        let departed: Vec<Departed> = self
-            .alive
-            .iter()
-            .filter(|(_, alive)| leaves(alive))
-            .map(|(addr, alive)| Departed {
-                broker_addr: addr.clone(),
-                broker_name: alive.broker_name.clone(),
-                broker_id: alive.broker_id,
-                channel: alive.channel,
-            })
-            .collect();
-        for Departed { broker_addr, .. } in &departed {
-            self.remove(broker_addr);
+    fn depart(&mut self, broker_addr: &str) -> Option<Departed> {
+        let alive = self.alive.get(broker_addr)?;
+        let departed = Departed {
+            broker_addr: broker_addr.to_owned(),
+            broker_name: alive.broker_name.clone(),
+            broker_id: alive.broker_id,
+            channel: alive.channel,
+        };
+        self.remove(broker_addr);
+        Some(departed)
+    }
+
+    /// Takes an address out of those that are alive, and only there.
+    fn forget_alive(&mut self, broker_addr: &str) -> Option<Alive> {
+        let alive = self.alive.remove(broker_addr)?;
+        if let Some(addrs) = self.channels.get_mut(&alive.channel) {
+            addrs.remove(broker_addr);
+            if addrs.is_empty() {
+                self.channels.remove(&alive.channel);
+            }
         }
-        departed
+        Some(alive)
     }
 
     /// Forgets one broker, its name if it was the last of it, and the topics that only that name had.
     fn remove(&mut self, broker_addr: &str) {
-        let Some(Alive { broker_name, broker_id, .. }) = self.alive.remove(broker_addr) else { return };
+        let Some(Alive { broker_name, broker_id, .. }) = self.forget_alive(broker_addr) else { return };
         let Some(group) = self.groups.get_mut(&broker_name) else { return };
         group.addrs.remove(&broker_id);
         if group.addrs.is_empty() {
+            for topic in std::mem::take(&mut group.topics) {
+                self.remove_queues(&topic, &broker_name);
+            }
             self.groups.remove(&broker_name);
-            self.topics.retain(|_, queues| {
-                queues.remove(&broker_name);
-                !queues.is_empty()
-            });
         } else if group.enable_acting_master && !group.addrs.contains_key(&BrokerId::MASTER) {
             // The slaves that are left can be read only.
             self.wipe_write_perm(&broker_name);
@@ -378,9 +507,16 @@ impl RouteTable {
         }
         assert_eq!(self.groups.values().map(|group| group.addrs.len()).sum::<usize>(), self.alive.len());
         assert!(self.groups.values().all(|group| !group.addrs.is_empty()));
-        for queues in self.topics.values() {
+        for (topic, queues) in &self.topics {
             assert!(!queues.is_empty());
-            assert!(queues.iter().all(|(name, queues)| self.groups.contains_key(name) && queues.broker_name == *name));
+            assert!(queues.iter().all(|(name, queues)| queues.broker_name == *name));
+            assert!(queues.keys().all(|name| self.groups[name].topics.contains(topic)));
         }
+        assert_eq!(self.rows, self.topics.values().map(BTreeMap::len).sum::<usize>());
+        assert_eq!(self.rows, self.groups.values().map(|group| group.topics.len()).sum::<usize>());
+        for (channel, addrs) in &self.channels {
+            assert!(!addrs.is_empty() && addrs.iter().all(|addr| self.alive[addr].channel == *channel));
+        }
+        assert_eq!(self.channels.values().map(BTreeSet::len).sum::<usize>(), self.alive.len());
     }
 }

@@ -6,7 +6,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use common::{COMMIT_LOG, JAVA_FRAMES, captured};
 use proptest::prelude::*;
 use protocol::body::*;
-use protocol::frame::{FIELDS_MAX, FRAME_BYTES_MAX, FrameError};
+use protocol::frame::{FIELDS_MAX, FRAME_BYTES_MAX, FrameError, HEADER_BYTES_MAX};
 use protocol::header::*;
 use protocol::message::*;
 use protocol::message_id::decode_offset_message_id;
@@ -215,8 +215,37 @@ fn too_many_fields_are_refused() {
 }
 
 #[test]
+fn one_field_over_and_over_counts_each_time() {
+    let header = format!("{{\"extFields\":{{{}}}}}", vec!["\"a\":0"; FIELDS_MAX + 1].join(","));
+    let error = read_all(framed(0, header.as_bytes())).expect_err("one field too many");
+    assert!(error.to_string().ends_with("too many ext fields"), "{error}");
+    let field = b"\0\x01a\0\0\0\x010";
+    let mut header = vec![0; 17];
+    header.extend(((FIELDS_MAX + 1) as i32 * field.len() as i32).to_be_bytes());
+    header.extend(field.repeat(FIELDS_MAX + 1));
+    let error = read_all(framed(1, &header)).expect_err("one field too many");
+    assert!(error.to_string().ends_with("too many ext fields"), "{error}");
+}
+
+#[test]
+fn a_header_is_shorter_than_a_frame() {
+    let header = format!("{{\"remark\":\"{}\"}}", "x".repeat(HEADER_BYTES_MAX));
+    let mut wire = framed(0, header.as_bytes());
+    let expected = FrameError::HeaderTooLong { header_bytes: header.len() };
+    assert_eq!(read_all(wire.split_to(8)), Err(expected.clone()), "it is not waited for");
+    let long = RemotingCommand::response(1).with_remark("x".repeat(HEADER_BYTES_MAX));
+    assert!(matches!(frame::encode(&long, &mut BytesMut::new()), Err(FrameError::HeaderTooLong { .. })));
+    let longest = "\u{1}".repeat(i16::MAX as usize);
+    let mut properties = RemotingCommand::request(310, &());
+    properties.ext_fields.insert("i", &longest);
+    let mut wire = BytesMut::new();
+    frame::encode(&properties, &mut wire).expect("the longest properties fit");
+    assert_eq!(read_all(wire).expect("a frame")[0].ext_fields.get("i"), Some(&*longest));
+}
+
+#[test]
 fn deep_nesting_is_no_danger() {
-    let deep = format!("{{\"x\":{}{}}}", "[".repeat(1 << 20), "]".repeat(1 << 20));
+    let deep = format!("{{\"x\":{}{}}}", "[".repeat(1 << 17), "]".repeat(1 << 17));
     assert_eq!(read_all(framed(0, deep.as_bytes())).expect("skipped without recursion").len(), 1);
     let deep = format!("{}1:1{}", "{".repeat(1 << 16), "}".repeat(1 << 16));
     assert!(TopicStatsTable::decode(deep.as_bytes()).is_err());

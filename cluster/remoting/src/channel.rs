@@ -9,6 +9,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use sim::time::Instant;
 use tokio::sync::{Notify, oneshot};
 
 use crate::error::{CloseReason, RemotingError};
+use crate::memory::{Backlog, FrameMemory};
 use crate::outgoing::Outgoing;
 
 /// Names a channel within the process: ids of one server or client are never used twice, and those of two servers of one
@@ -39,7 +41,7 @@ impl fmt::Display for ChannelId {
 }
 
 /// How much a connection may hold, and how long. See the module's head.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Limits {
     /// Silence in both directions after which the connection is closed.
     pub idle: Duration,
@@ -50,6 +52,12 @@ pub(crate) struct Limits {
     /// Requests in the handler at a time; above that no more are read. `None` for clients: they always read, or two full
     /// ends could wait for one another.
     pub in_flight_max: Option<usize>,
+    /// How long the frames of those may be together; above that no more are read either.
+    pub in_flight_bytes_max: usize,
+    /// The memory that a server's connections share for large frames.
+    pub memory: Option<Arc<FrameMemory>>,
+    /// What is queued on all connections of a server.
+    pub backlog: Option<Arc<Backlog>>,
     /// Whether a time-out closes a connection from which nothing came since the request.
     pub close_when_silent: bool,
 }
@@ -91,6 +99,9 @@ pub(crate) struct Shared {
     /// The peer as errors name it.
     peer: String,
     pub(crate) limits: Limits,
+    made_at: Instant,
+    /// When the last frame came: seconds since `made_at` and one more; 0 is never.
+    heard_s: AtomicU32,
     /// Wakes the connection's task.
     pub(crate) task: AtomicWaker,
     room: Notify,
@@ -134,7 +145,7 @@ impl Shared {
         limits: Limits,
     ) -> Self {
         let state = State {
-            outgoing: Outgoing::default(),
+            outgoing: Outgoing::new(limits.backlog.clone()),
             pending: BTreeMap::new(),
             opaque_next: 0,
             timeout_earliest: None,
@@ -147,10 +158,29 @@ impl Shared {
             remote_addr,
             peer,
             limits,
+            made_at: Instant::now(),
+            heard_s: AtomicU32::new(0),
             task: AtomicWaker::new(),
             room: Notify::new(),
             state: Mutex::new(state),
         }
+    }
+
+    /// A frame has come.
+    pub(crate) fn heard(&self, at: Instant) {
+        let seconds = at.saturating_duration_since(self.made_at).as_secs().saturating_add(1);
+        self.heard_s.store(u32::try_from(seconds).unwrap_or(u32::MAX), Ordering::Relaxed);
+    }
+
+    /// Whether a frame has ever come, and for how long none has.
+    pub(crate) fn silence(&self) -> (bool, Duration) {
+        let heard_s = self.heard_s.load(Ordering::Relaxed);
+        (heard_s > 0, self.made_at.elapsed().saturating_sub(Duration::from_secs(heard_s.into())))
+    }
+
+    /// An empty queue whose bytes are counted with those of all connections.
+    pub(crate) fn new_queue(&self) -> Outgoing {
+        Outgoing::new(self.limits.backlog.clone())
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -236,7 +266,8 @@ impl Shared {
         self.room.notify_waiters();
     }
 
-    fn end(&self, ending: Ending) {
+    /// Ends the connection as `ending` says, unless it is ending already.
+    pub(crate) fn end(&self, ending: Ending) {
         let mut state = self.lock();
         if state.closed.is_none() && state.ending.as_ref().is_none_or(|old| old.wait_for_handlers) {
             state.ending = Some(ending);

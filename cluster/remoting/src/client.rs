@@ -285,6 +285,9 @@ impl Inner {
                     queued_bytes_high: self.config.queued_bytes_high,
                     queued_bytes_max: self.config.queued_bytes_max,
                     in_flight_max: None,
+                    in_flight_bytes_max: usize::MAX,
+                    memory: None,
+                    backlog: None,
                     close_when_silent: self.config.close_when_silent,
                 };
                 let shared = Shared::new(id, local_addr, remote_addr, addr.to_owned(), limits);

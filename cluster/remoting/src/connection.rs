@@ -4,6 +4,9 @@
 //! queue. Handlers that wait are kept beside and polled when they are woken. One timer serves all that can expire: it is
 //! set to the earliest of the pending requests' deadlines, the idle limit and the end of a close, and when it fires, what
 //! is due is looked up.
+//!
+//! What a connection holds is bounded: a server reads nothing more while a peer has much in its handlers or does not take
+//! its answers, and a large frame is read when there is memory for it (see [`crate::memory`]), straight into that.
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
@@ -20,13 +23,17 @@ use tokio::io::{AsyncReadExt, AsyncWrite};
 use crate::channel::{Answering, Channel, Ending, Orders};
 use crate::error::CloseReason;
 use crate::handler::{Reply, ReplyFuture, RequestHandler, system_error};
+use crate::memory::{Backlog, FrameClaim, LOOK_INTERVAL, SMALL_FRAME_BYTES, TooSlow};
 use crate::outgoing::Outgoing;
 
-/// Room that is made for a read when little is left. Large frames grow the buffer by doubling as their bytes arrive,
-/// so that a peer that only announces a large frame costs nothing.
+/// Room that is made for a read when little is left, of a connection on which much comes…
 const READ_BYTES: usize = 16 * 1024;
-/// Less room than this is not worth a read.
-const READ_BYTES_MIN: usize = 2 * 1024;
+/// …and of one on which little has come so far: most have a heartbeat now and then.
+const FIRST_READ_BYTES: usize = 1024;
+/// Less room than this part of it is not worth a read.
+const READ_PART_MIN: usize = 8;
+/// The most that is read at once of a large frame: others have their turn meanwhile.
+const LARGE_READ_BYTES: usize = 256 * 1024;
 /// So many frames are taken before what they led to is written. More would leave the other end idle until this end has dealt
 /// with all of them; less would cost a write each.
 const FRAMES_AT_A_TIME: usize = 16;
@@ -57,13 +64,25 @@ enum Taken {
 struct InFlight {
     asked: Asked,
     reply: ReplyFuture,
+    /// How long its frame was.
+    bytes: usize,
+    /// The memory of a large one, which is in the handler's hands.
+    _claim: Option<FrameClaim>,
+}
+
+/// An answer of a handler, and how long the request's frame was.
+struct Answered {
+    asked: Asked,
+    response: Option<RemotingCommand>,
+    bytes: usize,
 }
 
 impl Future for InFlight {
-    type Output = (Asked, Option<RemotingCommand>);
+    type Output = Answered;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        self.reply.as_mut().poll(context).map(|response| (self.asked, response))
+        let Self { asked, bytes, .. } = *self;
+        self.reply.as_mut().poll(context).map(|response| Answered { asked, response, bytes })
     }
 }
 
@@ -74,10 +93,18 @@ pub(crate) struct Connection<H: RequestHandler + ?Sized> {
     _end_on_drop: EndOnDrop,
     handler: Arc<H>,
     incoming: BytesMut,
+    /// How much room is made for a read.
+    read_bytes: usize,
     /// There may be whole frames in `incoming`.
     undecoded: bool,
+    /// The memory for the large frame that has begun to come.
+    claim: Option<FrameClaim>,
     outgoing: Outgoing,
+    /// Since when more is queued than the high-water mark.
+    full_since: Option<Instant>,
     in_flight: FuturesUnordered<InFlight>,
+    /// How long the frames of those are.
+    in_flight_bytes: usize,
     /// Responses that came with the last read, on their way to those who wait.
     responses: Vec<RemotingCommand>,
     answering: Vec<Answering>,
@@ -88,6 +115,8 @@ pub(crate) struct Connection<H: RequestHandler + ?Sized> {
     received_at: Instant,
     /// The last time that bytes came or went.
     active_at: Instant,
+    /// The last time that it was looked whether somebody holds up others.
+    looked_at: Instant,
 }
 
 impl<H: RequestHandler + ?Sized> Connection<H> {
@@ -97,18 +126,23 @@ impl<H: RequestHandler + ?Sized> Connection<H> {
         Self {
             stream,
             _end_on_drop: EndOnDrop(channel.clone()),
+            outgoing: channel.shared.new_queue(),
             channel,
             handler,
             incoming: BytesMut::new(),
+            read_bytes: FIRST_READ_BYTES,
             undecoded: false,
-            outgoing: Outgoing::default(),
+            claim: None,
+            full_since: None,
             in_flight: FuturesUnordered::new(),
+            in_flight_bytes: 0,
             responses: Vec::new(),
             answering: Vec::new(),
             timer: Box::pin(sim::time::sleep_until(timer_at)),
             timer_at: Some(timer_at),
             received_at: now,
             active_at: now,
+            looked_at: now,
         }
     }
 
@@ -118,7 +152,7 @@ impl<H: RequestHandler + ?Sized> Connection<H> {
         self.channel.shared.ended(&reason);
         let (channel, peer) = (self.channel.id(), self.channel.remote_addr());
         match &reason {
-            CloseReason::Decode(_) | CloseReason::Backlog { .. } => {
+            CloseReason::Decode(_) | CloseReason::Backlog { .. } | CloseReason::SlowFrame { .. } => {
                 tracing::warn!(%channel, %peer, %reason, "closing a channel");
             }
             _ => tracing::debug!(%channel, %peer, %reason, "channel closed"),
@@ -132,8 +166,8 @@ impl<H: RequestHandler + ?Sized> Connection<H> {
             .await;
         }
         self.handler.on_close(&self.channel);
-        let Self { stream, incoming, mut in_flight, .. } = self;
-        drop((stream, incoming));
+        let Self { stream, incoming, claim, outgoing, mut in_flight, .. } = self;
+        drop((stream, incoming, claim, outgoing));
         // A store that is half-way through a put must not be stopped there because the producer hung up.
         while poll_fn(|context| Pin::new(&mut in_flight).poll_next(context)).await.is_some() {}
     }
@@ -144,7 +178,12 @@ impl<H: RequestHandler + ?Sized> Connection<H> {
         loop {
             let orders = self.channel.shared.collect(&mut self.outgoing);
             self.poll_handlers(context);
-            let may_read = orders.ending.is_none() && self.may_read();
+            let may_read = orders.ending.is_none()
+                && match &self.claim {
+                    // What has been begun with memory of its own is brought to its end, whatever else this peer waits for.
+                    Some(claim) => claim.is_granted(),
+                    None => self.may_read(),
+                };
             let progress = self.poll_write(context).and_then(|wrote| {
                 let taken = if may_read { self.poll_take(context)? } else { Taken::Nothing };
                 if taken == Taken::Much {
@@ -180,9 +219,11 @@ impl<H: RequestHandler + ?Sized> Connection<H> {
     /// Whether the peer may send more requests now. Responses wait with them; their time-outs go on.
     fn may_read(&self) -> bool {
         let limits = &self.channel.shared.limits;
-        limits
-            .in_flight_max
-            .is_none_or(|max| self.in_flight.len() < max && self.outgoing.bytes() < limits.queued_bytes_high)
+        limits.in_flight_max.is_none_or(|max| {
+            self.in_flight.len() < max
+                && self.in_flight_bytes < limits.in_flight_bytes_max
+                && self.outgoing.bytes() < limits.queued_bytes_high
+        })
     }
 
     /// Takes frames that have come, and reads once if there are none.
@@ -192,16 +233,37 @@ impl<H: RequestHandler + ?Sized> Connection<H> {
             return Ok(Taken::Nothing);
         }
         let mut taken = Ok(());
+        let mut frames = 0;
         self.undecoded = true;
-        for _ in 0..FRAMES_AT_A_TIME {
+        while frames < FRAMES_AT_A_TIME {
+            let before = self.incoming.len();
             match frame::decode(&mut self.incoming) {
-                Ok(Some(command)) => self.take(command, context),
-                end => {
+                Ok(Some(command)) => {
+                    let claim = self.claim.take().inspect(FrameClaim::is_whole);
+                    if claim.is_some() {
+                        // All of that memory is the frame's: it goes when its request has been handled.
+                        self.incoming = BytesMut::new();
+                    }
+                    self.take(command, before - self.incoming.len(), claim, context);
+                    frames += 1;
+                }
+                Ok(None) => {
                     self.undecoded = false;
-                    taken = end.map(|_| ()).map_err(|error| CloseReason::Decode(error.to_string()));
+                    self.claim_memory();
+                    break;
+                }
+                Err(error) => {
+                    self.undecoded = false;
+                    taken = Err(CloseReason::Decode(error.to_string()));
                     break;
                 }
             }
+            if !self.may_read() {
+                break;
+            }
+        }
+        if frames > 0 {
+            self.channel.shared.heard(self.received_at);
         }
         let answered = self.complete();
         taken?;
@@ -209,12 +271,39 @@ impl<H: RequestHandler + ?Sized> Connection<H> {
         Ok(if is_much { Taken::Much } else { Taken::Some })
     }
 
+    /// A frame has begun to come: if it is a large one, its memory is asked for, and taken when it is there.
+    fn claim_memory(&mut self) {
+        if self.claim.is_none()
+            && let Some(memory) = &self.channel.shared.limits.memory
+            && let Ok(Some(frame_bytes)) = frame::frame_len(&self.incoming)
+            && frame_bytes > SMALL_FRAME_BYTES
+        {
+            self.claim = Some(memory.claim(frame_bytes, &self.channel.shared));
+        }
+    }
+
     /// Reads once. Says how many bytes came, 0 for none yet.
     fn poll_read(&mut self, context: &mut Context<'_>) -> Result<usize, CloseReason> {
-        if self.incoming.capacity() - self.incoming.len() < READ_BYTES_MIN {
-            self.incoming.reserve(READ_BYTES.max(self.incoming.len()));
+        let mut most = match &self.claim {
+            None => {
+                if self.incoming.capacity() - self.incoming.len() < self.read_bytes / READ_PART_MIN {
+                    self.incoming.reserve(self.read_bytes.max(self.incoming.len()));
+                }
+                usize::MAX
+            }
+            Some(claim) => {
+                if self.incoming.capacity() < claim.bytes() {
+                    let mut whole = BytesMut::with_capacity(claim.bytes());
+                    whole.extend_from_slice(&self.incoming);
+                    self.incoming = whole;
+                }
+                (claim.bytes() - self.incoming.len()).min(LARGE_READ_BYTES)
+            }
+        };
+        if sim::fault_point!("remoting.read.short", 0.05) {
+            most = most.min(SHORT_READ_BYTES);
         }
-        let most = if sim::fault_point!("remoting.read.short", 0.05) { SHORT_READ_BYTES } else { usize::MAX };
+        let room_bytes = (self.incoming.capacity() - self.incoming.len()).min(most);
         let mut room = (&mut self.incoming).limit(most);
         let read = pin!(self.stream.read_buf(&mut room));
         match read.poll(context) {
@@ -224,6 +313,12 @@ impl<H: RequestHandler + ?Sized> Connection<H> {
             Poll::Ready(Ok(bytes)) => {
                 self.received_at = Instant::now();
                 self.active_at = self.received_at;
+                match &self.claim {
+                    Some(claim) => claim.received(self.incoming.len()),
+                    // More is coming than there was room for.
+                    None if bytes == room_bytes => self.read_bytes = READ_BYTES,
+                    None => {}
+                }
                 Ok(bytes)
             }
         }
@@ -238,7 +333,8 @@ impl<H: RequestHandler + ?Sized> Connection<H> {
         count
     }
 
-    fn take(&mut self, command: RemotingCommand, context: &mut Context<'_>) {
+    /// A frame of `bytes` bytes has come.
+    fn take(&mut self, command: RemotingCommand, bytes: usize, claim: Option<FrameClaim>, context: &mut Context<'_>) {
         if command.is_response() {
             return self.responses.push(command);
         }
@@ -250,13 +346,18 @@ impl<H: RequestHandler + ?Sized> Connection<H> {
             Reply::Later(mut reply) => match reply.as_mut().poll(context) {
                 Poll::Ready(Some(response)) => self.answer(asked, response),
                 Poll::Ready(None) => {}
-                Poll::Pending => self.in_flight.push(InFlight { asked, reply }),
+                Poll::Pending => {
+                    self.in_flight_bytes += bytes;
+                    self.in_flight.push(InFlight { asked, reply, bytes, _claim: claim });
+                }
             },
         }
     }
 
     fn poll_handlers(&mut self, context: &mut Context<'_>) {
-        while let Poll::Ready(Some((asked, response))) = Pin::new(&mut self.in_flight).poll_next(context) {
+        while let Poll::Ready(Some(answered)) = Pin::new(&mut self.in_flight).poll_next(context) {
+            let Answered { asked, response, bytes } = answered;
+            self.in_flight_bytes -= bytes;
             if let Some(response) = response {
                 self.answer(asked, response);
             }
@@ -293,17 +394,62 @@ impl<H: RequestHandler + ?Sized> Connection<H> {
         if wrote {
             self.active_at = Instant::now();
         }
+        let limits = &self.channel.shared.limits;
         let bytes_queued = self.outgoing.bytes();
-        if bytes_queued > self.channel.shared.limits.queued_bytes_max {
+        if bytes_queued > limits.queued_bytes_max {
             return Err(CloseReason::Backlog { bytes_queued });
         }
+        self.full_since = match self.full_since {
+            _ if bytes_queued <= limits.queued_bytes_high || limits.backlog.is_none() => None,
+            None => Some(Instant::now()),
+            since => since,
+        };
         Ok(wrote)
+    }
+
+    /// When it is next looked whether somebody holds up others: this peer, or those that this one waits for.
+    fn look_at(&self) -> Option<Instant> {
+        let full_until = self.full_since.map(|since| since + Backlog::PATIENCE);
+        match &self.claim {
+            Some(claim) if !claim.is_granted() => {
+                let look_at = self.looked_at + LOOK_INTERVAL;
+                Some(full_until.map_or(look_at, |until| until.min(look_at)))
+            }
+            _ => full_until,
+        }
+    }
+
+    /// Looks; an error is that this peer holds up others.
+    fn look(&mut self, now: Instant) -> Result<(), CloseReason> {
+        self.looked_at = now;
+        let limits = &self.channel.shared.limits;
+        if let Some(since) = self.full_since
+            && now >= since + Backlog::PATIENCE
+        {
+            if limits.backlog.as_ref().is_some_and(|backlog| backlog.is_over()) {
+                return Err(CloseReason::Backlog { bytes_queued: self.outgoing.bytes() });
+            }
+            self.full_since = Some(now);
+        }
+        if self.claim.as_ref().is_some_and(|claim| !claim.is_granted())
+            && let Some(memory) = &limits.memory
+        {
+            for TooSlow { connection, frame_bytes, received_bytes } in memory.look() {
+                let reason = CloseReason::SlowFrame { frame_bytes, received_bytes };
+                connection.end(Ending { reason, wait_for_handlers: false, deadline: now });
+            }
+        }
+        Ok(())
     }
 
     /// Pending: nothing is due. Ready: time has passed, look again, or end for this reason.
     fn poll_timer(&mut self, context: &mut Context<'_>, orders: &Orders) -> Poll<Option<CloseReason>> {
-        let limits = self.channel.shared.limits;
-        let mut next = self.active_at + limits.idle;
+        let limits = &self.channel.shared.limits;
+        let (idle, close_when_silent) = (limits.idle, limits.close_when_silent);
+        let mut next = self.active_at + idle;
+        if let Some(look_at) = self.look_at() {
+            next = next.min(look_at);
+        }
         if let Some(timeout) = orders.timeout_earliest {
             next = next.min(timeout);
         }
@@ -325,14 +471,19 @@ impl<H: RequestHandler + ?Sized> Connection<H> {
         {
             return Poll::Ready(Some(reason.clone()));
         }
+        if self.look_at().is_some_and(|look_at| look_at <= now)
+            && let Err(reason) = self.look(now)
+        {
+            return Poll::Ready(Some(reason));
+        }
         if orders.timeout_earliest.is_some_and(|timeout| timeout <= now) {
             let silent = self.channel.shared.expire(now, self.received_at);
-            if silent && limits.close_when_silent {
+            if silent && close_when_silent {
                 return Poll::Ready(Some(CloseReason::Silent));
             }
         }
-        if now.saturating_duration_since(self.active_at) >= limits.idle {
-            return Poll::Ready(Some(CloseReason::Idle(limits.idle)));
+        if now.saturating_duration_since(self.active_at) >= idle {
+            return Poll::Ready(Some(CloseReason::Idle(idle)));
         }
         Poll::Ready(None)
     }

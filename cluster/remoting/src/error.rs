@@ -113,6 +113,16 @@ pub enum CloseReason {
         /// How much had been queued.
         bytes_queued: usize,
     },
+    /// The peer began a large frame and did not go on with it, while others waited for the memory that it held.
+    #[error(
+        "{received_bytes} bytes of a frame of {frame_bytes} had come, and no more, while others waited for the memory"
+    )]
+    SlowFrame {
+        /// What the frame was to have.
+        frame_bytes: usize,
+        /// What had come of it.
+        received_bytes: usize,
+    },
     /// The peer sent something that is no frame.
     #[error("malformed frame: {0}")]
     Decode(String),

@@ -7,6 +7,7 @@
 //! | [`channel`] | [`Channel`]: one connection as the rest of the program holds it: answer late, ask the peer, close |
 //! | [`handler`] | [`RequestHandler`], [`Reply`], and the answers that every handler needs |
 //! | [`error`] | [`RemotingError`]: what went wrong, with whom, and whether the request may have been carried out |
+//! | [`lane`] | [`Lane`]: requests that take long, a few at a time and in turn by connection |
 //! | [`name_servers`] | which name server to ask: a sticky choice, the next one after a failure |
 //!
 //! Both ends run the same loop (the private module `connection`): one task per connection reads frames, runs
@@ -21,6 +22,8 @@ pub mod client;
 mod connection;
 pub mod error;
 pub mod handler;
+pub mod lane;
+mod memory;
 pub mod name_servers;
 mod outgoing;
 pub mod server;
@@ -29,4 +32,5 @@ pub use channel::{Channel, ChannelId};
 pub use client::{ClientConfig, RemotingClient};
 pub use error::{CloseReason, RemotingError};
 pub use handler::{NoRequests, Reply, RequestHandler, bad_header, request_code_not_supported, system_error};
+pub use lane::{Lane, LaneBusy, LaneConfig};
 pub use server::{RemotingServer, ServerConfig};

@@ -6,11 +6,14 @@
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
 use protocol::{FrameError, RemotingCommand, frame};
 use tokio::io::AsyncWrite;
+
+use crate::memory::{Backlog, Share};
 
 /// Bodies up to this size are copied; above, an own slice of the vectored write costs less than the copy.
 const COPIED_BODY_BYTES_MAX: usize = 8 * 1024;
@@ -29,9 +32,16 @@ pub(crate) struct Outgoing {
     /// Written last; new frames are added here.
     open: BytesMut,
     sealed_bytes: usize,
+    /// What all connections have queued together.
+    share: Share,
 }
 
 impl Outgoing {
+    /// An empty queue; `backlog` is told of what is in it.
+    pub fn new(backlog: Option<Arc<Backlog>>) -> Self {
+        Self { share: backlog.map(Share::of).unwrap_or_default(), ..Self::default() }
+    }
+
     /// How much waits.
     pub fn bytes(&self) -> usize {
         self.sealed_bytes + self.open.len()
@@ -43,11 +53,13 @@ impl Outgoing {
     /// The command cannot be written; nothing is added.
     pub fn push(&mut self, mut command: RemotingCommand) -> Result<(), FrameError> {
         if command.body.len() <= COPIED_BODY_BYTES_MAX {
-            return frame::encode(&command, &mut self.open);
+            frame::encode(&command, &mut self.open)?;
+        } else {
+            frame::encode_head(&command, &mut self.open)?;
+            self.seal();
+            self.push_sealed(std::mem::take(&mut command.body));
         }
-        frame::encode_head(&command, &mut self.open)?;
-        self.seal();
-        self.push_sealed(std::mem::take(&mut command.body));
+        self.share.tell(self.bytes());
         Ok(())
     }
 
@@ -64,12 +76,14 @@ impl Outgoing {
         if other.sealed.is_empty() {
             self.open.extend_from_slice(&other.open);
             other.open.clear();
-            return;
+        } else {
+            self.seal();
+            self.sealed_bytes += std::mem::take(&mut other.sealed_bytes);
+            self.sealed.append(&mut other.sealed);
+            self.open = std::mem::take(&mut other.open);
         }
-        self.seal();
-        self.sealed_bytes += std::mem::take(&mut other.sealed_bytes);
-        self.sealed.append(&mut other.sealed);
-        self.open = std::mem::take(&mut other.open);
+        self.share.tell(self.bytes());
+        other.share.tell(0);
     }
 
     /// Writes as much as `to` takes. Ready with how much was written, never 0, or pending when nothing was taken.
@@ -100,6 +114,7 @@ impl Outgoing {
             return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
         }
         self.advance(written);
+        self.share.tell(self.bytes());
         Poll::Ready(Ok(written))
     }
 

@@ -1,8 +1,11 @@
 //! The listening side (`NettyRemotingServer`): accepts connections and runs a task for each.
 //!
 //! A handler that panics ends its connection's task, and with it the connection; the server lives on.
+//!
+//! There is a limit to the number of connections. Above it one more takes the place of one that nobody uses: on which no
+//! request has come a second after it was made, or none for a minute. If there is none of that kind it is closed at once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -20,6 +23,7 @@ use tokio::sync::{oneshot, watch};
 use crate::channel::{Channel, ChannelId, Limits, Shared};
 use crate::connection::Connection;
 use crate::handler::RequestHandler;
+use crate::memory::{Backlog, FrameMemory};
 
 /// The limits that a server sets its connections.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +36,14 @@ pub struct ServerConfig {
     pub queued_bytes_max: usize,
     /// Requests of one connection that may be in the handler at a time. 4,096.
     pub in_flight_max: usize,
+    /// How long the frames of those may be together. 16 MiB, as long as the longest frame.
+    pub in_flight_bytes_max: usize,
+    /// The memory of the large frames of all connections, from their first byte until they have been handled. 128 MiB.
+    pub frame_memory_bytes: usize,
+    /// What may be queued on all connections for peers that do not read. 256 MiB.
+    pub queued_bytes_total: usize,
+    /// Connections at a time. One more takes the place of one that is idle. 16,384.
+    pub connections_max: usize,
 }
 
 impl Default for ServerConfig {
@@ -41,6 +53,10 @@ impl Default for ServerConfig {
             queued_bytes_high: 1024 * 1024,
             queued_bytes_max: 64 * 1024 * 1024,
             in_flight_max: 4096,
+            in_flight_bytes_max: 16 * 1024 * 1024,
+            frame_memory_bytes: 128 * 1024 * 1024,
+            queued_bytes_total: 256 * 1024 * 1024,
+            connections_max: 16_384,
         }
     }
 }
@@ -75,6 +91,9 @@ impl RemotingServer {
             queued_bytes_high: config.queued_bytes_high,
             queued_bytes_max: config.queued_bytes_max,
             in_flight_max: Some(config.in_flight_max),
+            in_flight_bytes_max: config.in_flight_bytes_max,
+            memory: Some(Arc::new(FrameMemory::new(config.frame_memory_bytes))),
+            backlog: Some(Arc::new(Backlog::new(config.queued_bytes_total))),
             close_when_silent: false,
         };
         let acceptor = Acceptor {
@@ -82,7 +101,10 @@ impl RemotingServer {
             limits,
             port: local_addr.port(),
             accepted: 0,
+            connections_max: config.connections_max.max(1),
             channels: BTreeMap::new(),
+            ring: VecDeque::new(),
+            turned_away: TurnedAway::default(),
             tasks: FuturesUnordered::new(),
         };
         let (alive, accepting) = watch::channel(());
@@ -125,12 +147,31 @@ struct Acceptor<H> {
     limits: Limits,
     port: u16,
     accepted: u64,
+    connections_max: usize,
     channels: BTreeMap<ChannelId, Channel>,
+    /// The channels, and some that have ended, in the order in which they are looked at when one has to go.
+    ring: VecDeque<ChannelId>,
+    turned_away: TurnedAway,
     tasks: FuturesUnordered<ConnectionTask>,
+}
+
+/// The connections for which there was no place.
+#[derive(Debug, Default)]
+struct TurnedAway {
+    count: u64,
+    told_at: Option<Instant>,
 }
 
 /// After a failure to accept (mostly: no file descriptor left) the next try waits so long.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+/// How many channels are looked at for one that can go.
+const LOOKED_AT: usize = 16;
+/// A channel on which no request has come so long after it was made can go…
+const UNUSED_AFTER: Duration = Duration::from_secs(1);
+/// …and so can one on which none has come for so long: clients say something every 30 s.
+const DISUSED_AFTER: Duration = Duration::from_secs(60);
+/// How often it is said that connections are turned away.
+const TELL_INTERVAL: Duration = Duration::from_secs(10);
 
 impl<H: RequestHandler> Acceptor<H> {
     async fn run(mut self, listener: TcpListener, mut stopped: oneshot::Receiver<Duration>) {
@@ -165,6 +206,10 @@ impl<H: RequestHandler> Acceptor<H> {
     }
 
     fn serve(&mut self, stream: TcpStream, remote_addr: SocketAddr) {
+        if self.channels.len() >= self.connections_max && !self.make_place() {
+            self.turned_away.one_more(self.port, self.connections_max);
+            return;
+        }
         let local_addr = match stream.local_addr() {
             Ok(local_addr) => SocketAddr::new(local_addr.ip().to_canonical(), local_addr.port()),
             // The peer is gone already.
@@ -174,11 +219,31 @@ impl<H: RequestHandler> Acceptor<H> {
         let _ = stream.set_nodelay(true);
         self.accepted += 1;
         let id = ChannelId::new(self.port, self.accepted);
-        let shared = Shared::new(id, local_addr, remote_addr, remote_addr.to_string(), self.limits);
+        let shared = Shared::new(id, local_addr, remote_addr, remote_addr.to_string(), self.limits.clone());
         let channel = Channel { shared: Arc::new(shared) };
         let connection = Connection::new(stream, channel.clone(), Arc::clone(&self.handler));
         self.channels.insert(id, channel);
+        if self.ring.len() > 2 * self.channels.len() {
+            let channels = &self.channels;
+            self.ring.retain(|id| channels.contains_key(id));
+        }
+        self.ring.push_back(id);
         self.tasks.push(ConnectionTask { id, handle: sim::task::spawn(connection.run()) });
+    }
+
+    /// Closes a channel that nobody uses; whether there was one among those that were looked at.
+    fn make_place(&mut self) -> bool {
+        for _ in 0..LOOKED_AT {
+            let Some(id) = self.ring.pop_front() else { return false };
+            let Some(channel) = self.channels.get(&id) else { continue };
+            let (has_asked, silence) = channel.shared.silence();
+            if silence >= if has_asked { DISUSED_AFTER } else { UNUSED_AFTER } {
+                channel.close();
+                return true;
+            }
+            self.ring.push_back(id);
+        }
+        false
     }
 
     fn ended(&mut self, id: ChannelId, outcome: Result<(), JoinError>) {
@@ -186,6 +251,17 @@ impl<H: RequestHandler> Acceptor<H> {
         if let (Some(channel), Err(error)) = (channel, outcome) {
             tracing::error!(channel = %id, peer = %channel.remote_addr(), %error, "a handler panicked: channel closed");
             self.handler.on_close(&channel);
+        }
+    }
+}
+
+impl TurnedAway {
+    fn one_more(&mut self, port: u16, max: usize) {
+        self.count += 1;
+        let now = Instant::now();
+        if self.told_at.is_none_or(|at| now >= at + TELL_INTERVAL) {
+            tracing::warn!(port, count = self.count, "{max} connections are open and in use: more are closed at once");
+            *self = Self { count: 0, told_at: Some(now) };
         }
     }
 }

@@ -290,7 +290,7 @@ pub(crate) fn check(config: &StoreConfig, messages: &[MessageToStore]) -> Result
 }
 
 /// The longest record that these settings allow, and the longest blank before one.
-fn record_bytes_max(config: &StoreConfig) -> usize {
+pub(crate) fn record_bytes_max(config: &StoreConfig) -> usize {
     config.max_message_size_bytes + HEAD_ALLOWANCE_BYTES
 }
 

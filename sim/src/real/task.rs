@@ -2,6 +2,9 @@
 
 pub use tokio::task::{JoinError, JoinHandle, yield_now};
 
+use std::{io, sync::LazyLock};
+use tokio::runtime::{Builder, Runtime};
+
 /// Starts a task.
 pub fn spawn<F>(future: F) -> JoinHandle<F::Output>
 where
@@ -31,6 +34,36 @@ where
         Err(error) => match error.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
             // The runtime is shutting down and dropped the work: nobody polls the caller again either.
+            Err(_) => std::future::pending().await,
+        },
+    }
+}
+
+/// Where long work runs: half of the processors, at least one. It is never shut down: the process ends with it.
+static ASIDE: LazyLock<io::Result<Runtime>> = LazyLock::new(|| {
+    Builder::new_multi_thread().worker_threads((processors() / 2).max(1)).thread_name("aside").enable_all().build()
+});
+
+/// Runs work that may take long beside the tasks, on threads of its own: those who answer others take no turns with it. Once
+/// begun it runs to its end.
+///
+/// # Panics
+/// Carries a panic of `work` on to the caller.
+pub async fn aside<F>(work: F) -> F::Output
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    let running = match &*ASIDE {
+        Ok(runtime) => runtime.spawn(work),
+        // There are no more threads to be had: it takes turns with the tasks.
+        Err(_) => tokio::spawn(work),
+    };
+    match running.await {
+        Ok(value) => value,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime is shutting down: nobody polls the caller again either.
             Err(_) => std::future::pending().await,
         },
     }

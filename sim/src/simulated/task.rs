@@ -17,3 +17,12 @@ where
 {
     work()
 }
+
+/// Runs work that may take long, in place: in the simulation computing takes no time.
+pub async fn aside<F>(work: F) -> F::Output
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    work.await
+}

@@ -193,6 +193,18 @@ conformance! {
         }
     }
 
+    async fn work_aside_waits_and_gives_its_value(_env: Env) {
+        let (sender, receiver) = oneshot::channel();
+        let waiting = task::spawn(task::aside(async move {
+            time::sleep(ms(20)).await;
+            receiver.await.map(|number: u32| number + 1)
+        }));
+        let sum = task::aside(async { (0..=20_u64).sum::<u64>() }).await;
+        assert_eq!(sum, 210);
+        sender.send(6).expect("it waits");
+        assert_eq!(waiting.await.expect("it ended"), Ok(7));
+    }
+
     async fn select_takes_the_first_in_order_when_both_are_ready(_env: Env) {
         for _ in 0..20 {
             let first = tokio::select! {

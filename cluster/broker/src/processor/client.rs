@@ -10,7 +10,8 @@ use sim::time::wall_clock_ms;
 
 use super::{Answer, Refusal, success, success_with};
 use crate::core::{Core, lock};
-use crate::service::housekeeping::notify_members;
+use crate::service::notices::notify_members;
+use crate::state::clients::{Sender, TooMuch};
 
 /// HEART_BEAT. A group that is not known yet, and its retry topic, are made; that alone takes time.
 pub(crate) fn heartbeat(core: &Arc<Core>, channel: &Channel, request: &RemotingCommand) -> Reply {
@@ -34,14 +35,10 @@ pub(crate) fn heartbeat(core: &Arc<Core>, channel: &Channel, request: &RemotingC
                 .iter()
                 .all(|data| topics.get(&topic::retry_topic(&data.group_name)).is_some())
     };
-    let changed = lock(&core.clients).heartbeat(
-        channel.id(),
-        channel,
-        &heartbeat,
-        request.language,
-        request.version,
-        core.now_ms(),
-    );
+    let changed = match take_in(core, channel, request, &heartbeat) {
+        Ok(changed) => changed,
+        Err(too_much) => return Refusal::new(code::SYSTEM_ERROR, too_much.to_string()).into_response().into(),
+    };
     if all_known {
         notify_members(core, &changed);
         return success().into();
@@ -72,6 +69,34 @@ async fn make_groups(core: &Core, heartbeat: &HeartbeatData) {
     if new_topics {
         let _ = core.topics_changed().await;
     }
+}
+
+/// Notes who is a member of which groups, each group for itself: the table is everybody's. Gives the consumer groups that have
+/// changed.
+fn take_in(
+    core: &Core,
+    channel: &Channel,
+    request: &RemotingCommand,
+    heartbeat: &HeartbeatData,
+) -> Result<Vec<String>, TooMuch> {
+    let HeartbeatData { client_id, consumer_data_set, producer_data_set } = heartbeat;
+    let RemotingCommand { language, version, .. } = *request;
+    let sender = Sender { key: channel.id(), handle: channel, client_id, language, version };
+    let now_ms = core.now_ms();
+    for producer in producer_data_set {
+        lock(&core.clients).producer(&sender, &producer.group_name, now_ms)?;
+    }
+    let mut changed = Vec::new();
+    for data in consumer_data_set {
+        if lock(&core.clients).consumer(&sender, data, now_ms)? {
+            changed.push(data.group_name.clone());
+        }
+    }
+    if !channel.is_open() {
+        // It has ended while this was being read.
+        lock(&core.clients).channel_closed(channel.id());
+    }
+    Ok(changed)
 }
 
 /// UNREGISTER_CLIENT.

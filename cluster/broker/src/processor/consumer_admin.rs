@@ -3,7 +3,7 @@
 //!
 //! Left out on purpose: the list form of RESET_CONSUMER_CLIENT_OFFSET for C++ consumers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +20,7 @@ use protocol::message_id::decode_offset_message_id;
 use protocol::{QueueOffset, RemotingCommand, request_code, response_code as code};
 use remoting::Channel;
 use sim::time::wall_clock_ms;
+use sim::task::yield_now;
 use store::BoundaryType;
 
 use super::{Answer, Refusal, success_body};
@@ -83,13 +84,32 @@ pub(crate) fn all_producers(core: &Core) -> Answer {
     let data = groups.map(|(group, members)| (group.to_owned(), members.values().map(info).collect())).collect();
     Ok(success_body(&ProducerTableInfo { data }))
 }
+/// How many groups are looked at before others may have the table.
+const GROUPS_AT_A_TIME: usize = 1_000;
 
 /// QUERY_TOPIC_CONSUME_BY_WHO.
-pub(crate) fn topic_consumed_by(core: &Core, request: &RemotingCommand) -> Answer {
-    let header: QueryTopicConsumeByWhoRequestHeader = request.header()?;
-    let mut group_list = lock(&core.clients).groups_subscribed_to(&header.topic);
-    group_list.extend(lock(&core.offsets).groups_of(&header.topic).map(str::to_owned));
-    Ok(success_body(&GroupList { group_list }))
+pub(crate) async fn topic_consumed_by(core: Arc<Core>, request: RemotingCommand) -> Answer {
+    let QueryTopicConsumeByWhoRequestHeader { topic } = request.header()?;
+    let mut group_list = BTreeSet::new();
+    let mut after: Option<String> = None;
+    loop {
+        let (groups, next) = lock(&core.clients).groups_subscribed_to(&topic, after.as_deref(), GROUPS_AT_A_TIME);
+        group_list.extend(groups);
+        after = next;
+        if after.is_none() {
+            break;
+        }
+        yield_now().await;
+    }
+    loop {
+        let (groups, next) = lock(&core.offsets).groups_of(&topic, after.as_deref(), GROUPS_AT_A_TIME);
+        group_list.extend(groups);
+        after = next;
+        if after.is_none() {
+            return Ok(success_body(&GroupList { group_list }));
+        }
+        yield_now().await;
+    }
 }
 
 /// GET_CONSUME_STATS.

@@ -1,7 +1,7 @@
 //! What a broker answers: one file for each family of requests.
 //!
 //! A handler is a plain function where it only looks at tables, and gives a future where it waits for the store, a file or
-//! a client.
+//! a client. [`terms`] says how much each request may bring, and which may take long: those run in the broker's lane.
 
 pub(crate) mod broker_admin;
 pub(crate) mod client;
@@ -16,6 +16,7 @@ pub(crate) mod queue_admin;
 pub(crate) mod queue_lock;
 pub(crate) mod send;
 pub(crate) mod send_back;
+mod terms;
 pub(crate) mod topic_admin;
 
 use std::future::Future;
@@ -29,7 +30,7 @@ use store::StoreError;
 use crate::core::{Core, lock};
 use crate::persistence::saved_table::NotSaved;
 use crate::replication::{GET_HONEST_CLIENTS, MASTER_IS_BACK, honest_clients};
-use crate::service::housekeeping::notify_members;
+use crate::service::notices::notify_members;
 
 /// Why a request gets no answer of its own kind.
 #[derive(Debug)]
@@ -122,7 +123,42 @@ pub(crate) struct Processor(pub Arc<Core>);
 
 impl RequestHandler for Processor {
     fn handle(&self, channel: &Channel, request: RemotingCommand) -> Reply {
-        let core = &self.0;
+        match terms::take(&request) {
+            terms::Taken::AtOnce => Self::answer(&self.0, channel, request),
+            terms::Taken::Aside => aside(&self.0, channel, request),
+            terms::Taken::Not(response) => response.into(),
+        }
+    }
+
+    fn on_close(&self, channel: &Channel) {
+        self.0.pull_wait.forget_channel(channel.id());
+        lock(&self.0.horizon).forget_channel(channel.id());
+        let changed = lock(&self.0.clients).channel_closed(channel.id());
+        notify_members(&self.0, &changed);
+    }
+}
+
+/// Answers a request in the lane of those that may take long.
+fn aside(core: &Arc<Core>, channel: &Channel, request: RemotingCommand) -> Reply {
+    let (core, channel) = (Arc::clone(core), channel.clone());
+    Reply::later(async move {
+        let lane = core.lane.clone();
+        let id = channel.id();
+        let answered = lane.run(id, async move {
+            match Processor::answer(&core, &channel, request) {
+                Reply::Now(response) => Some(response),
+                Reply::Later(reply) => reply.await,
+                Reply::Elsewhere => None,
+            }
+        });
+        answered.await.unwrap_or_else(|busy| {
+            Some(RemotingCommand::response(response_code::SYSTEM_BUSY).with_remark(busy.to_string()))
+        })
+    })
+}
+
+impl Processor {
+    fn answer(core: &Arc<Core>, channel: &Channel, request: RemotingCommand) -> Reply {
         match request.code {
             code::SEND_MESSAGE | code::SEND_MESSAGE_V2 | code::SEND_BATCH_MESSAGE => {
                 send::handle(core, channel, request)
@@ -163,7 +199,7 @@ impl RequestHandler for Processor {
             code::GET_PRODUCER_CONNECTION_LIST => now(consumer_admin::producer_connections(core, &request)),
             code::GET_ALL_PRODUCER_INFO => now(consumer_admin::all_producers(core)),
             code::GET_CONSUME_STATS => later(consumer_admin::consume_stats(Arc::clone(core), request)),
-            code::QUERY_TOPIC_CONSUME_BY_WHO => now(consumer_admin::topic_consumed_by(core, &request)),
+            code::QUERY_TOPIC_CONSUME_BY_WHO => later(consumer_admin::topic_consumed_by(Arc::clone(core), request)),
             code::QUERY_CONSUME_TIME_SPAN => later(consumer_admin::consume_time_span(Arc::clone(core), request)),
             code::INVOKE_BROKER_TO_RESET_OFFSET => later(consumer_admin::reset_offset(Arc::clone(core), request)),
             code::GET_CONSUMER_RUNNING_INFO => later(consumer_admin::running_info(Arc::clone(core), request)),
@@ -198,11 +234,5 @@ impl RequestHandler for Processor {
                 request_code_not_supported(other).into()
             }
         }
-    }
-
-    fn on_close(&self, channel: &Channel) {
-        lock(&self.0.horizon).forget_channel(channel.id());
-        let changed = lock(&self.0.clients).channel_closed(channel.id());
-        notify_members(&self.0, &changed);
     }
 }

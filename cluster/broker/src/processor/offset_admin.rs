@@ -74,7 +74,7 @@ pub(crate) fn correction_offset(core: &Core, request: &RemotingCommand) -> Answe
     let left_out: BTreeSet<&str> = filter_groups.iter().flat_map(|groups| groups.split(',')).map(str::trim).collect();
     let offsets = lock(&core.offsets);
     let mut least: BTreeMap<i32, i64> = BTreeMap::new();
-    for group in offsets.groups_of(topic).filter(|group| !left_out.contains(group)) {
+    for group in offsets.groups().filter(|group| !left_out.contains(group)) {
         for (queue_id, offset) in offsets.of_topic(group, topic).into_iter().flatten() {
             if *offset >= core.store.min_offset_in_queue(topic, *queue_id).0 {
                 least.entry(*queue_id).and_modify(|least| *least = (*least).min(*offset)).or_insert(*offset);

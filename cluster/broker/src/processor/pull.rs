@@ -29,6 +29,11 @@ use crate::state::pull_hold::HeldPull;
 use crate::state::read_horizon::corrected_offset;
 use crate::state::subscription_groups::is_system_group;
 
+/// The longest time that a pull is held, whatever it asks for. Clients ask for 15 to 30 s.
+const SUSPEND_MS_MAX: i64 = 300_000;
+/// The longest subscription that a pull may bring with it, in bytes.
+const SUBSCRIPTION_BYTES_MAX: usize = 32 << 10;
+
 /// Takes a pull.
 pub(crate) fn handle(core: &Arc<Core>, channel: &Channel, request: RemotingCommand) -> Reply {
     let core = Arc::clone(core);
@@ -69,6 +74,7 @@ async fn pull(
         } else {
             i64::try_from(config.short_polling_time_ms).unwrap_or(i64::MAX)
         };
+        let suspend_ms = suspend_ms.min(SUSPEND_MS_MAX);
         let suspend_ms = if sim::fault_point!("broker.pull.held-briefly") { suspend_ms.min(5) } else { suspend_ms };
         if suspend_ms > 0 {
             request.ext_fields = protocol::ExtFields::new();
@@ -128,6 +134,12 @@ fn subscription(
     if pull_flag::has_subscription(header.sys_flag) {
         check_expression_type(expression_type)?;
         let expression = header.subscription.as_deref().unwrap_or_default();
+        if expression.len() > SUBSCRIPTION_BYTES_MAX {
+            let bytes = expression.len();
+            let remark =
+                format!("the subscription has {bytes} bytes, at most {SUBSCRIPTION_BYTES_MAX} are taken with a pull");
+            return Err(Refusal::new(code::SUBSCRIPTION_PARSE_FAILED, remark));
+        }
         return Ok(Arc::new(SubscriptionData::by_tags(header.topic.as_str(), expression, header.sub_version)));
     }
     let clients = lock(&core.clients);

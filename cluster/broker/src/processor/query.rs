@@ -25,7 +25,13 @@ pub(crate) async fn message(core: Arc<Core>, request: RemotingCommand) -> Answer
     };
     if found.messages.is_empty() {
         let response = RemotingCommand::response_with(code::QUERY_NOT_FOUND, &response_header);
-        return Ok(response.with_remark("can not find message, maybe time range not correct"));
+        return Ok(response.with_remark(match found.cut_at_ms {
+            None => "can not find message, maybe time range not correct".to_owned(),
+            Some(cut_at_ms) => format!(
+                "can not find message among the latest: very many have keys of the same hash. Those stored before {cut_at_ms} \
+                 (milliseconds) were not looked at; to go on, ask with that as the end of the time range"
+            ),
+        }));
     }
     let mut body = BytesMut::with_capacity(found.messages.iter().map(|record| record.len()).sum());
     found.messages.iter().for_each(|record| body.extend_from_slice(record));

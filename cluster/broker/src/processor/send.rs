@@ -13,13 +13,16 @@ use std::sync::Arc;
 use bytes::Bytes;
 use protocol::body::{TopicConfig, TopicFilterType};
 use protocol::header::{EXT_MSG_REGION, EXT_TRACE_ON, SendMessageRequestHeader, SendMessageResponseHeader};
-use protocol::message::{MessageToStore, decode_batch};
-use protocol::properties::{end_with_separator, find_property, property, push_property, without_property};
+use protocol::message::{MessageIllegal, MessageToStore, RECORD_BYTES_MIN, decode_batch};
+use protocol::properties::{
+    PROPERTIES_BYTES_MAX, end_with_separator, find_property, property, push_property, without_property,
+};
 use protocol::sysflag::message as sysflag;
 use protocol::{
     PhysicalOffset, RemotingCommand, SendStatus, perm, request_code, response_code as code, topic, version,
 };
 use remoting::{Channel, Reply};
+use sim::task::yield_now;
 use sim::time::wall_clock_ms;
 use store::{PutMessageResult, PutMessageStatus};
 
@@ -30,6 +33,11 @@ use crate::state::delay_level::DelayLevels;
 use crate::state::send_queue::{SendLimits, SendTicket};
 use crate::state::tracked::Holds;
 
+/// Longer properties are refused before they are looked into. What is a little too long for a record may lose a part on the
+/// way there: the store tells.
+const PROPERTIES_BYTES_READ: usize = 2 * PROPERTIES_BYTES_MAX;
+/// So many messages of a batch are made ready before others have their turn.
+const MESSAGES_AT_A_TIME: usize = 1_000;
 /// Queues of a dead letter topic (`DLQ_NUMS_PER_GROUP`).
 const DLQ_QUEUE_NUMS: i32 = 1;
 
@@ -191,6 +199,11 @@ async fn send_one(
     born_host: SocketAddr,
 ) -> Answer {
     let properties = header.properties.as_deref().unwrap_or_default();
+    if properties.len() > PROPERTIES_BYTES_READ {
+        let bytes = properties.len();
+        let remark = format!("the message is illegal: {}", MessageIllegal::PropertiesTooLong { bytes });
+        return Err(Refusal::new(code::MESSAGE_ILLEGAL, remark));
+    }
     let find = |name| find_property(properties.as_bytes(), name);
     let delay_level = find(property::DELAY).and_then(|level| level.parse().ok()).unwrap_or(0);
     let reconsume_times = header.reconsume_times.unwrap_or(0);
@@ -314,9 +327,24 @@ async fn send_batch(
         return Err(illegal("batch request does not support retry group".to_owned()));
     }
     let bytes = body.len();
+    let bytes_max = config.store.max_message_size_bytes;
+    if bytes > bytes_max {
+        return Err(illegal(format!("the batch has {bytes} bytes, maxMessageSize is {bytes_max}")));
+    }
     let mut messages = Vec::new();
     for message in decode_batch(body) {
         let message = message.map_err(|error| illegal(error.to_string()))?;
+        // Short forms of messages are much shorter than their records: what cannot be stored is not made ready for it.
+        let records_bytes = (messages.len() + 1) * (RECORD_BYTES_MIN + header.topic.len());
+        if records_bytes > bytes_max + RECORD_BYTES_MIN {
+            let count = messages.len();
+            return Err(illegal(format!(
+                "the records of the first {count} messages of the batch have more than {bytes_max} bytes, maxMessageSize"
+            )));
+        }
+        if !messages.is_empty() && messages.len().is_multiple_of(MESSAGES_AT_A_TIME) {
+            yield_now().await;
+        }
         let mut properties = match std::str::from_utf8(&message.properties) {
             Ok(properties) => properties.to_owned(),
             Err(_) => {

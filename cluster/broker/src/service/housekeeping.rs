@@ -1,46 +1,17 @@
-//! What is done now and then: offsets written, figures sampled, silent clients forgotten; and telling consumer groups that
-//! they have changed.
+//! What is done now and then: offsets written, figures sampled, silent clients and locks forgotten.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use protocol::header::ConsumerGroupRequestHeader;
-use protocol::{RemotingCommand, request_code};
-use remoting::Channel;
+use sim::task::yield_now;
 use sim::time::sleep;
 
 use crate::core::{Core, lock};
+use crate::service::notices::notify_members;
 use crate::state::stats::SAMPLE_INTERVAL_MS;
 
-/// Tells the members of these consumer groups that somebody has come or gone: they rebalance at once.
-pub(crate) fn notify_members(core: &Core, groups: &[String]) {
-    if groups.is_empty() || !core.config().notify_consumer_ids_changed_enable {
-        return;
-    }
-    for group in groups {
-        let enabled = lock(&core.groups).get(group).is_none_or(|config| config.notify_consumer_ids_changed_enable);
-        if !enabled {
-            continue;
-        }
-        let members: Vec<Channel> = {
-            let clients = lock(&core.clients);
-            let members =
-                clients.consumer_group(group).map(|info| info.members.values().map(|member| member.handle.clone()));
-            members.into_iter().flatten().collect()
-        };
-        let header = ConsumerGroupRequestHeader { consumer_group: group.clone() };
-        for channel in members {
-            if sim::fault_point!("broker.notice.lost", 0.5) {
-                continue;
-            }
-            let notice = RemotingCommand::request(request_code::NOTIFY_CONSUMER_IDS_CHANGED, &header);
-            if let Err(error) = channel.invoke_oneway(notice) {
-                // Whoever does not hear it rebalances by its own timer.
-                tracing::debug!(group, %error, "a consumer was not told of a change of its group");
-            }
-        }
-    }
-}
+/// How much of a large table is looked through before others may have it.
+const SLICE: usize = 256;
 
 /// Writes consumerOffset.json, for ever.
 pub(crate) async fn persist_offsets(core: Arc<Core>) {
@@ -75,12 +46,25 @@ pub(crate) async fn look_after(core: Arc<Core>) {
         // As if a client's last heartbeats had been lost.
         let timeout_ms =
             if sim::fault_point!("broker.client.expires-early", 0.05) { timeout_ms / 10 } else { timeout_ms };
-        let (silent, changed) = lock(&core.clients).expire(now_ms, timeout_ms);
-        for channel in silent {
+        forget_silent_clients(&core, now_ms, timeout_ms).await;
+        lock(&core.locks).forget_expired(now_ms);
+        sleep(interval).await;
+    }
+}
+
+async fn forget_silent_clients(core: &Core, now_ms: i64, timeout_ms: i64) {
+    let mut after = None;
+    loop {
+        let expired = lock(&core.clients).expire(now_ms, timeout_ms, after, SLICE);
+        for channel in expired.silent {
             tracing::warn!(peer = %channel.remote_addr(), "a client sent no heartbeat for too long: its channel is closed");
             channel.close();
         }
-        notify_members(&core, &changed);
-        sleep(interval).await;
+        notify_members(core, &expired.changed);
+        after = expired.next;
+        if after.is_none() {
+            return;
+        }
+        yield_now().await;
     }
 }

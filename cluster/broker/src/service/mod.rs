@@ -2,5 +2,6 @@
 
 pub(crate) mod delay;
 pub(crate) mod housekeeping;
+pub(crate) mod notices;
 pub(crate) mod pull_wait;
 pub(crate) mod registration;

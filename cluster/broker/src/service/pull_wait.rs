@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use protocol::RemotingCommand;
 use protocol::header::PullMessageRequestHeader;
-use remoting::Channel;
+use remoting::{Channel, ChannelId};
+use sim::task::yield_now;
 use store::DispatchRequest;
 use tokio::sync::Notify;
 
 use crate::core::{Core, lock};
 use crate::processor::pull;
-use crate::state::pull_hold::{HeldPull, PullHold};
+use crate::state::pull_hold::{HeldPull, Hold, Place, PullHold};
 
 /// What is needed to answer a pull later.
 pub(crate) struct WaitingPull {
@@ -26,29 +27,45 @@ pub(crate) struct WaitingPull {
 
 #[derive(Default)]
 pub(crate) struct PullWait {
-    hold: Mutex<PullHold<WaitingPull>>,
+    hold: Mutex<PullHold<ChannelId, WaitingPull>>,
     woken: Mutex<Vec<HeldPull<WaitingPull>>>,
     /// Somebody was woken, or the earliest deadline has changed.
     wake: Notify,
 }
 
 impl PullWait {
-    /// Holds a pull. If a message has come since it looked, it is woken at once.
+    /// Holds a pull. If a message has come since it looked, it is woken at once; so it is when there is no room for it.
     pub(crate) fn hold(&self, core: &Core, pull: HeldPull<WaitingPull>) {
-        let (topic, queue_id) = (pull.payload.header.topic.clone(), pull.payload.header.queue_id);
+        let WaitingPull { channel, header, .. } = &pull.payload;
+        let (handle, group) = (channel.clone(), header.consumer_group.clone());
+        let channel = handle.id();
+        let (topic, queue_id) = (header.topic.clone(), header.queue_id);
         let queue_offset = pull.queue_offset;
+        let place = Place { channel, group: &group, topic: &topic, queue_id };
+        let mut given_back = Vec::new();
         let mut hold = lock(&self.hold);
-        let is_first = hold.hold(&topic, queue_id, pull);
+        let held = hold.hold(place, pull, &mut given_back);
         // The message that came between the look and the hold has told nobody.
         let max_offset = core.store.max_offset_in_queue(&topic, queue_id).0;
         if max_offset > queue_offset {
-            hold.take_behind(&topic, queue_id, max_offset, &mut lock(&self.woken));
-            drop(hold);
+            hold.take_behind(&topic, queue_id, max_offset, &mut given_back);
+        }
+        if !handle.is_open() {
+            // It has ended while the pull looked.
+            hold.forget_channel(channel);
+        }
+        drop(hold);
+        if !given_back.is_empty() {
+            lock(&self.woken).append(&mut given_back);
             self.wake.notify_one();
-        } else if is_first {
-            drop(hold);
+        } else if held == Hold::First {
             self.wake.notify_one();
         }
+    }
+
+    /// A connection has ended: nobody waits for its pulls any more.
+    pub(crate) fn forget_channel(&self, channel: ChannelId) {
+        lock(&self.hold).forget_channel(channel);
     }
 
     /// A message has become visible.
@@ -84,6 +101,8 @@ impl PullWait {
 
 /// How late a wake-up is that comes late.
 const LATE: Duration = Duration::from_millis(50);
+/// So many are answered before others have their turn.
+const ANSWERS_AT_A_TIME: usize = 64;
 
 /// Answers pulls that were woken, for ever.
 pub(crate) async fn run(core: Arc<Core>) {
@@ -105,7 +124,10 @@ pub(crate) async fn run(core: Arc<Core>) {
         }
         let mut woken = std::mem::take(&mut *lock(&wait.woken));
         lock(&wait.hold).expired(core.now_ms(), &mut woken);
-        for pull in woken {
+        for (number, pull) in (1_usize..).zip(woken) {
+            if number.is_multiple_of(ANSWERS_AT_A_TIME) {
+                yield_now().await;
+            }
             let WaitingPull { channel, request, header } = pull.payload;
             if !channel.is_open() {
                 continue;

@@ -9,6 +9,7 @@
 //! one. The version is in the file's `dataVersion`, which 4.9 ignores, once there has been such a change.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use protocol::QueueOffset;
 use protocol::body::{ConsumerOffsetSerializeWrapper, DataVersion, TOPIC_GROUP_SEPARATOR};
@@ -132,9 +133,15 @@ impl ConsumerOffsets {
         self.groups.keys().map(String::as_str)
     }
 
-    /// The groups that have consumed a topic.
-    pub fn groups_of(&self, topic: &str) -> impl Iterator<Item = &str> {
-        self.groups.iter().filter(move |(_, queues)| queues.topic(topic).is_some()).map(|(group, _)| group.as_str())
+    /// The groups that have consumed a topic, among the next `walked` groups after `after`; and where to go on, if there are
+    /// more.
+    #[must_use]
+    pub fn groups_of(&self, topic: &str, after: Option<&str>, walked: usize) -> (Vec<String>, Option<String>) {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let slice: Vec<_> = self.groups.range::<str, _>((from, Bound::Unbounded)).take(walked).collect();
+        let next = slice.last().filter(|_| slice.len() == walked).map(|(group, _)| (*group).clone());
+        let has = slice.into_iter().filter(|(_, queues)| queues.topic(topic).is_some());
+        (has.map(|(group, _)| group.clone()).collect(), next)
     }
 
     /// Forgets a topic in every group.
@@ -229,7 +236,7 @@ mod tests {
         assert_eq!(offsets.get("cg1", "TopicA", 4), None);
         assert_eq!(serde_json::to_string(&offsets.to_file()).unwrap(), text);
         assert_eq!(offsets.topics_of("cg1").collect::<Vec<_>>(), ["%RETRY%cg1", "TopicA"]);
-        assert_eq!(offsets.groups_of("TopicA").collect::<Vec<_>>(), ["cg1"]);
+        assert_eq!(offsets.groups_of("TopicA", None, 10), (vec!["cg1".to_owned()], None));
     }
 
     #[test]

@@ -4,6 +4,7 @@ pub mod clients;
 pub mod consumer_offsets;
 pub mod delay_level;
 pub mod encoded;
+pub mod notices;
 pub mod pull_hold;
 pub mod queue_map;
 pub mod read_horizon;

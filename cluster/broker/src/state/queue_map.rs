@@ -58,6 +58,20 @@ impl<V> QueueMap<V> {
         removed
     }
 
+    /// Keeps the values that `stays` wants.
+    pub fn retain(&mut self, mut stays: impl FnMut(&V) -> bool) {
+        self.topics.retain(|_, queues| {
+            queues.retain(|_, value| stays(value));
+            !queues.is_empty()
+        });
+    }
+
+    /// How many values there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.topics.values().map(BTreeMap::len).sum()
+    }
+
     /// Takes all queues of a topic away.
     pub fn remove_topic(&mut self, topic: &str) -> Option<BTreeMap<i32, V>> {
         self.topics.remove(topic)

@@ -74,6 +74,8 @@ pub(super) fn decode(header: &[u8]) -> Result<RemotingCommand, FrameError> {
 
 fn decode_fields(mut reader: Reader<'_>) -> Result<ExtFields, FrameError> {
     let mut fields = ExtFields::with_capacity(reader.header.len(), 16);
+    // Also those whose name was there before: each is looked for among all others.
+    let mut read = 0;
     while reader.at < reader.header.len() {
         let name_bytes = i16::from_be_bytes(reader.array()?);
         let name_bytes = usize::try_from(name_bytes).map_err(|_| reader.error("negative length of a name"))?;
@@ -83,9 +85,10 @@ fn decode_fields(mut reader: Reader<'_>) -> Result<ExtFields, FrameError> {
         if value.is_empty() {
             continue;
         }
-        if fields.len() == FIELDS_MAX {
+        if read == FIELDS_MAX {
             return Err(reader.error("too many ext fields"));
         }
+        read += 1;
         fields.insert(&reader.text(name)?, &reader.text(value)?);
     }
     Ok(fields)

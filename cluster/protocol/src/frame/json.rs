@@ -391,11 +391,14 @@ impl Reader<'_> {
         let mut text = String::with_capacity(room);
         text.push_str(rest);
         let mut fields = ExtFields::over(text, 16);
+        // Also those whose name was there before: each is looked for among all others.
+        let mut read = 0;
         self.object(|reader, mut name| {
             loop {
-                if fields.len() == FIELDS_MAX {
+                if read == FIELDS_MAX {
                     return Err(reader.error("too many ext fields"));
                 }
+                read += 1;
                 let place = name.within(start, &mut fields);
                 let Some((value, next)) = reader.plain_value() else {
                     if let Some(value) = reader.field_value()? {

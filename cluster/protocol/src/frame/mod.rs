@@ -26,6 +26,10 @@ pub const FRAME_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// The most fields one header may have. RocketMQ has no such limit; its headers have some twenty.
 pub const FIELDS_MAX: usize = 1024;
 
+/// The longest header, in bytes. RocketMQ's own limit is that of the frame; but its longest fields are the properties of a
+/// message, 32,767 bytes, of which JSON makes six times as much at most.
+pub const HEADER_BYTES_MAX: usize = 512 * 1024;
+
 /// The length word and the header word.
 const PREFIX_BYTES: usize = 8;
 
@@ -55,6 +59,12 @@ pub enum FrameError {
         header_bytes: usize,
         /// What the frame has.
         rest_bytes: usize,
+    },
+    /// The header is longer than [`HEADER_BYTES_MAX`].
+    #[error("frame with a header of {header_bytes} bytes, over the limit of {HEADER_BYTES_MAX}")]
+    HeaderTooLong {
+        /// What the header word says.
+        header_bytes: usize,
     },
     /// The serialize type is neither 0 (JSON) nor 1 (ROCKETMQ).
     #[error("frame with the unknown serialize type {number}: 0 (JSON) and 1 (ROCKETMQ) are understood")]
@@ -113,7 +123,13 @@ pub fn encode_head(command: &RemotingCommand, out: &mut BytesMut) -> Result<(), 
     };
     let header_bytes = out.len() - start - PREFIX_BYTES;
     let frame_bytes = PREFIX_BYTES + header_bytes + command.body.len();
-    let within_limit = if frame_bytes > FRAME_BYTES_MAX { Err(FrameError::TooLong { frame_bytes }) } else { Ok(()) };
+    let within_limit = if frame_bytes > FRAME_BYTES_MAX {
+        Err(FrameError::TooLong { frame_bytes })
+    } else if header_bytes > HEADER_BYTES_MAX {
+        Err(FrameError::HeaderTooLong { header_bytes })
+    } else {
+        Ok(())
+    };
     if let Err(error) = written.and(within_limit) {
         out.truncate(start);
         return Err(error);
@@ -126,13 +142,11 @@ pub fn encode_head(command: &RemotingCommand, out: &mut BytesMut) -> Result<(), 
     Ok(())
 }
 
-/// Takes the next frame off `buffer`; `None` means that its bytes have not all arrived, and nothing was taken.
-///
-/// The body of the command shares `buffer`'s memory. A frame over the limit is refused on its first four bytes.
+/// How many bytes the frame at the start of `buffer` has, the length word included; `None` if that has not arrived yet.
 ///
 /// # Errors
 /// The bytes are no frame: close the connection.
-pub fn decode(buffer: &mut BytesMut) -> Result<Option<RemotingCommand>, FrameError> {
+pub fn frame_len(buffer: &[u8]) -> Result<Option<usize>, FrameError> {
     let Some(length_word) = buffer.first_chunk::<4>() else {
         return Ok(None);
     };
@@ -145,6 +159,25 @@ pub fn decode(buffer: &mut BytesMut) -> Result<Option<RemotingCommand>, FrameErr
     if frame_bytes > FRAME_BYTES_MAX {
         return Err(FrameError::TooLong { frame_bytes });
     }
+    if let Some(header_word) = buffer.get(4..).and_then(<[u8]>::first_chunk::<4>) {
+        let header_bytes = (u32::from_be_bytes(*header_word) & 0x00FF_FFFF) as usize;
+        if header_bytes > HEADER_BYTES_MAX && header_bytes <= frame_bytes - PREFIX_BYTES {
+            return Err(FrameError::HeaderTooLong { header_bytes });
+        }
+    }
+    Ok(Some(frame_bytes))
+}
+
+/// Takes the next frame off `buffer`; `None` means that its bytes have not all arrived, and nothing was taken.
+///
+/// The body of the command shares `buffer`'s memory. A frame over the limit is refused on its first four bytes.
+///
+/// # Errors
+/// The bytes are no frame: close the connection.
+pub fn decode(buffer: &mut BytesMut) -> Result<Option<RemotingCommand>, FrameError> {
+    let Some(frame_bytes) = frame_len(buffer)? else {
+        return Ok(None);
+    };
     if buffer.len() < frame_bytes {
         return Ok(None);
     }

@@ -26,7 +26,7 @@ pub use checksum::{CHECKSUM_BYTES, reserve_checksum, write_checksum};
 pub use ext::{MessageExt, MessageIter, decode_messages, inflate_body};
 pub use record::{
     BLANK_MAGIC, BLANK_RECORD_BYTES, MAGIC_V1, MAGIC_V2, PHYSICAL_OFFSET_POSITION, QUEUE_OFFSET_POSITION,
-    RECORD_BYTES_MIN, RecordError, RecordView, blank_record, body_crc, parse_record, patch_physical_offset,
-    patch_queue_offset, patch_store_timestamp, store_timestamp_position,
+    RECORD_BYTES_MIN, RecordError, RecordHead, RecordView, blank_record, body_crc, parse_record, parse_record_head,
+    patch_physical_offset, patch_queue_offset, patch_store_timestamp, store_timestamp_position,
 };
 pub use to_store::{MessageIllegal, MessageToStore};

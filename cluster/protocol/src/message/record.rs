@@ -157,6 +157,29 @@ impl<'a> RecordView<'a> {
     }
 }
 
+/// What the first [`RECORD_BYTES_MIN`] bytes of a record say of it: enough to tell whether one can begin there, before
+/// all of it is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecordHead {
+    /// TOTALSIZE.
+    pub total_bytes: usize,
+    /// PHYSICALOFFSET: where the writer put it.
+    pub physical_offset: PhysicalOffset,
+}
+
+/// Reads the head of the record at the start of `buffer`. `None`: no record begins like that.
+#[must_use]
+pub fn parse_record_head(buffer: &[u8]) -> Option<RecordHead> {
+    let head = buffer.first_chunk::<RECORD_BYTES_MIN>()?;
+    let mut fields = Fields { rest: head, total_bytes: 0 };
+    let total_bytes = usize::try_from(fields.i32("TOTALSIZE").ok()?).ok()?;
+    let magic = fields.u32("MAGICCODE").ok()?;
+    fields.take("the fields before PHYSICALOFFSET", PHYSICAL_OFFSET_POSITION as i64 - 8).ok()?;
+    let physical_offset = PhysicalOffset(fields.i64("PHYSICALOFFSET").ok()?);
+    let is_one = matches!(magic, MAGIC_V1 | MAGIC_V2) && total_bytes >= RECORD_BYTES_MIN;
+    is_one.then_some(RecordHead { total_bytes, physical_offset })
+}
+
 /// BODYCRC of a body (`UtilAll.crc32`): CRC-32 without its top bit.
 #[must_use]
 pub fn body_crc(body: &[u8]) -> u32 {

@@ -9,6 +9,10 @@ use namesrv::config::SettingError;
 use namesrv::{Namesrv, NamesrvConfig};
 use server::{Properties, Refusal, logging, program};
 
+/// As of the broker; and it gives back what large requests took, which the system's allocator keeps.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// The name server of a message queue cluster compatible with RocketMQ.
 ///
 /// Logs go to standard error; the environment variable ROCKETMQ_LOG selects what is logged.

@@ -13,20 +13,28 @@ use std::sync::{
 use bytes::Bytes;
 use protocol::{
     PhysicalOffset,
-    message::{RECORD_BYTES_MIN, parse_record, store_timestamp_position},
+    frame::FRAME_BYTES_MAX,
+    message::{RECORD_BYTES_MIN, parse_record, parse_record_head, store_timestamp_position},
 };
 
-use tokio::sync::watch;
+use sim::task;
+use tokio::sync::{Semaphore, watch};
 
 use crate::{
     config::StoreConfig,
     error::{StoreError, lock},
     history::{self, EpochEntry, Epochs},
     open_files::OpenFiles,
+    put::record_bytes_max,
     segment::{Segment, Series},
     watermark::Watermark,
 };
 use tail::TailCache;
+
+/// Longer records are read from a file and verified aside: that takes as long as hundreds of small ones.
+const LONG_RECORD_BYTES: usize = 256 << 10;
+/// How many of those are read at a time.
+const LONG_READS_MAX: usize = 4;
 
 /// The bytes of a record up to and with STORETIMESTAMP after an IPv6 address.
 const STORE_TIMESTAMP_END_MAX: usize = 76;
@@ -34,9 +42,14 @@ const STORE_TIMESTAMP_END_MAX: usize = 76;
 #[derive(Debug)]
 pub(crate) struct CommitLog {
     series: Series,
+    /// No record is read that claims to be longer. These settings may allow less than those under which it was written; but
+    /// what does not fit into a frame was never sent, and could be sent to nobody.
+    record_bytes_max: usize,
     /// In order, without gaps.
     segments: RwLock<Vec<Arc<Segment>>>,
     epochs: Arc<Epochs>,
+    /// Those who read a long record.
+    long_reads: Semaphore,
     tail: Mutex<TailCache>,
     written: Mutex<Written>,
     /// A copy of the position in `written`, to be read without the lock.
@@ -90,8 +103,10 @@ impl CommitLog {
     ) -> CommitLog {
         CommitLog {
             series,
+            record_bytes_max: record_bytes_max(config).max(FRAME_BYTES_MAX),
             segments: RwLock::new(segments),
             epochs,
+            long_reads: Semaphore::new(LONG_READS_MAX),
             tail: Mutex::new(TailCache::new(config.tail_cache_max_bytes)),
             written: Mutex::new(written),
             written_offset: AtomicI64::new(written.offset.0),
@@ -205,24 +220,43 @@ impl CommitLog {
     ///
     /// `None` when it is not there any more, or is damaged: damage is logged and never given out.
     pub(crate) async fn record(&self, offset: PhysicalOffset, length: usize) -> Result<Option<Bytes>, StoreError> {
+        let found = self.read_record(offset, length).await?;
+        if let Some(Err(why)) = &found {
+            let file = self.segment_at(offset).map(|segment| segment.path().display().to_string()).unwrap_or_default();
+            let position = offset.0 % self.segment_bytes().cast_signed();
+            tracing::error!(file, position, why, "damaged record in the CommitLog is not served");
+        }
+        Ok(found.and_then(Result::ok))
+    }
+
+    /// As [`CommitLog::record`]; an error says why what is there is not that record.
+    async fn read_record(
+        &self,
+        offset: PhysicalOffset,
+        length: usize,
+    ) -> Result<Option<Result<Bytes, String>>, StoreError> {
         if !sim::fault_point!("store.log.not-in-memory")
             && let Some(record) = lock(&self.tail).get(offset.0, length)
         {
-            return Ok(Some(record));
+            return Ok(Some(Ok(record)));
         }
         let Some(segment) = self.segment_at(offset) else { return Ok(None) };
         let position = offset.0.cast_unsigned() - segment.start();
-        if length < RECORD_BYTES_MIN || offset.0.cast_unsigned() + length as u64 > segment.end() {
+        let is_possible = (RECORD_BYTES_MIN..=self.record_bytes_max).contains(&length);
+        if !is_possible || offset.0.cast_unsigned() + length as u64 > segment.end() {
             return Ok(None);
         }
-        let bytes = segment.read(position, length).await?;
-        match self.verify(&bytes, offset) {
-            Ok(()) => Ok(Some(bytes)),
-            Err(why) => {
-                tracing::error!(file = %segment.path().display(), position, %why, "damaged record in the CommitLog is not served");
-                Ok(None)
-            }
+        let epochs = self.epochs.for_checks();
+        let read = async move {
+            let bytes = segment.read(position, length).await?;
+            Ok(Some(verify(&bytes, offset, &epochs).map(|()| bytes)))
+        };
+        if length <= LONG_RECORD_BYTES {
+            return read.await;
         }
+        // A few at a time: nobody's requests have much memory in hand because places within bodies were made to look like records.
+        let _turn = self.long_reads.acquire().await;
+        task::aside(read).await
     }
 
     /// Whether these bytes are the record that was written at `offset`.
@@ -230,12 +264,15 @@ impl CommitLog {
         verify(bytes, offset, &self.epochs.for_checks())
     }
 
-    /// The record at `offset`, whose length is read from it.
+    /// The record at `offset`, whose length is read from it. The offset may be one that somebody made up, and what lies there
+    /// may have been written to be taken for a long record: nothing but a head is read before a record can begin there.
     pub(crate) async fn record_at(&self, offset: PhysicalOffset) -> Result<Option<Bytes>, StoreError> {
-        let Some(head) = self.head(offset, 4).await? else { return Ok(None) };
-        let length = head.first_chunk().map_or(0, |length| i32::from_be_bytes(*length));
-        match usize::try_from(length) {
-            Ok(length) if length >= RECORD_BYTES_MIN => self.record(offset, length).await,
+        let Some(head) = self.head(offset, RECORD_BYTES_MIN).await? else { return Ok(None) };
+        match parse_record_head(&head) {
+            Some(head) if head.physical_offset == offset => {
+                // No word of damage: who asks for a place within a body may find what was put there to look like a record.
+                Ok(self.read_record(offset, head.total_bytes).await?.and_then(Result::ok))
+            }
             _ => Ok(None),
         }
     }

@@ -2,12 +2,16 @@
 //!
 //! Of Apache's answer it differs where that one is wrong: every hit is compared with its record (topic, key, and the exact
 //! time), so that a hash that two keys share costs no answer its place, and a stale entry gives no wrong message.
+//!
+//! A query takes its time, and no more than its share of it: after some entries others have their turn, and after very many
+//! it ends with what it has found, and says that it did. What lies behind is found by a query for an earlier time: entries
+//! of later messages are passed over without a look at the log.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use bytes::Bytes;
 use protocol::{PhysicalOffset, message::parse_record};
-use sim::time::timeout;
+use sim::{task::yield_now, time::timeout};
 
 use super::{Index, file::IndexFile, format::NO_ENTRY, key_hash, keys_of};
 use crate::{error::StoreError, store::MessageStore};
@@ -18,6 +22,12 @@ const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(1);
 const MESSAGES_MAX: usize = 64;
 /// What one answer may take of the 16 MiB that a remoting frame has; one message is always given.
 const ANSWER_BYTES_MAX: usize = 12 << 20;
+/// The most records that a query reads in vain: they have another key of the same hash, or another time.
+const READ_IN_VAIN_MAX: usize = 32_768;
+/// The most entries that a query follows.
+const ENTRIES_MAX: usize = 1 << 20;
+/// After so many entries others have their turn.
+const ENTRIES_AT_A_TIME: usize = 64;
 
 /// What a query found (`QueryMessageResult`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,6 +38,9 @@ pub struct QueryMessageResult {
     pub index_last_update_timestamp_ms: i64,
     /// Where the last message in the index is.
     pub index_last_update_physical_offset: PhysicalOffset,
+    /// Too many messages have keys of the same hash: what is older than those was not looked at. Its STORETIMESTAMP, in
+    /// milliseconds and perhaps a second too early: a query up to there goes on.
+    pub cut_at_ms: Option<i64>,
 }
 
 /// What is looked for.
@@ -43,6 +56,9 @@ struct Wanted<'a> {
 struct Found {
     messages: BTreeMap<PhysicalOffset, Bytes>,
     bytes: usize,
+    entries: usize,
+    read_in_vain: usize,
+    cut_at_ms: Option<i64>,
 }
 
 impl MessageStore {
@@ -76,6 +92,7 @@ impl MessageStore {
             messages: found.messages.into_values().collect(),
             index_last_update_timestamp_ms: last.map_or(0, |last| last.end_timestamp_ms),
             index_last_update_physical_offset: last.map_or(PhysicalOffset::ZERO, |last| last.end_offset),
+            cut_at_ms: found.cut_at_ms,
         })
     }
 
@@ -90,18 +107,31 @@ impl MessageStore {
             }
             let Some(entry) = file.entry(number).await? else { break };
             // The time of an entry is cut to seconds, and those before it are older.
-            let is_too_old = header.time_of(&entry).saturating_add(1000) <= wanted.begin_ms;
-            if is_too_old && number > 1 && entry.time_diff_s < i32::MAX {
+            let time_ms = header.time_of(&entry);
+            let is_exact = number > 1 && entry.time_diff_s < i32::MAX;
+            if is_exact && time_ms.saturating_add(1000) <= wanted.begin_ms {
                 break;
             }
-            if entry.key_hash == hash && !found.messages.contains_key(&entry.physical_offset) {
-                let record = self.look_message_by_offset(entry.physical_offset).await?;
-                if let Some(record) = record.filter(|record| wanted.is(record)) {
-                    if !found.messages.is_empty() && found.bytes + record.len() > ANSWER_BYTES_MAX {
-                        return Ok(false);
+            if found.read_in_vain >= READ_IN_VAIN_MAX || found.entries >= ENTRIES_MAX {
+                found.cut_at_ms = Some(time_ms.saturating_add(1000));
+                return Ok(false);
+            }
+            found.entries += 1;
+            if found.entries.is_multiple_of(ENTRIES_AT_A_TIME) {
+                yield_now().await;
+            }
+            let is_too_young = is_exact && time_ms > wanted.end_ms;
+            let is_one = entry.key_hash == hash && !is_too_young;
+            if is_one && !found.messages.contains_key(&entry.physical_offset) {
+                match self.look_message_by_offset(entry.physical_offset).await? {
+                    Some(record) if wanted.is(&record) => {
+                        if !found.messages.is_empty() && found.bytes + record.len() > ANSWER_BYTES_MAX {
+                            return Ok(false);
+                        }
+                        found.bytes += record.len();
+                        found.messages.insert(entry.physical_offset, record);
                     }
-                    found.bytes += record.len();
-                    found.messages.insert(entry.physical_offset, record);
+                    _ => found.read_in_vain += 1,
                 }
             }
             // A damaged file may lead in circles; entries only ever lead to older ones.

@@ -4,6 +4,7 @@
 mod check;
 mod config_files;
 mod golden;
+mod hostile;
 mod index;
 mod machine;
 mod model;
