@@ -17,6 +17,7 @@
 //! | [`appender`], [`flush`], [`dispatch`], [`retention`] | the tasks behind it |
 //! | [`commit_log`], [`consume_queue`], [`segment`], [`segment_dir`] | the two series of files |
 //! | [`index`] | messages by key |
+//! | [`timeline`] | when records were stored, whatever the wall clock said |
 //! | [`check`] | looking for damage without changing anything |
 //! | [`recovery`], [`checkpoint`], [`lock_file`] | what a crash leaves, and how it is made whole |
 //! | [`config_file`], [`durable`] | topics.json and its siblings; durable changes of the directory tree |
@@ -52,6 +53,7 @@ mod segment;
 mod segment_dir;
 mod state;
 mod store;
+mod timeline;
 mod watermark;
 
 pub use commit_log::RawLog;
@@ -64,9 +66,11 @@ pub use error::StoreError;
 pub use get::{GetMessageResult, GetMessageStatus};
 pub use history::{CommonPoint, EpochEntry, LogHistory, common_point};
 pub use index::QueryMessageResult;
-pub use lookup::{BoundaryType, QueueBounds};
+pub use lookup::{BoundaryType, QueueBounds, Stored};
 pub use put::{Appended, PutMessageResult, PutMessageStatus};
 pub use recovery::{OpenOptions, RecoveryReport};
 pub use replica::{CutError, RecordCutter, ReplicaAppend};
 pub use replication::{Availability, Replication, SyncReplication};
+pub use retention::Consumed;
 pub use store::MessageStore;
+pub use timeline::StoreTime;

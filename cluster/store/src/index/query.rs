@@ -47,7 +47,8 @@ struct Found {
 
 impl MessageStore {
     /// The youngest `max` messages, at most 64, of a topic with a key (their UNIQ_KEY or one of their KEYS) that were stored
-    /// from `begin_ms` to `end_ms`, in the order of the log. What was visible when it is called is found, unless the index
+    /// from `begin_ms` to `end_ms`, in the order of the log: by their STORETIMESTAMP, or by the wall clock as it is now if it was
+    /// another when they were stored. What was visible when it is called is found, unless the index
     /// is more than a second behind; with `messageIndexEnable=false` nothing is.
     ///
     /// # Errors
@@ -67,8 +68,10 @@ impl MessageStore {
         let wanted = Wanted { topic, key, begin_ms, end_ms, count: max.min(MESSAGES_MAX) };
         for file in index.files().iter().rev() {
             let header = file.header();
-            let is_in_time = begin_ms <= header.end_timestamp_ms && end_ms >= header.begin_timestamp_ms;
-            if is_in_time && !self.search(file, &wanted, &mut found).await? || header.begin_timestamp_ms < begin_ms {
+            let begin = self.times(header.begin_offset, header.begin_timestamp_ms);
+            let end = self.times(header.end_offset, header.end_timestamp_ms);
+            let is_in_time = begin_ms <= end.latest_ms && end_ms >= begin.earliest_ms;
+            if is_in_time && !self.search(file, &wanted, &mut found).await? || begin.latest_ms < begin_ms {
                 break;
             }
         }
@@ -90,13 +93,14 @@ impl MessageStore {
             }
             let Some(entry) = file.entry(number).await? else { break };
             // The time of an entry is cut to seconds, and those before it are older.
-            let is_too_old = header.time_of(&entry).saturating_add(1000) <= wanted.begin_ms;
-            if is_too_old && number > 1 && entry.time_diff_s < i32::MAX {
+            let timestamp_ms = header.time_of(&entry).saturating_add(1000);
+            let may_be_too_old = timestamp_ms <= wanted.begin_ms && number > 1 && entry.time_diff_s < i32::MAX;
+            if may_be_too_old && self.times(entry.physical_offset, timestamp_ms).latest_ms <= wanted.begin_ms {
                 break;
             }
             if entry.key_hash == hash && !found.messages.contains_key(&entry.physical_offset) {
                 let record = self.look_message_by_offset(entry.physical_offset).await?;
-                if let Some(record) = record.filter(|record| wanted.is(record)) {
+                if let Some(record) = record.filter(|record| self.is_wanted(record, wanted)) {
                     if !found.messages.is_empty() && found.bytes + record.len() > ANSWER_BYTES_MAX {
                         return Ok(false);
                     }
@@ -109,16 +113,27 @@ impl MessageStore {
         }
         Ok(found.messages.len() < wanted.count)
     }
+
+    fn is_wanted(&self, record: &[u8], wanted: &Wanted<'_>) -> bool {
+        let Ok(record) = parse_record(record) else { return false };
+        let is_in_time = |ms| (wanted.begin_ms..=wanted.end_ms).contains(&ms);
+        record.topic == wanted.topic
+            && keys_of(&record).any(|key| key == wanted.key)
+            && (is_in_time(record.store_timestamp_ms)
+                || is_in_time(self.shared().clock.shown_ms(record.physical_offset, record.store_timestamp_ms)))
+    }
+
+    /// When the record at `offset` was stored, by the clock of then and by that of now.
+    fn times(&self, offset: PhysicalOffset, timestamp_ms: i64) -> Times {
+        let shown_ms = self.shared().clock.shown_ms(offset, timestamp_ms);
+        Times { earliest_ms: timestamp_ms.min(shown_ms), latest_ms: timestamp_ms.max(shown_ms) }
+    }
 }
 
-impl Wanted<'_> {
-    fn is(&self, record: &[u8]) -> bool {
-        parse_record(record).is_ok_and(|record| {
-            record.topic == self.topic
-                && (self.begin_ms..=self.end_ms).contains(&record.store_timestamp_ms)
-                && keys_of(&record).any(|key| key == self.key)
-        })
-    }
+/// When a record was stored, by two clocks.
+struct Times {
+    earliest_ms: i64,
+    latest_ms: i64,
 }
 
 impl Index {
