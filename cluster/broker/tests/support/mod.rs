@@ -27,6 +27,8 @@ enum Order {
     Crash(Crash),
     Terminate,
     Boot,
+    /// Something done to the broker's machine.
+    Do(Box<dyn FnOnce(&World, HostId) + Send>),
 }
 
 /// What a script has at hand.
@@ -128,6 +130,10 @@ async fn obey(world: &World, host: HostId, order: Order) -> Option<CrashReport> 
             }
             None
         }
+        Order::Do(act) => {
+            act(world, host);
+            None
+        }
         Order::Boot => {
             world.boot(host);
             world.sleep(Duration::from_millis(500)).await;
@@ -169,6 +175,11 @@ impl Stage {
 
     pub async fn boot(&self) {
         self.order(Order::Boot).await;
+    }
+
+    /// Does something to the broker's machine.
+    pub async fn to_machine(&self, act: impl FnOnce(&World, HostId) + Send + 'static) {
+        self.order(Order::Do(Box::new(act))).await;
     }
 
     /// Stops the broker in good order and starts it again.
