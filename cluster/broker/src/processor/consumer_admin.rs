@@ -21,6 +21,7 @@ use protocol::{QueueOffset, RemotingCommand, request_code, response_code as code
 use remoting::Channel;
 use store::BoundaryType;
 
+use super::topic_admin::queues_to_show;
 use super::{Answer, Refusal, success_body};
 use crate::core::{Core, lock};
 use crate::state::clients::Member;
@@ -87,7 +88,7 @@ pub(crate) async fn consume_stats(core: Arc<Core>, request: RemotingCommand) -> 
         if !is_subscribed(&core, group, topic) {
             continue;
         }
-        for queue_id in 0..read_queue_nums(&core, topic) {
+        for queue_id in queues_to_show(&core, topic, |config| config.read_queue_nums).unwrap_or_default() {
             let broker_offset = core.store.max_offset_in_queue(topic, queue_id);
             let consumer_offset = QueueOffset(lock(&core.offsets).committed(group, topic, queue_id).unwrap_or(0));
             let last_timestamp = if consumer_offset.0 > 0 {
@@ -108,10 +109,6 @@ pub(crate) async fn consume_stats(core: Arc<Core>, request: RemotingCommand) -> 
 /// A group that is online counts only for what it subscribes to now.
 fn is_subscribed(core: &Core, group: &str, topic: &str) -> bool {
     lock(&core.clients).consumer_group(group).is_none_or(|info| info.subscriptions.contains_key(topic))
-}
-
-fn read_queue_nums(core: &Core, topic: &str) -> i32 {
-    lock(&core.topics).get(topic).map_or(0, |config| config.read_queue_nums)
 }
 
 /// QUERY_CONSUME_TIME_SPAN.
