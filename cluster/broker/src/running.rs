@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ha::{Identity, MasterService, SlaveService};
-use protocol::PhysicalOffset;
 use protocol::body::ClusterInfo;
 use protocol::header::RegisterBrokerResponseHeader;
+use protocol::{PhysicalOffset, topic};
 use quirks::QuirkSet;
 use remoting::{RemotingServer, ServerConfig};
 use sim::task::{self, JoinHandle};
@@ -22,7 +22,7 @@ use crate::core::{Core, lock};
 use crate::persistence::{Files, found_missing};
 use crate::processor::Processor;
 use crate::replication::{Replication, master, metadata, peers, recent_lives, slave, twin};
-use crate::service::{delay, housekeeping, notices, pull_wait, registration};
+use crate::service::{consumed, delay, housekeeping, notices, pull_wait, registration};
 
 /// A broker with an open store.
 pub(crate) struct Running {
@@ -192,6 +192,8 @@ async fn load(
         found_missing::look(&core);
     }
     listen_to_store(&core);
+    consumed::tell_store(&core);
+    name_unserved(&core);
     Ok(core)
 }
 
@@ -280,6 +282,28 @@ fn follow(core: &Arc<Core>) {
     core.background(task::spawn(metadata::run(Arc::clone(core))));
 }
 
+/// Tells of what another broker has left in this store for services of its own that this one does not have: it stays where it
+/// is, until its files expire.
+fn name_unserved(core: &Core) {
+    let is_unserved = |name: &str| {
+        let of_others = ["wheel_timer", "REVIVE_LOG_"];
+        name == topic::TRANS_HALF_TOPIC
+            || name
+                .strip_prefix(topic::SYSTEM_TOPIC_PREFIX)
+                .is_some_and(|rest| of_others.iter().any(|of_others| rest.starts_with(of_others)))
+    };
+    for queue in core.store.queues().into_iter().filter(|queue| is_unserved(&queue.topic)) {
+        let messages = queue.max_offset - queue.min_offset;
+        if messages > 0 {
+            tracing::warn!(
+                topic = &*queue.topic,
+                messages,
+                "timed, half or popped messages of another broker are in this store: this one does not deliver them"
+            );
+        }
+    }
+}
+
 /// Wakes those who wait for messages: held pulls, and the delivery of delayed messages.
 fn listen_to_store(core: &Arc<Core>) {
     // The store belongs to the core: a strong reference would keep both alive for ever.
@@ -289,7 +313,7 @@ fn listen_to_store(core: &Arc<Core>) {
         let Some(core) = core_of_listener.upgrade() else { return };
         if is_slave {
             slave::message_arrived(&core, message);
-        } else if &*message.topic == protocol::topic::SCHEDULE_TOPIC {
+        } else if &*message.topic == topic::SCHEDULE_TOPIC {
             core.delay_wanted.notify_one();
         }
         core.pull_wait.message_arrived(message);

@@ -87,6 +87,71 @@ fn what_cannot_be_sent_is_refused_with_rocketmqs_code() {
 }
 
 #[test]
+fn what_a_message_asks_is_kept_or_refused() {
+    play(
+        12,
+        |_| {},
+        |stage| async move {
+            stage.send_ok("TopicA", 0, "first", "").await;
+            for (properties, expected) in [
+                ("DELAY\u{1}abc", code::SYSTEM_ERROR),
+                ("DELAY\u{1}\u{2}TAGS\u{1}a", code::SYSTEM_ERROR),
+                ("TAGS\u{1}a\u{2}DELAY\u{1}1.5", code::SYSTEM_ERROR),
+                ("TIMER_DELAY_MS\u{1}5000", code::SYSTEM_ERROR),
+                ("TIMER_DELIVER_MS\u{1}1", code::SYSTEM_ERROR),
+                ("__STARTDELIVERTIME\u{1}1767225600000", code::SYSTEM_ERROR),
+                ("INNER_MULTI_DISPATCH\u{1}%LMQ%a", code::MESSAGE_ILLEGAL),
+            ] {
+                let refused = stage.send("TopicA", 0, "x", properties).await;
+                assert_eq!(refused.code, expected, "{properties:?}");
+                assert!(refused.remark.is_some_and(|remark| remark.contains("property")), "{properties:?}");
+                let mut batch = Vec::new();
+                encode_batch_message(&mut batch, 0, b"b0", "TAGS\u{1}a").unwrap();
+                encode_batch_message(&mut batch, 0, b"b1", properties).unwrap();
+                let header = SendMessageRequestHeader { batch: Some(true), ..send_header("TopicA", 0, "") };
+                let refused = stage.ask_with(request_code::SEND_BATCH_MESSAGE, &header, batch).await;
+                assert_eq!(refused.code, expected, "{properties:?} in a batch");
+                let header = SendMessageRequestHeader { batch: Some(true), ..send_header("TopicA", 0, properties) };
+                let refused = stage.ask_with(request_code::SEND_BATCH_MESSAGE, &header, "").await;
+                assert_eq!(refused.code, expected, "{properties:?} of a batch");
+            }
+            let mut batch = Vec::new();
+            encode_batch_message(&mut batch, 0, b"b", "DELAY\u{1}3").unwrap();
+            let header = SendMessageRequestHeader { batch: Some(true), ..send_header("TopicA", 0, "") };
+            let refused = stage.ask_with(request_code::SEND_BATCH_MESSAGE, &header, batch).await;
+            assert_eq!(refused.code, code::MESSAGE_ILLEGAL, "a batch is not delayed");
+            // A half or rolled-back message, and a batch in one record: nobody would find them.
+            for sys_flag in [4, 12, 128] {
+                let header = SendMessageRequestHeader { sys_flag, ..send_header("TopicA", 0, "") };
+                let refused = stage.ask_with(request_code::SEND_MESSAGE_V2, &header, "x").await;
+                assert_eq!(refused.code, code::MESSAGE_ILLEGAL, "{sys_flag}");
+            }
+            // A client before 4.6.1 leaves the mark of a half message in a retry.
+            let properties = Some("TRAN_MSG\u{1}true\u{2}DELAY\u{1}1\u{2}TIMER_DELAY_SEC\u{1}9".to_owned());
+            let header = SendMessageRequestHeader {
+                sys_flag: 4,
+                reconsume_times: Some(1),
+                properties,
+                ..send_header("%RETRY%cg", 0, "")
+            };
+            let sent = stage.ask_with(request_code::SEND_MESSAGE_V2, &header, "old retry").await;
+            assert_eq!(sent.code, code::SUCCESS, "{:?}", sent.remark);
+            assert_eq!(stage.pull_tags("cg", "%RETRY%cg", 0, "*", 5_000).await.bodies(), ["old retry"]);
+            // A level is enough, and a stale receipt is no harm.
+            stage.send_ok("TopicA", 0, "both", "TIMER_DELAY_SEC\u{1}9\u{2}DELAY\u{1}1\u{2}POP_CK\u{1}0 1").await;
+            stage.send_ok("%DLQ%cg", 0, "not yet", "DELAY\u{1}1").await;
+            assert_eq!(stage.pull("cg", "%DLQ%cg", 0).await.bodies(), [""; 0]);
+            assert_eq!(stage.pull_tags("cg", "%DLQ%cg", 0, "*", 5_000).await.bodies(), ["not yet"]);
+            assert_eq!(stage.pull("cg", "TopicA", 0).await.bodies(), ["first", "both"]);
+            let pulled = stage.pull("cg", "TopicA", 1).await;
+            assert_eq!(pulled.bodies(), ["both"]);
+            let properties = &pulled.messages[0].properties;
+            assert_eq!((properties.get("TIMER_DELAY_SEC"), properties.get(property::POP_CK)), (None, None));
+        },
+    );
+}
+
+#[test]
 fn a_held_pull_wakes_for_its_tag_only_or_when_its_time_is_over() {
     play(
         3,

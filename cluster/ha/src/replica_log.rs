@@ -39,6 +39,7 @@ impl<'a> ReplicaLog<'a> {
     pub(crate) fn new(store: &'a MessageStore, at: PhysicalOffset, unchecked: bool) -> ReplicaLog<'a> {
         let epoch = if at == store.max_physical_offset() { store.epochs().last().copied() } else { None };
         let unchecked = unchecked.then(Unchecked::default);
+        store.begin_following();
         ReplicaLog { store, cutter: store.record_cutter(at), appending: None, epoch, unchecked }
     }
 

@@ -95,6 +95,20 @@ pub mod property {
     pub const CRC32: &str = "__CRC32#";
     /// The key that chooses the queue of an ordered message.
     pub const SHARDING_KEY: &str = "__SHARDINGKEY";
+    /// 5.x: deliver so many seconds after it was stored.
+    pub const TIMER_DELAY_SEC: &str = "TIMER_DELAY_SEC";
+    /// 5.x: deliver so many milliseconds after it was stored.
+    pub const TIMER_DELAY_MS: &str = "TIMER_DELAY_MS";
+    /// 5.x: deliver at this time, in ms.
+    pub const TIMER_DELIVER_MS: &str = "TIMER_DELIVER_MS";
+    /// 5.x: takes back the timed message of this unique key.
+    pub const TIMER_DEL_UNIQKEY: &str = "TIMER_DEL_UNIQKEY";
+    /// Alibaba Cloud's clients: deliver at this time, in ms.
+    pub const START_DELIVER_TIME: &str = "__STARTDELIVERTIME";
+    /// 4.9.3: light queues that shall have the message too.
+    pub const INNER_MULTI_DISPATCH: &str = "INNER_MULTI_DISPATCH";
+    /// 5.x: how a message that was popped is acknowledged.
+    pub const POP_CK: &str = "POP_CK";
 }
 
 /// Between two keys in the [`property::KEYS`] property.

@@ -36,6 +36,7 @@ use crate::{
     room::{self, LogRoom},
     segment::{Segment, Series},
     store::Shared,
+    timeline::{Anchor, StoreTime},
 };
 
 /// Where one write ends and the next begins, if so much is pending.
@@ -75,6 +76,8 @@ pub(crate) struct Appender {
     next_segment: Option<NextSegment>,
     pub(crate) written: Written,
     group: Group,
+    /// By it a record's timestamp tells when it is stored.
+    pub(crate) anchor: Anchor,
     /// This life's epoch, once it has begun: from then on the log is this store's own.
     pub(crate) epoch: Option<EpochEntry>,
 }
@@ -109,8 +112,18 @@ impl Appender {
     pub(crate) fn new(shared: Arc<Shared>, requests: mpsc::UnboundedReceiver<Request>) -> Appender {
         let written = shared.log.written();
         let segment = shared.log.segments().pop();
-        let (room, group) = (LogRoom::known_up_to(written.offset), Group::default());
-        Appender { shared, requests, segment, room, next_segment: None, written, group, epoch: None }
+        let anchor = shared.clock.last_anchor();
+        Appender {
+            shared,
+            requests,
+            segment,
+            room: LogRoom::known_up_to(written.offset),
+            next_segment: None,
+            written,
+            group: Group::default(),
+            anchor,
+            epoch: None,
+        }
     }
 
     /// Serves puts until the store is closed and all that came before are answered.
@@ -245,6 +258,9 @@ impl Appender {
         let queue = self.shared.queues.find_or_create(&first.topic, first.queue_id);
         let queue_offset = if in_queue { queue.assign(messages.len() as i64) } else { 0.into() };
         let physical_offset = self.position();
+        if let Some(at) = self.anchor.correction(store_timestamp_ms, self.shared.clock.now()) {
+            self.set_anchor(physical_offset, store_timestamp_ms, at);
+        }
         self.group.buffer.reserve(request.bytes);
         let mut lengths = Vec::new();
         let has_checksums = self.shared.has_checksums();
@@ -283,6 +299,12 @@ impl Appender {
         let place =
             Place { physical_offset, queue_offset, store_timestamp_ms, lengths, bytes: request.bytes, store_host };
         self.group.answers.push((PutAnswer { reply: request.reply, place }, request.wait));
+    }
+
+    /// The record at `offset` is stored at this moment, not when its timestamp has it.
+    pub(crate) fn set_anchor(&mut self, offset: PhysicalOffset, timestamp_ms: i64, at: StoreTime) {
+        let shared = &self.shared;
+        self.anchor = shared.clock.set(offset, timestamp_ms, at, shared.log.min_offset());
     }
 
     fn tags_code(&self, message: &MessageToStore, store_timestamp_ms: i64) -> i64 {

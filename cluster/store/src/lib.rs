@@ -18,6 +18,7 @@
 //! | [`commit_log`], [`consume_queue`], [`segment`], [`segment_dir`], [`open_files`] | the two series of files |
 //! | [`room`] | what is reserved on the drive, and when no more is taken |
 //! | [`index`] | messages by key |
+//! | [`timeline`] | when records were stored, whatever the wall clock said |
 //! | [`check`] | looking for damage without changing anything |
 //! | [`recovery`], [`checkpoint`], [`lock_file`] | what a crash leaves, and how it is made whole |
 //! | [`config_file`], [`table_file`], [`durable`] | topics.json and its siblings; durable changes of the directory tree |
@@ -58,6 +59,7 @@ mod segment_dir;
 mod state;
 mod store;
 mod table_file;
+mod timeline;
 mod watermark;
 
 pub use commit_log::RawLog;
@@ -70,10 +72,12 @@ pub use error::StoreError;
 pub use get::{GetMessageResult, GetMessageStatus};
 pub use history::{CommonPoint, EpochEntry, LogHistory, common_point};
 pub use index::QueryMessageResult;
-pub use lookup::{BoundaryType, QueueBounds};
+pub use lookup::{BoundaryType, QueueBounds, Stored};
 pub use put::{Appended, PutMessageResult, PutMessageStatus};
 pub use recovery::{OpenOptions, RecoveryReport};
 pub use replica::{CutError, RecordCutter, ReplicaAppend};
 pub use replication::{Availability, Replication, SyncReplication};
+pub use retention::Consumed;
 pub use store::MessageStore;
 pub use table_file::{LoadedTable, TableChange, TableFile};
+pub use timeline::StoreTime;

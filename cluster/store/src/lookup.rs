@@ -9,7 +9,17 @@ use crate::{
     consume_queue::{ConsumeQueueUnit, Cut},
     error::StoreError,
     store::MessageStore,
+    timeline::StoreTime,
 };
+
+/// When a record was stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// STORETIMESTAMP: by the wall clock of then, milliseconds.
+    pub timestamp_ms: i64,
+    /// By the store's own clock.
+    pub at: StoreTime,
+}
 
 /// Which offset is meant when a time lies between two messages or several have it (5.x `BoundaryType`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +73,21 @@ impl MessageStore {
             Some(queue) => Ok(queue.unit(offset).await?.filter(|unit| !unit.is_blank())),
             None => Ok(None),
         }
+    }
+
+    /// What moment it is by the store's own clock, which goes on whatever happens to the wall clock.
+    pub fn now(&self) -> StoreTime {
+        self.shared().clock.now()
+    }
+
+    /// When the record at a physical offset was stored; `None` if none begins there (any more).
+    ///
+    /// # Errors
+    /// See [`MessageStore::unit_in_queue`].
+    pub async fn stored(&self, offset: PhysicalOffset) -> Result<Option<Stored>, StoreError> {
+        let timestamp_ms = self.shared().log.store_timestamp_ms(offset).await?;
+        let at = |timestamp_ms| self.shared().clock.stored_at(offset, timestamp_ms);
+        Ok(timestamp_ms.map(|timestamp_ms| Stored { timestamp_ms, at: at(timestamp_ms) }))
     }
 
     /// The offset that belongs to a time in milliseconds (`getOffsetInQueueByTime`).

@@ -1,26 +1,52 @@
 //! Deleting what is old, and refusing what does not fit (`CleanCommitLogService`, `CleanConsumeQueueService`).
 //!
 //! Old CommitLog files go in the hours `deleteWhen` (UTC here, the machine's zone in Apache), or at any hour when the disk is
-//! fuller than `diskMaxUsedSpaceRatio`; beyond the forcible ratio also young ones go. The last file always stays. The
-//! ConsumeQueues follow. Beyond the warning ratio, or with less than what [`crate::room`] keeps, no write is taken.
+//! fuller than `diskMaxUsedSpaceRatio`. The last file always stays. The ConsumeQueues follow. Beyond the warning ratio, or with
+//! less room than [`crate::room`] keeps, no write is taken.
+//!
+//! *Old* is a file by all evidence: by its time in the file system, and by the store's own clock ([`timeline`](crate::timeline)),
+//! for which a jump of the wall clock is no time, nor is what only a wall clock says has passed while the machine was off.
+//!
+//! Where the disk is full beyond the forcible ratio, young files go too, no more than needed: first those of which every
+//! consumer group has consumed all; those that somebody still needs only beyond the warning ratio, where otherwise no message
+//! could be stored any more. Files go in the order of the log, so one that is needed keeps those behind it.
 
 use std::{
+    collections::BTreeMap,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
+use protocol::{PhysicalOffset, QueueOffset};
 use sim::{
-    disk,
+    disk::{self, DiskUsage},
     time::{sleep, wall_clock_ms},
 };
 
 use crate::{
     error::{StoreError, io_error},
     room,
+    segment::Segment,
     store::Shared,
 };
 
 const HOUR_MS: i64 = 3_600_000;
+
+/// Tells of a topic's queues below which offset nobody needs anything any more; of a queue that is not there all is needed.
+pub type Consumed = Arc<dyn Fn(&str) -> BTreeMap<i32, QueueOffset> + Send + Sync>;
+
+/// The first record that somebody may still need.
+#[derive(Debug)]
+struct Needed {
+    from: PhysicalOffset,
+    /// In this queue.
+    queue: Option<(Arc<str>, i32)>,
+}
+
+fn used_percent(usage: &DiskUsage) -> u64 {
+    let used_bytes = usage.total_bytes.saturating_sub(usage.available_bytes);
+    used_bytes.saturating_mul(100).checked_div(usage.total_bytes).unwrap_or(0)
+}
 
 impl Shared {
     /// The retention task.
@@ -36,23 +62,36 @@ impl Shared {
 
     /// Looks at the disk and deletes what is due; how many CommitLog files went.
     pub(crate) async fn clean(&self) -> Result<usize, StoreError> {
-        let root = self.config.store_path_root_dir.as_path();
-        let usage = disk::usage(root).await.map_err(io_error("look at the room of", root))?;
-        let used_bytes = usage.total_bytes.saturating_sub(usage.available_bytes);
-        let used_percent = used_bytes.saturating_mul(100).checked_div(usage.total_bytes).unwrap_or(0);
-        let ratios = self.config.disk_ratios();
-        let is_low = usage.available_bytes < room::kept_bytes(&usage);
-        self.state.set_disk_full(used_percent > ratios.warning_level_percent || is_low);
+        let used_percent = self.look_at_disk().await?;
         self.keep_reserve().await;
-        let now_ms = wall_clock_ms();
-        let hour = u32::try_from(now_ms.div_euclid(HOUR_MS).rem_euclid(24)).unwrap_or(0);
-        let is_full = used_percent > ratios.max_used_percent;
+        let (config, ratios) = (&self.config, self.config.disk_ratios());
         let is_wanted = self.takes_manual_round();
-        if !self.config.delete_when.has(hour) && !is_full && !is_wanted {
-            return Ok(0);
+        let hour = u32::try_from(wall_clock_ms().div_euclid(HOUR_MS).rem_euclid(24)).unwrap_or(0);
+        let mut deleted = 0;
+        if config.delete_when.has(hour) || used_percent > ratios.max_used_percent || is_wanted {
+            deleted = self.delete_expired().await?;
         }
-        let forcibly = self.config.clean_file_forcibly_enable && used_percent > ratios.clean_forcibly_percent;
-        self.delete_expired(now_ms, forcibly).await
+        if config.clean_file_forcibly_enable && used_percent > ratios.clean_forcibly_percent {
+            deleted += self.make_room(deleted).await?;
+        }
+        if deleted > 0 {
+            self.look_at_disk().await?;
+            let log_min = self.log.min_offset();
+            for queue in self.queues.all() {
+                queue.delete_expired(log_min).await?;
+            }
+            self.index.delete_expired(log_min).await?;
+        }
+        Ok(deleted)
+    }
+
+    /// Looks whether the disk is too full for more messages; how much of it is used.
+    async fn look_at_disk(&self) -> Result<u64, StoreError> {
+        let usage = self.usage().await?;
+        let used_percent = used_percent(&usage);
+        let is_low = usage.available_bytes < room::kept_bytes(&usage);
+        self.state.set_disk_full(used_percent > self.config.disk_ratios().warning_level_percent || is_low);
+        Ok(used_percent)
     }
 
     /// Whether an operator has asked for this round, at whatever hour it is.
@@ -68,32 +107,121 @@ impl Shared {
         }
     }
 
-    async fn delete_expired(&self, now_ms: i64, forcibly: bool) -> Result<usize, StoreError> {
+    async fn usage(&self) -> Result<DiskUsage, StoreError> {
+        let root = self.config.store_path_root_dir.as_path();
+        disk::usage(root).await.map_err(io_error("look at the room of", root))
+    }
+
+    /// The first file, unless it is the last, or not flushed as a whole.
+    fn first_to_go(&self) -> Option<Arc<Segment>> {
+        let segments = self.log.segments();
+        let (_, but_last) = segments.split_last()?;
+        let is_flushed = |segment: &&Arc<Segment>| segment.end().cast_signed() <= self.log.flushed.get().0;
+        but_last.first().filter(is_flushed).cloned()
+    }
+
+    /// Deletes the first file. It is forgotten first, so that no reader looks for it; each removal is durable before the next, so
+    /// that a power loss never leaves a gap.
+    async fn delete_first(&self, segment: &Segment) -> Result<(), StoreError> {
+        self.log.forget_first_segment();
+        segment.remove().await
+    }
+
+    async fn delete_expired(&self) -> Result<usize, StoreError> {
         let reserved_ms =
             i64::try_from(self.config.file_reserved_time_hours).unwrap_or(i64::MAX).saturating_mul(HOUR_MS);
-        let segments = self.log.segments();
-        let Some((_, but_last)) = segments.split_last() else { return Ok(0) };
         let mut deleted = 0;
-        for segment in but_last.iter().take(self.config.delete_file_batch_max) {
-            let is_flushed = segment.end().cast_signed() <= self.log.flushed.get().0;
-            let is_old = forcibly || now_ms >= segment.modified_ms().await?.saturating_add(reserved_ms);
-            if !is_old || !is_flushed {
+        while deleted < self.config.delete_file_batch_max
+            && let Some(segment) = self.first_to_go()
+        {
+            let age_ms = self.age_ms(&segment).await?;
+            if age_ms < reserved_ms {
                 break;
             }
-            // Forgotten first, so that no reader looks for it; each removal is durable before the next, so that a power
-            // loss never leaves a gap.
-            self.log.forget_first_segment();
-            segment.remove().await?;
-            tracing::info!(file = %segment.path().display(), forcibly, "deleted an expired CommitLog file");
+            self.delete_first(&segment).await?;
+            tracing::info!(file = %segment.path().display(), hours = age_ms / HOUR_MS, "deleted an expired CommitLog file");
             deleted += 1;
         }
-        if deleted > 0 {
-            let log_min = self.log.min_offset();
-            for queue in self.queues.all() {
-                queue.delete_expired(log_min).await?;
+        Ok(deleted)
+    }
+
+    /// How long ago the last record of a file was stored, for certain.
+    async fn age_ms(&self, segment: &Segment) -> Result<i64, StoreError> {
+        // The first record of the next file is no older.
+        let end = PhysicalOffset(segment.end().cast_signed());
+        let seen_ms = match self.log.store_timestamp_ms(end).await? {
+            Some(timestamp_ms) => self.clock.seen_age_ms(end, timestamp_ms),
+            None => self.clock.seen_age_ms(end - 1, self.log.written().store_timestamp_ms),
+        };
+        // A time in the future says nothing.
+        let modified_ms = wall_clock_ms().saturating_sub(segment.modified_ms().await?);
+        Ok(if modified_ms < 0 { seen_ms } else { seen_ms.min(modified_ms) })
+    }
+
+    /// Deletes young files of a full disk, `done` having been deleted in this round; how many went.
+    async fn make_room(&self, done: usize) -> Result<usize, StoreError> {
+        let ratios = self.config.disk_ratios();
+        let mut needed = None;
+        let mut deleted = 0;
+        while done + deleted < self.config.delete_file_batch_max
+            && let Some(segment) = self.first_to_go()
+        {
+            let used_percent = used_percent(&self.usage().await?);
+            if used_percent <= ratios.clean_forcibly_percent {
+                break;
             }
-            self.index.delete_expired(log_min).await?;
+            let needed = match &needed {
+                Some(needed) => needed,
+                None => needed.insert(self.needed().await?),
+            };
+            let path = segment.path();
+            let file = path.display();
+            let is_needed = segment.end().cast_signed() > needed.from.0;
+            if is_needed && used_percent <= ratios.warning_level_percent {
+                tracing::warn!(
+                    %file, used_percent, queue = ?needed.queue,
+                    "the disk is nearly full, and messages of the oldest CommitLog file are still to be consumed: it stays until \
+                     the disk is fuller than diskSpaceWarningLevelRatio; free some room"
+                );
+                break;
+            }
+            self.delete_first(&segment).await?;
+            if is_needed {
+                tracing::warn!(
+                    %file, used_percent, queue = ?needed.queue,
+                    "deleted a CommitLog file before its time, because the disk is full: of its messages not all had been consumed"
+                );
+            } else {
+                tracing::warn!(
+                    %file, used_percent,
+                    "deleted a CommitLog file before its time, because the disk is full; no group needed its messages any more"
+                );
+            }
+            deleted += 1;
         }
         Ok(deleted)
+    }
+
+    /// From where on somebody may still need the log.
+    async fn needed(&self) -> Result<Needed, StoreError> {
+        let Some(consumed) = self.consumed.get() else {
+            return Ok(Needed { from: PhysicalOffset(i64::MAX), queue: None });
+        };
+        let mut needed = Needed { from: self.log.written_offset(), queue: None };
+        for topic in self.queues.topics() {
+            let consumed = consumed(&topic);
+            for queue in self.queues.of_topic(&topic) {
+                let from = consumed.get(&queue.queue_id()).copied().unwrap_or_default().max(queue.min_offset());
+                if from >= queue.max_offset() {
+                    continue;
+                }
+                if let Some(unit) = queue.unit(from).await?.filter(|unit| !unit.is_blank())
+                    && unit.physical_offset < needed.from
+                {
+                    needed = Needed { from: unit.physical_offset, queue: Some((Arc::clone(&topic), queue.queue_id())) };
+                }
+            }
+        }
+        Ok(needed)
     }
 }

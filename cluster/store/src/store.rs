@@ -1,14 +1,14 @@
 //! The store as its owner sees it: open, put, shut down (`DefaultMessageStore`). Reading is in [`crate::get`] and
 //! [`crate::lookup`].
 //!
-//! Six tasks work for it: the appender, the flush of the log, the flush of the queues, retention, the index, and the time-outs
-//! of puts that wait for slaves. To drop the store
-//! without [`MessageStore::shutdown`] is to crash: the tasks end where they are, and the next open recovers.
+//! Seven tasks work for it: the appender, the flush of the log, the flush of the queues, retention, the index, the timeline,
+//! and the time-outs of puts that wait for slaves. To drop the store without [`MessageStore::shutdown`] is to crash: the tasks
+//! end where they are, and the next open recovers.
 
 use std::{
     path::PathBuf,
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, OnceLock,
         atomic::{AtomicU32, Ordering},
     },
 };
@@ -40,7 +40,9 @@ use crate::{
     recovery::{self, OpenOptions, Recovered, RecoveryReport},
     replication::{Replication, ReplicationState},
     room,
+    retention::Consumed,
     state::StoreState,
+    timeline::StoreClock,
 };
 
 /// `DefaultMessageStore.CleanCommitLogService.MAX_MANUAL_DELETE_FILE_TIMES`.
@@ -57,6 +59,10 @@ pub(crate) struct Shared {
     pub epochs: Arc<Epochs>,
     pub replication: ReplicationState,
     pub deliver_timestamp: DeliverTimestamp,
+    /// When the records were stored.
+    pub clock: StoreClock,
+    /// What nobody needs any more, if somebody knows.
+    pub consumed: OnceLock<Consumed>,
     /// The appender has written something.
     pub flush_wanted: Notify,
     /// Held while the log is flushed.
@@ -137,6 +143,8 @@ impl MessageStore {
         };
         let index = Index::load(&config, &log, opened).await?;
         let written = log.written();
+        let last_timestamp_ms = Some(written.store_timestamp_ms).filter(|timestamp_ms| *timestamp_ms > 0);
+        let clock = StoreClock::open(&config, written.offset, last_timestamp_ms).await;
         let shared = Arc::new(Shared {
             dispatcher: Dispatcher::new(written.offset, written.store_timestamp_ms),
             config: LiveConfig::new(config),
@@ -147,6 +155,8 @@ impl MessageStore {
             epochs,
             replication: ReplicationState::new(),
             deliver_timestamp,
+            clock,
+            consumed: OnceLock::new(),
             flush_wanted: Notify::new(),
             flushing: tokio::sync::Mutex::default(),
             manual_cleaning_rounds: AtomicU32::new(0),
@@ -166,6 +176,7 @@ impl MessageStore {
                 task::spawn(Arc::clone(&shared).run_queue_flush()),
                 task::spawn(Arc::clone(&shared).run_retention()),
                 task::spawn(Arc::clone(&shared).run_index()),
+                task::spawn(Arc::clone(&shared).run_timeline()),
                 task::spawn(Arc::clone(&shared).run_slave_timeouts()),
             ],
         };
@@ -227,6 +238,12 @@ impl MessageStore {
     /// Registers what is called after each message that has become visible.
     pub fn add_message_arriving_listener(&self, listener: MessageArrivingListener) {
         self.shared.dispatcher.add_listener(listener);
+    }
+
+    /// Registers who knows what of a queue has been consumed: when the disk is full, that goes first. A second call does nothing.
+    pub fn set_consumed(&self, consumed: Consumed) {
+        // An error means that there is one.
+        let _ = self.shared.consumed.set(consumed);
     }
 
     /// Stores a message. Its property `WAIT=false` (`waitStoreMsgOK`) asks not to wait for the flush.
@@ -371,6 +388,7 @@ impl MessageStore {
                 flushed => break flushed,
             }
         };
+        self.shared.clock.close(&self.shared.config).await;
         for task in lock(&self.tasks).others.drain(..) {
             task.abort();
         }

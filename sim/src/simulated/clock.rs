@@ -8,8 +8,10 @@
 //! clock can also be stepped, and frozen: then it shows one time until it is thawed, when it shows what it would have
 //! shown without.
 //!
-//! Left out on purpose: CLOCK_BOOTTIME and leap seconds. The monotonic clock goes on through crashes: it only has to be
-//! monotonic within one process, and nothing durable may depend on it.
+//! The clock since boot, CLOCK_BOOTTIME, is the monotonic one and the time spent suspended; it begins anew with each boot.
+//!
+//! Left out on purpose: leap seconds. The monotonic clock goes on through crashes: it only has to be monotonic within one
+//! process, and nothing durable may depend on it.
 
 /// The wall clock reads this at the start of the simulation on a host without offset: 2026-01-01T00:00:00Z.
 pub const EPOCH_MS: i64 = 1_767_225_600_000;
@@ -60,6 +62,10 @@ pub struct Clock {
     suspended_ns: Option<u64>,
     /// What the wall clock shows while it is frozen, in milliseconds since 1970.
     frozen_ms: Option<i64>,
+    /// What the machine has spent suspended, up to the end of the last time.
+    slept_ns: u64,
+    /// What monotonic clock and sleep came to when the machine booted.
+    booted_ns: u64,
 }
 
 impl Clock {
@@ -71,12 +77,29 @@ impl Clock {
             wall: Line { from_ns: 0, shows_ns: spec.offset_ms.saturating_mul(NS_PER_MS), ppm: 0 },
             suspended_ns: None,
             frozen_ms: None,
+            slept_ns: 0,
+            booted_ns: 0,
         }
     }
 
     /// The monotonic clock at a true time, both in nanoseconds.
     pub fn monotonic_ns(&self, true_ns: u64) -> u64 {
         self.monotonic.at(self.suspended_ns.unwrap_or(true_ns)).cast_unsigned()
+    }
+
+    /// The time since the machine booted, in nanoseconds.
+    pub fn since_boot_ns(&self, true_ns: u64) -> u64 {
+        self.running_and_asleep_ns(true_ns) - self.booted_ns
+    }
+
+    fn running_and_asleep_ns(&self, true_ns: u64) -> u64 {
+        let asleep_ns = self.suspended_ns.map_or(0, |since_ns| true_ns.saturating_sub(since_ns));
+        self.monotonic_ns(true_ns) + self.slept_ns + asleep_ns
+    }
+
+    /// The machine boots.
+    pub fn boot(&mut self, true_ns: u64) {
+        self.booted_ns = self.running_and_asleep_ns(true_ns);
     }
 
     /// The first true time at which the monotonic clock reads at least `monotonic_ns`; `u64::MAX` when it will not as
@@ -150,6 +173,7 @@ impl Clock {
             return 0;
         };
         let slept_ns = true_ns - suspended_ns;
+        self.slept_ns += slept_ns;
         self.monotonic = Line { from_ns: true_ns, shows_ns: self.monotonic.at(suspended_ns), ..self.monotonic };
         self.wall.shows_ns = self.wall.shows_ns.saturating_add(i64::try_from(slept_ns).unwrap_or(i64::MAX));
         slept_ns
@@ -209,6 +233,21 @@ mod tests {
     }
 
     #[test]
+    fn the_clock_since_boot_counts_sleep_and_no_steps_and_begins_anew_with_each_boot() {
+        let mut clock = Clock::new(ClockSpec { offset_ms: 500, drift_ppm: 0 });
+        clock.boot(3 * SECOND_NS);
+        clock.step(86_400_000);
+        assert_eq!(clock.since_boot_ns(5 * SECOND_NS), 2 * SECOND_NS);
+        clock.suspend(5 * SECOND_NS);
+        assert_eq!(clock.since_boot_ns(9 * SECOND_NS), 6 * SECOND_NS);
+        clock.resume(10 * SECOND_NS);
+        clock.step(-86_400_000);
+        assert_eq!(clock.since_boot_ns(12 * SECOND_NS), 9 * SECOND_NS);
+        clock.boot(20 * SECOND_NS);
+        assert_eq!(clock.since_boot_ns(21 * SECOND_NS), SECOND_NS);
+    }
+
+    #[test]
     fn the_wall_clock_can_have_a_rate_of_its_own() {
         let mut clock = Clock::new(ClockSpec::default());
         clock.set_wall_drift(SECOND_NS, 10_000);
@@ -247,8 +286,10 @@ mod tests {
             let mut clock = Clock::new(ClockSpec { offset_ms: 17, drift_ppm: -30 });
             let mut now_ns = 0;
             for (after_ns, change) in changes {
-                let before_ns = clock.monotonic_ns(now_ns);
+                let (before_ns, before_since_boot_ns) = (clock.monotonic_ns(now_ns), clock.since_boot_ns(now_ns));
                 now_ns += after_ns;
+                let since_boot_ns = clock.since_boot_ns(now_ns);
+                prop_assert!(since_boot_ns >= before_since_boot_ns);
                 let (monotonic_ns, wall_ms) = (clock.monotonic_ns(now_ns), clock.wall_ms(now_ns));
                 prop_assert!(monotonic_ns >= before_ns);
                 match change {
@@ -261,6 +302,7 @@ mod tests {
                     Change::Resume => drop(clock.resume(now_ns)),
                 }
                 prop_assert_eq!(clock.monotonic_ns(now_ns), monotonic_ns);
+                prop_assert_eq!(clock.since_boot_ns(now_ns), since_boot_ns);
                 match change {
                     Change::Step(step_ms) => prop_assert_eq!(clock.wall_ms(now_ns), wall_ms + step_ms),
                     Change::Thaw | Change::Resume => {}

@@ -85,6 +85,15 @@ pub fn wall_clock_ms() -> i64 {
     })
 }
 
+/// The time since the machine was started, suspensions included (CLOCK_BOOTTIME): nobody sets that clock, and it goes on from one
+/// process to the next. Readings of two boots ([`process::boot_id`](super::process::boot_id)) must not be compared.
+pub fn since_boot() -> Duration {
+    Duration::from_nanos(kernel::with(|kernel| {
+        let true_ns = kernel.core.now_ns();
+        kernel.current_clock().map_or(true_ns, |(_, clock)| clock.since_boot_ns(true_ns))
+    }))
+}
+
 /// Waits for a time to pass.
 pub fn sleep(duration: Duration) -> Sleep {
     sleep_until(Instant::now() + duration)

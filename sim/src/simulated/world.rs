@@ -170,7 +170,10 @@ impl World {
         kernel::with(|kernel| {
             assert!(kernel.host(host).state != HostState::Running, "{host:?} runs already");
             if kernel.host(host).state == HostState::Off {
-                kernel.host(host).machine_boots += 1;
+                let now_ns = kernel.core.now_ns();
+                let entry = kernel.host(host);
+                entry.machine_boots += 1;
+                entry.clock.boot(now_ns);
                 let (net, core) = kernel.net_core();
                 net.on_host_up(core, host);
             }

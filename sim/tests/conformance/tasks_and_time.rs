@@ -64,6 +64,13 @@ conformance! {
         assert_eq!((last + ms(7)) - last, ms(7));
     }
 
+    async fn the_clock_since_boot_goes_with_the_monotonic_one(_env: Env) {
+        let (before, monotonic) = (time::since_boot(), Instant::now());
+        time::sleep(ms(100)).await;
+        let (passed, since_boot) = (monotonic.elapsed(), time::since_boot() - before);
+        assert!(since_boot.abs_diff(passed) <= ms(20), "{since_boot:?} and {passed:?}");
+    }
+
     async fn the_wall_clock_goes_with_the_monotonic_one(_env: Env) {
         let (wall_ms, monotonic) = (time::wall_clock_ms(), Instant::now());
         time::sleep(ms(100)).await;

@@ -1,7 +1,8 @@
 //! Clocks that are wrong. Each test that answers a row of a testbed's list of faults says which.
 
 use crate::support::{Log, MS_NS, SECOND_NS, Tick, ticking, ticks};
-use sim::world::{ClockSpec, ClockStrobe, EPOCH_MS, HostSpec, SimulationSpec, simulate};
+use sim::time;
+use sim::world::{ClockSpec, ClockStrobe, Crash, EPOCH_MS, HostSpec, SimulationSpec, simulate};
 use std::time::Duration;
 
 /// Testbeds §1.3 "per-node clock skew / drift".
@@ -129,4 +130,40 @@ fn a_frozen_wall_clock_stands_while_timers_go_on() {
         assert_eq!(world.wall_clock_ms(host), EPOCH_MS + (world.now_ns() / MS_NS).cast_signed());
         assert_eq!(world.host_stats(host).clock_freezes_injected, 1);
     });
+}
+
+#[test]
+fn the_clock_since_boot_goes_on_from_one_process_to_the_next_and_through_a_suspension() {
+    let finished = simulate(SimulationSpec::default(), |world| async move {
+        let log = Log::<u64>::default();
+        let entries = log.clone();
+        let host = world.add_host(HostSpec::new("host", move || {
+            let entries = entries.clone();
+            async move {
+                loop {
+                    entries.add(u64::try_from(time::since_boot().as_millis()).expect("some days"));
+                    time::sleep(Duration::from_millis(100)).await;
+                }
+            }
+        }));
+        world.boot(host);
+        world.sleep(Duration::from_secs(1)).await;
+        world.step_clock(host, 86_400_000);
+        world.crash(host, Crash::Process);
+        world.sleep(Duration::from_secs(4)).await;
+        world.boot(host);
+        world.sleep(Duration::from_millis(10)).await;
+        assert_eq!(log.all().last(), Some(&5_000), "the machine has gone on");
+        world.suspend(host);
+        world.sleep(Duration::from_secs(10)).await;
+        world.wake(host);
+        world.sleep(Duration::from_millis(100)).await;
+        assert_eq!(log.all().last(), Some(&15_100), "and has counted its sleep");
+        world.crash(host, Crash::Os);
+        world.sleep(Duration::from_secs(1)).await;
+        world.boot(host);
+        world.sleep(Duration::from_millis(10)).await;
+        assert_eq!(log.all().last(), Some(&0), "another boot");
+    });
+    finished.expect("nothing panics");
 }

@@ -23,6 +23,7 @@ use sim::time::wall_clock_ms;
 use sim::task::yield_now;
 use store::BoundaryType;
 
+use super::topic_admin::queues_to_show;
 use super::{Answer, Refusal, success_body};
 use crate::core::{Core, lock};
 use crate::state::clients::Member;
@@ -125,23 +126,24 @@ pub(crate) async fn consume_stats(core: Arc<Core>, request: RemotingCommand) -> 
         if !is_subscribed(&core, group, topic) {
             continue;
         }
-        let of_topic = stats_of_topic(&core, group, topic, read_queue_nums(&core, topic)).await?;
+        let queues = queues_to_show(&core, topic, |config| config.read_queue_nums).unwrap_or_default();
+        let of_topic = stats_of_topic(&core, group, topic, queues).await?;
         stats.consume_tps += of_topic.consume_tps;
         stats.offset_table.extend(of_topic.offset_table);
     }
     Ok(success_body(&stats))
 }
 
-/// How far a group lags in the first queues of a topic.
+/// How far a group lags in queues of a topic.
 pub(super) async fn stats_of_topic(
     core: &Core,
     group: &str,
     topic: &str,
-    queue_nums: i32,
+    queues: impl IntoIterator<Item = i32>,
 ) -> Result<ConsumeStats, Refusal> {
     let broker_name = core.config().broker_name.clone();
     let mut stats = ConsumeStats { consume_tps: lock(&core.stats).group_get_tps(group, topic), ..Default::default() };
-    for queue_id in 0..queue_nums {
+    for queue_id in queues {
         let broker_offset = core.store.max_offset_in_queue(topic, queue_id);
         let consumer_offset = QueueOffset(lock(&core.offsets).committed(group, topic, queue_id).unwrap_or(0));
         let last_timestamp = if consumer_offset.0 > 0 {
@@ -160,10 +162,6 @@ pub(super) async fn stats_of_topic(
 /// A group that is online counts only for what it subscribes to now.
 pub(super) fn is_subscribed(core: &Core, group: &str, topic: &str) -> bool {
     lock(&core.clients).consumer_group(group).is_none_or(|info| info.subscriptions.contains_key(topic))
-}
-
-fn read_queue_nums(core: &Core, topic: &str) -> i32 {
-    lock(&core.topics).get(topic).map_or(0, |config| config.read_queue_nums)
 }
 
 /// QUERY_CONSUME_TIME_SPAN.

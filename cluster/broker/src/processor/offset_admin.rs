@@ -17,6 +17,7 @@ use protocol::{RemotingCommand, request_code, response_code as code};
 use remoting::Channel;
 
 use super::consumer_admin::{is_subscribed, stats_of_topic};
+use super::topic_admin::queues_to_show;
 use super::{Answer, Refusal, only_on_a_master, success, success_body};
 use crate::core::{Core, lock};
 
@@ -31,12 +32,12 @@ pub(crate) async fn all_consume_stats(core: Arc<Core>, request: RemotingCommand)
     for group in groups {
         let mut of_group = Vec::new();
         for topic in topics_of(&core, &group) {
-            let config = lock(&core.topics).get(&topic).map(|config| (config.order, config.write_queue_nums));
-            let Some((order, queue_nums)) = config else { continue };
+            let Some(order) = lock(&core.topics).get(&topic).map(|config| config.order) else { continue };
             if (header.is_order && !order) || !is_subscribed(&core, &group, &topic) {
                 continue;
             }
-            let stats = stats_of_topic(&core, &group, &topic, queue_nums).await?;
+            let queues = queues_to_show(&core, &topic, |config| config.write_queue_nums).unwrap_or_default();
+            let stats = stats_of_topic(&core, &group, &topic, queues).await?;
             list.total_diff += stats.offset_table.values().map(|at| at.broker_offset - at.consumer_offset).sum::<i64>();
             of_group.push(stats);
         }

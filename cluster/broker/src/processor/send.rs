@@ -2,7 +2,8 @@
 //!
 //! What RocketMQ 4.9 does to a message on its way in is done here, so that the stored bytes are the same: the property
 //! `CLUSTER` is added, `WAIT` is taken out of ordinary messages, a delayed one goes to the schedule topic with its real
-//! place in properties, a retry that failed too often goes to the dead letter topic.
+//! place in properties, a retry that failed too often goes to the dead letter topic. What a message asks and this broker
+//! cannot keep is refused ([`asked`](crate::state::asked)), and so is a message that nobody could read where it would go.
 //!
 //! Left out on purpose: half messages of transactions (refused, as a broker with `rejectTransactionMessage` refuses them),
 //! and hooks.
@@ -29,6 +30,7 @@ use store::{PutMessageResult, PutMessageStatus};
 use super::{Answer, Refusal};
 use crate::config::BrokerConfig;
 use crate::core::{Core, lock};
+use crate::state::asked::{CannotKeep, asked_of};
 use crate::state::delay_level::DelayLevels;
 use crate::state::send_queue::{SendLimits, SendTicket};
 use crate::state::tracked::Holds;
@@ -105,6 +107,7 @@ async fn check_topic(
     born_host: SocketAddr,
 ) -> Result<(), Refusal> {
     let name = &header.topic;
+    check_length(name)?;
     let is_saved = {
         let topics = lock(&core.topics);
         if let Some(known) = topics.get(name) {
@@ -170,23 +173,50 @@ fn create_topic(core: &Core, config: &BrokerConfig, header: &SendMessageRequestH
     }
 }
 
+/// The longest topic of a record that clients before 5.0 read (`DefaultMessageStore.checkMessage`): a retry topic that a
+/// heartbeat has made can be longer.
+pub(crate) fn check_length(topic: &str) -> Result<(), Refusal> {
+    if topic.len() <= topic::TOPIC_BYTES_MAX {
+        return Ok(());
+    }
+    let remark = format!(
+        "the topic {topic} has {} bytes, and clients cannot read the messages of one with more than {}",
+        topic.len(),
+        topic::TOPIC_BYTES_MAX
+    );
+    Err(Refusal::new(code::MESSAGE_ILLEGAL, remark))
+}
+
 fn choose_queue(core: &Core, header: &SendMessageRequestHeader, born_host: SocketAddr) -> Result<i32, Refusal> {
     let topics = lock(&core.topics);
     let Some(known) = topics.get(&header.topic) else {
         let remark = format!("topic[{}] not exist, apply first please!", header.topic);
         return Err(Refusal::new(code::TOPIC_NOT_EXIST, remark));
     };
-    let queue_nums = known.write_queue_nums.max(known.read_queue_nums);
-    if header.queue_id >= queue_nums {
-        let TopicConfig { topic_name, read_queue_nums, write_queue_nums, .. } = known;
+    let TopicConfig { topic_name, read_queue_nums, write_queue_nums, .. } = known;
+    let queue_nums = *write_queue_nums.max(read_queue_nums);
+    let illegal = |why: &str| {
         let remark = format!(
             "request queueId[{}] is illegal, topic[{topic_name}] has {write_queue_nums} queues to write and \
-             {read_queue_nums} to read Producer: {born_host}",
+             {read_queue_nums} to read{why} Producer: {born_host}",
             header.queue_id
         );
-        return Err(Refusal::new(code::SYSTEM_ERROR, remark));
+        Err(Refusal::new(code::SYSTEM_ERROR, remark))
+    };
+    match header.queue_id {
+        queue_id if queue_id >= queue_nums => illegal(""),
+        queue_id if queue_id >= *read_queue_nums => illegal(": what is stored there, nobody could read;"),
+        queue_id if queue_id >= 0 => Ok(queue_id),
+        _ => match readable_queues(known, *write_queue_nums) {
+            0 => illegal(": the broker cannot choose one;"),
+            queue_nums => Ok(Core::pick_queue(queue_nums)),
+        },
     }
-    if header.queue_id >= 0 { Ok(header.queue_id) } else { Ok(Core::pick_queue(known.write_queue_nums)) }
+}
+
+/// How many of the first `wished` queues of a topic have somebody to read them.
+pub(crate) fn readable_queues(topic: &TopicConfig, wished: i32) -> i32 {
+    wished.min(topic.read_queue_nums).max(0)
 }
 
 async fn send_one(
@@ -204,36 +234,35 @@ async fn send_one(
         let remark = format!("the message is illegal: {}", MessageIllegal::PropertiesTooLong { bytes });
         return Err(Refusal::new(code::MESSAGE_ILLEGAL, remark));
     }
-    let find = |name| find_property(properties.as_bytes(), name);
-    let delay_level = find(property::DELAY).and_then(|level| level.parse().ok()).unwrap_or(0);
+    let is_retry = topic::is_retry_topic(&header.topic);
+    let asked = asked_of(properties, is_retry).map_err(cannot_keep)?;
     let reconsume_times = header.reconsume_times.unwrap_or(0);
-    let is_half = find(property::TRAN_MSG).is_some_and(|value| value.eq_ignore_ascii_case("true"));
-    if is_half && !(reconsume_times > 0 && delay_level > 0) {
-        let addr = core.broker_addr();
-        return Err(Refusal::new(
-            code::NO_PERMISSION,
-            format!("the broker[{addr}] sending transaction message is forbidden"),
-        ));
+    // Clients before 4.6.1 leave the mark of a half message in a retry.
+    let is_old_retry = asked.is_half && reconsume_times > 0 && asked.delay_level > 0;
+    if asked.is_half && !is_old_retry {
+        return Err(no_transactions(core));
     }
-
-    let mut sys_flag = header.sys_flag;
+    let mut sys_flag = checked_sys_flag(header.sys_flag, is_old_retry)?;
     if lock(&core.topics).get(&header.topic).is_some_and(|known| known.topic_filter_type == TopicFilterType::MultiTag) {
         sys_flag |= sysflag::MULTI_TAGS;
     }
-    let wait = find(property::WAIT) != Some("false");
     // A delayed message keeps its WAIT in RocketMQ 4.9, whose bytes these are.
     let mut properties =
-        if delay_level > 0 { properties.to_owned() } else { without_property(properties, property::WAIT) };
+        if asked.delay_level > 0 { properties.to_owned() } else { without_property(properties, property::WAIT) };
+    for name in asked.taken_out {
+        properties = without_property(&properties, name);
+    }
     set_property(&mut properties, property::CLUSTER, &config.broker_cluster_name);
 
     let mut place = Place { topic: header.topic, queue_id };
-    if topic::is_retry_topic(&place.topic) {
+    let mut is_dead = false;
+    if is_retry {
         let max_reconsume_times = header.max_reconsume_times.filter(|_| request_version >= version::V3_4_9);
-        place = retry_or_dead_letter(core, place, reconsume_times, max_reconsume_times).await?;
+        (place, is_dead) = retry_or_dead_letter(core, place, reconsume_times, max_reconsume_times).await?;
     }
     let real_topic = place.topic.clone();
-    if delay_level > 0 && !topic::is_dlq_topic(&place.topic) {
-        place = delayed(&config.message_delay_level, place, delay_level, &mut properties);
+    if asked.delay_level > 0 && !is_dead {
+        place = delayed(&config.message_delay_level, place, asked.delay_level, &mut properties);
     }
     let bytes = body.len();
     let message = MessageToStore {
@@ -249,8 +278,37 @@ async fn send_one(
         body,
         properties: without_last_separator(properties),
     };
-    let result = core.store.put_waiting(message, wait).await;
+    let result = core.store.put_waiting(message, asked.waits).await;
     answer_put(core, &real_topic, queue_id, bytes, result)
+}
+
+/// A message asks for what this broker does not do.
+fn cannot_keep(error: CannotKeep) -> Refusal {
+    Refusal::new(error.code(), error.to_string())
+}
+
+/// As a broker with `rejectTransactionMessage` answers.
+fn no_transactions(core: &Core) -> Refusal {
+    let addr = core.broker_addr();
+    Refusal::new(code::NO_PERMISSION, format!("the broker[{addr}] sending transaction message is forbidden"))
+}
+
+/// The flags of a message that is to be stored. A half or rolled-back message has no place in a queue, and a batch in one
+/// record none in ours: such flags would have it stored where nobody finds it.
+fn checked_sys_flag(sys_flag: i32, is_old_retry: bool) -> Result<i32, Refusal> {
+    let illegal = |what: &str| {
+        let remark = format!("sysFlag {sys_flag} says that the message is {what}: nobody would ever get it");
+        Err(Refusal::new(code::MESSAGE_ILLEGAL, remark))
+    };
+    if is_old_retry {
+        return Ok(sysflag::with_transaction_value(sys_flag, sysflag::TRANSACTION_NOT));
+    }
+    match sysflag::transaction_value(sys_flag) {
+        sysflag::TRANSACTION_PREPARED => illegal("a half message, and its property TRAN_MSG does not"),
+        sysflag::TRANSACTION_ROLLBACK => illegal("rolled back"),
+        _ if sys_flag & sysflag::INNER_BATCH != 0 => illegal("a batch in one record, which no topic here holds"),
+        _ => Ok(sys_flag),
+    }
 }
 
 /// Where a message goes.
@@ -289,29 +347,39 @@ pub(crate) fn without_last_separator(mut properties: String) -> String {
     properties
 }
 
-/// A consumer's own resend to its retry topic (`handleRetryAndDLQ`): after too many attempts it is a dead letter.
+/// A consumer's own resend to its retry topic (`handleRetryAndDLQ`): after too many attempts it is a dead letter. Where it
+/// goes, and whether it is dead.
 async fn retry_or_dead_letter(
     core: &Core,
     place: Place,
     reconsume_times: i32,
     max_reconsume_times: Option<i32>,
-) -> Result<Place, Refusal> {
+) -> Result<(Place, bool), Refusal> {
     let group = &place.topic[topic::RETRY_TOPIC_PREFIX.len()..];
     let Some(config) = core.find_or_create_group(group).await else {
         let remark = format!("subscription group not exist, {group}");
         return Err(Refusal::new(code::SUBSCRIPTION_GROUP_NOT_EXIST, remark));
     };
     if reconsume_times < max_reconsume_times.unwrap_or(config.retry_max_times) {
-        return Ok(place);
+        return Ok((place, false));
     }
-    dead_letter(core, group).await
+    Ok((dead_letter(core, group).await?, true))
 }
 
 /// A group's dead letter topic, made if need be. Nobody reads it until an operator allows that (perm 2).
 pub(crate) async fn dead_letter(core: &Core, group: &str) -> Result<Place, Refusal> {
-    let name = topic::dlq_topic(group);
-    core.ensure_topic(&name, DLQ_QUEUE_NUMS, perm::PERM_WRITE).await?;
-    Ok(Place { topic: name, queue_id: Core::pick_queue(DLQ_QUEUE_NUMS) })
+    own_topic(core, topic::dlq_topic(group), DLQ_QUEUE_NUMS, perm::PERM_WRITE).await
+}
+
+/// A queue of a topic that belongs to a group, made if need be with so many queues.
+pub(crate) async fn own_topic(core: &Core, name: String, queue_nums: i32, perm: i32) -> Result<Place, Refusal> {
+    check_length(&name)?;
+    core.ensure_topic(&name, queue_nums, perm).await?;
+    // An operator may have given it other numbers than the group has.
+    match lock(&core.topics).get(&name).map_or(queue_nums, |known| readable_queues(known, queue_nums)) {
+        0 => Err(Refusal::new(code::SYSTEM_ERROR, format!("the topic[{name}] has no queue to read"))),
+        queue_nums => Ok(Place { topic: name, queue_id: Core::pick_queue(queue_nums) }),
+    }
 }
 
 async fn send_batch(
@@ -326,6 +394,16 @@ async fn send_batch(
     if topic::is_retry_topic(&header.topic) {
         return Err(illegal("batch request does not support retry group".to_owned()));
     }
+    let ask = |properties: &str| -> Result<(), Refusal> {
+        let asked = asked_of(properties, false).map_err(cannot_keep)?;
+        if asked.is_half {
+            return Err(no_transactions(core));
+        }
+        // As in `CommitLog.asyncPutMessages`, which looks at the batch's own properties only.
+        if asked.delay_level > 0 { Err(illegal("a message of a batch cannot be delayed".to_owned())) } else { Ok(()) }
+    };
+    ask(header.properties.as_deref().unwrap_or_default())?;
+    let sys_flag = checked_sys_flag(header.sys_flag, false)?;
     let bytes = body.len();
     let bytes_max = config.store.max_message_size_bytes;
     if bytes > bytes_max {
@@ -351,12 +429,13 @@ async fn send_batch(
                 return Err(illegal(format!("the properties of message {} of the batch are no UTF-8", messages.len())));
             }
         };
+        ask(&properties)?;
         set_property(&mut properties, property::CLUSTER, &config.broker_cluster_name);
         messages.push(MessageToStore {
             topic: header.topic.clone(),
             queue_id,
             flag: message.flag,
-            sys_flag: header.sys_flag,
+            sys_flag,
             born_timestamp_ms: header.born_timestamp,
             born_host,
             store_host: core.store_host(),

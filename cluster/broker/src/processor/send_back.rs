@@ -4,6 +4,9 @@
 //! attempts, or on request, for the dead letter topic. Apache stores it with `WAIT=false`, so that under SYNC_FLUSH a power
 //! loss can take a message whose consumer was told that it is safe (`Quirk::InternalPutsUnwaited`); here the answer waits for
 //! the flush and for the slave like any send's.
+//!
+//! A group whose retry topic has a name too long for the records that its clients read (127 bytes: a group of 120) gets none
+//! of its messages back: the request is refused, as by Apache 4.9, and the consumer goes on trying by itself.
 
 use std::sync::Arc;
 
@@ -16,7 +19,9 @@ use protocol::{PhysicalOffset, RemotingCommand, perm, response_code as code, top
 use quirks::Quirk;
 use store::PutMessageStatus;
 
-use super::send::{Place, accepts_messages, dead_letter, delayed, put_refused, set_property, without_last_separator};
+use super::send::{
+    accepts_messages, dead_letter, delayed, own_topic, put_refused, set_property, without_last_separator,
+};
 use super::{Answer, Refusal, success};
 use crate::core::{Core, lock};
 
@@ -39,15 +44,6 @@ pub(crate) async fn handle(core: Arc<Core>, request: RemotingCommand) -> Answer 
     if group_config.retry_queue_nums <= 0 {
         return Ok(success());
     }
-    let retry_topic = topic::retry_topic(group);
-    core.ensure_topic(&retry_topic, group_config.retry_queue_nums, perm::PERM_READ | perm::PERM_WRITE).await?;
-    if !lock(&core.topics).get(&retry_topic).is_some_and(|known| perm::is_writable(known.perm)) {
-        return Err(Refusal::new(
-            code::NO_PERMISSION,
-            format!("the topic[{retry_topic}] sending message is forbidden"),
-        ));
-    }
-
     let not_found = || Refusal::new(code::SYSTEM_ERROR, format!("look message by offset failed, {}", header.offset));
     let record = core.store.look_message_by_offset(header.offset).await?.ok_or_else(not_found)?;
     let original = parse_record(&record).map_err(|_| not_found())?;
@@ -70,8 +66,13 @@ pub(crate) async fn handle(core: Arc<Core>, request: RemotingCommand) -> Answer 
             0 => FIRST_RETRY_LEVEL.saturating_add(original.reconsume_times),
             level => level,
         };
-        let queue_id = Core::pick_queue(group_config.retry_queue_nums);
-        delayed(&config.message_delay_level, Place { topic: retry_topic, queue_id }, level, &mut properties)
+        let both = perm::PERM_READ | perm::PERM_WRITE;
+        let place = own_topic(&core, topic::retry_topic(group), group_config.retry_queue_nums, both).await?;
+        if !lock(&core.topics).get(&place.topic).is_some_and(|known| perm::is_writable(known.perm)) {
+            let remark = format!("the topic[{}] sending message is forbidden", place.topic);
+            return Err(Refusal::new(code::NO_PERMISSION, remark));
+        }
+        delayed(&config.message_delay_level, place, level, &mut properties)
     };
     let body: Bytes = record.slice_ref(original.body);
     let bytes = i64::try_from(body.len()).unwrap_or(i64::MAX);

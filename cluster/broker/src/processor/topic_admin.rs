@@ -107,12 +107,13 @@ pub(crate) fn system_topics(core: &Core) -> Answer {
 pub(crate) async fn stats(core: Arc<Core>, request: RemotingCommand) -> Answer {
     let header: GetTopicStatsInfoRequestHeader = request.header()?;
     let name = &header.topic;
-    let Some(queue_nums) = lock(&core.topics).get(name).map(|config| config.write_queue_nums) else {
+    let queue_nums = |config: &TopicConfig| config.read_queue_nums.max(config.write_queue_nums);
+    let Some(queue_ids) = queues_to_show(&core, name, queue_nums) else {
         return Err(Refusal::new(code::TOPIC_NOT_EXIST, format!("topic[{name}] not exist")));
     };
     let broker_name = &core.config().broker_name;
     let mut offset_table = BTreeMap::new();
-    for queue_id in 0..queue_nums {
+    for queue_id in queue_ids {
         let (min_offset, max_offset) =
             (core.store.min_offset_in_queue(name, queue_id), core.store.max_offset_in_queue(name, queue_id));
         let last = if max_offset > min_offset {
@@ -126,6 +127,20 @@ pub(crate) async fn stats(core: Arc<Core>, request: RemotingCommand) -> Answer {
         );
     }
     Ok(success_body(&TopicStatsTable { offset_table }))
+}
+
+/// The queues that a topic has now, and those beyond that still have messages: it may have been given fewer. `None`: there is
+/// no such topic.
+pub(crate) fn queues_to_show(
+    core: &Core,
+    name: &str,
+    queue_nums: impl Fn(&TopicConfig) -> i32,
+) -> Option<BTreeSet<i32>> {
+    let queue_nums = lock(&core.topics).get(name).map(queue_nums)?;
+    let has_messages = |queue_id: &i32| {
+        core.store.max_offset_in_queue(name, *queue_id) > core.store.min_offset_in_queue(name, *queue_id)
+    };
+    Some((0..queue_nums).chain(core.store.queue_ids(name).into_iter().filter(has_messages)).collect())
 }
 
 /// CLEAN_UNUSED_TOPIC: removes the queues of topics that are not in the table any more.

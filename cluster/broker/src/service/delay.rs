@@ -4,6 +4,10 @@
 //! The queues are in the order of their due times, so that only the first of each matters: the task sleeps until the
 //! earliest of them is due or a delayed message arrives. Nothing is polled.
 //!
+//! A message is due when its delay has passed since it was stored, by the store's own clock ([`StoreTime`]): whatever happens to
+//! the wall clock meanwhile, over restarts, and on a slave that has become the master. Apache goes by the wall clock, and takes a
+//! message that seems due too far ahead for due now: after the clock was set back, all that is stored comes at once.
+//!
 //! Apache stores the due message with `WAIT=false` and writes delayOffset.json without regard to what has been flushed; a
 //! power loss can then take the message and keep the offset that says it was delivered (`Quirk::InternalPutsUnwaited`). Here a
 //! delivery counts when the store has answered as it would answer a producer, and what was delivered is flushed before the
@@ -12,6 +16,7 @@
 //!
 //! Only a master delivers, and only once it accepts messages.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -22,15 +27,15 @@ use protocol::message::{MessageToStore, parse_record};
 use protocol::properties::property;
 use protocol::{PhysicalOffset, QueueOffset, topic};
 use quirks::Quirk;
-use sim::time::{sleep, wall_clock_ms};
-use store::{GetMessageStatus, PutMessageStatus, StoreError};
+use sim::time::sleep;
+use store::{ConsumeQueueUnit, GetMessageStatus, PutMessageStatus, StoreError, StoreTime};
 
 use crate::core::{Core, lock};
 use crate::state::delay_level::DelayLevels;
 
 /// How long a level rests after the store has refused a message.
 const RETRY: Duration = Duration::from_secs(1);
-/// The longest sleep: the wall clock, by which messages are due, may be set forward meanwhile.
+/// The longest sleep: the machine may be suspended meanwhile, which sleepers do not notice and store time does.
 const SLEEP_MAX: Duration = Duration::from_secs(10);
 /// How many due messages of a level are stored at once.
 const AT_ONCE: usize = 32;
@@ -46,23 +51,24 @@ pub(crate) async fn deliver(core: Arc<Core>) {
         }
     }
     correct_offsets(&core);
+    let mut heads = BTreeMap::new();
     while !core.stopping.load(Ordering::Acquire) {
-        let mut next_ms: Option<i64> = None;
-        for level in 1..=core.config().message_delay_level.max_level() {
-            let wake_ms = match deliver_level(&core, level).await {
-                Ok(wake_ms) => wake_ms,
+        let mut next: Option<StoreTime> = None;
+        for level in levels(&core) {
+            let wake = match deliver_level(&core, level, &mut heads).await {
+                Ok(wake) => wake,
                 Err(error) => {
                     tracing::error!(level, %error, "delayed messages cannot be read: it is tried again");
-                    Some(wall_clock_ms() + duration_ms(RETRY))
+                    Some(retry_at(&core))
                 }
             };
-            next_ms = [next_ms, wake_ms].into_iter().flatten().min();
+            next = [next, wake].into_iter().flatten().min();
         }
-        match next_ms {
+        match next {
             None => core.delay_wanted.notified().await,
-            Some(next_ms) => {
-                let wait_ms = u64::try_from(next_ms - wall_clock_ms()).unwrap_or(0);
-                let wait = Duration::from_millis(wait_ms).min(SLEEP_MAX);
+            Some(next) => {
+                let wait_ms = next.ms_since(core.store.now());
+                let wait = Duration::from_millis(wait_ms.unsigned_abs()).min(SLEEP_MAX);
                 tokio::select! {
                     biased;
                     () = core.delay_wanted.notified() => {}
@@ -73,8 +79,14 @@ pub(crate) async fn deliver(core: Arc<Core>) {
     }
 }
 
-fn duration_ms(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+fn retry_at(core: &Core) -> StoreTime {
+    core.store.now().plus_ms(i64::try_from(RETRY.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// The levels that may have messages: also those of a longer `messageDelayLevel` than today's.
+fn levels(core: &Core) -> BTreeSet<i32> {
+    let written = core.store.queue_ids(topic::SCHEDULE_TOPIC).into_iter().map(DelayLevels::level_of_queue);
+    written.filter(|level| *level > 0).collect()
 }
 
 /// After a restart: an offset before the queue's first message or beyond its end is moved there.
@@ -91,10 +103,19 @@ fn correct_offsets(core: &Core) {
     }
 }
 
-/// Delivers what is due of a level; says when its next message is, by the wall clock in ms, if it has one.
-async fn deliver_level(core: &Arc<Core>, level: i32) -> Result<Option<i64>, StoreError> {
+/// When the message at the head of a level's queue is due.
+struct Head {
+    offset: QueueOffset,
+    due: StoreTime,
+}
+
+/// Delivers what is due of a level; says when its next message is, if it has one.
+async fn deliver_level(
+    core: &Arc<Core>,
+    level: i32,
+    heads: &mut BTreeMap<i32, Head>,
+) -> Result<Option<StoreTime>, StoreError> {
     let queue_id = DelayLevels::queue_id(level);
-    let delay_ms = core.config().message_delay_level.delay_ms(level);
     while !core.stopping.load(Ordering::Acquire) {
         let stored = lock(&core.delay_offsets).offset_table.get(&level).copied();
         let mut offset = stored.unwrap_or_default();
@@ -103,28 +124,64 @@ async fn deliver_level(core: &Arc<Core>, level: i32) -> Result<Option<i64>, Stor
             return Ok(None);
         }
         offset = offset.max(core.store.min_offset_in_queue(topic::SCHEDULE_TOPIC, queue_id));
-        let now_ms = wall_clock_ms();
-        let mut due_end = offset;
-        let mut next_ms = None;
-        while due_end < max && due_end - offset < AT_ONCE as i64 {
-            let unit = core.store.unit_in_queue(topic::SCHEDULE_TOPIC, queue_id, due_end).await?;
-            // The tagsCode of these queues is the due time. A time further away than the whole delay comes of a wall clock
-            // that has been set back: such a message is due now. A unit that is not there has nothing to deliver.
-            let due_ms = unit.map_or(now_ms, |unit| unit.tags_code);
-            if due_ms > now_ms && due_ms <= now_ms.saturating_add(delay_ms) {
-                next_ms = Some(due_ms);
-                break;
+        let due = match heads.get(&level) {
+            Some(head) if head.offset == offset => head.due,
+            _ => {
+                let due = due_at(core, level, offset).await?;
+                heads.insert(level, Head { offset, due });
+                due
             }
-            due_end += 1;
+        };
+        let now = core.store.now();
+        if due > now {
+            return Ok(Some(due));
         }
-        if due_end > offset && !deliver_range(core, level, offset, due_end).await? {
-            return Ok(Some(wall_clock_ms() + duration_ms(RETRY)));
-        }
-        if next_ms.is_some() {
-            return Ok(next_ms);
+        let due_end = due_end(core, level, offset + 1, max.min(offset + AT_ONCE as i64), now).await?;
+        if !deliver_range(core, level, offset, due_end).await? {
+            return Ok(Some(retry_at(core)));
         }
     }
     Ok(None)
+}
+
+/// The end of what is due from `from` on, not beyond `to`: messages are due in the order of the queue.
+async fn due_end(
+    core: &Core,
+    level: i32,
+    from: QueueOffset,
+    to: QueueOffset,
+    now: StoreTime,
+) -> Result<QueueOffset, StoreError> {
+    // After a burst all are due.
+    if from == to || due_at(core, level, to - 1).await? <= now {
+        return Ok(to);
+    }
+    let (mut low, mut high) = (from, to - 1);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if due_at(core, level, middle).await? <= now { low = middle + 1 } else { high = middle }
+    }
+    Ok(low)
+}
+
+/// When the message at an offset of a level's queue is due. One that is not there has nothing to deliver, and is due.
+async fn due_at(core: &Core, level: i32, offset: QueueOffset) -> Result<StoreTime, StoreError> {
+    let queue_id = DelayLevels::queue_id(level);
+    let Some(unit) = core.store.unit_in_queue(topic::SCHEDULE_TOPIC, queue_id, offset).await? else {
+        return Ok(core.store.now());
+    };
+    let Some(stored) = core.store.stored(unit.physical_offset).await? else { return Ok(core.store.now()) };
+    let level_ms = core.config().message_delay_level.delay_ms(level);
+    Ok(stored.at.plus_ms(delay_ms(&unit, stored.timestamp_ms, level_ms)))
+}
+
+/// How long a message waits: as its level said when it was stored, or says now if that is less. The tagsCode of these queues is
+/// STORETIMESTAMP and the delay.
+fn delay_ms(unit: &ConsumeQueueUnit, stored_ms: i64, level_ms: i64) -> i64 {
+    match unit.tags_code.saturating_sub(stored_ms) {
+        delay_ms if delay_ms < 0 => level_ms,
+        delay_ms => delay_ms.min(level_ms),
+    }
 }
 
 /// Stores the messages of a range under their real topics, in order; says whether all of them are stored.
@@ -184,7 +241,10 @@ async fn deliver_range(core: &Arc<Core>, level: i32, from: QueueOffset, to: Queu
 fn due_message(core: &Core, record: &Bytes) -> Option<MessageToStore> {
     let view = parse_record(record).ok()?;
     let real_topic = view.property(property::REAL_TOPIC)?.to_owned();
-    let queue_id = view.property(property::REAL_QID)?.parse().ok()?;
+    let queue_id: i32 = view.property(property::REAL_QID)?.parse().ok()?;
+    // The topic may have been given fewer queues meanwhile: in one of the others nobody would read it.
+    let read_queue_nums = lock(&core.topics).get(&real_topic).map_or(0, |known| known.read_queue_nums);
+    let queue_id = if read_queue_nums > 0 { queue_id % read_queue_nums } else { queue_id };
     Some(MessageToStore {
         topic: real_topic,
         queue_id,

@@ -11,19 +11,26 @@ pub struct DelayLevels(Vec<i64>);
 
 /// A text that is no list of levels.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("\"{found}\" in messageDelayLevel is no delay: each is a number and one of s, m, h, d, such as 30s or 2h")]
-pub struct DelayLevelError {
-    /// The word that is none.
-    pub found: String,
+pub enum DelayLevelError {
+    /// A word of it.
+    #[error("\"{found}\" in messageDelayLevel is no delay: each is a number and one of s, m, h, d, such as 30s or 2h")]
+    NoDelay {
+        /// The word that is none.
+        found: String,
+    },
+    /// There is none: no delayed message would ever come.
+    #[error("messageDelayLevel is empty: give at least one delay, such as {DEFAULT_LEVELS}")]
+    Empty,
 }
 
 impl DelayLevels {
     /// Reads a list such as [`DEFAULT_LEVELS`].
     ///
     /// # Errors
-    /// A word is not a number and a unit.
+    /// A word is not a number and a unit, or there is none.
     pub fn parse(text: &str) -> Result<Self, DelayLevelError> {
-        text.split_whitespace().map(parse_delay_ms).collect::<Result<_, _>>().map(Self)
+        let levels = text.split_whitespace().map(parse_delay_ms).collect::<Result<Vec<_>, _>>()?;
+        if levels.is_empty() { Err(DelayLevelError::Empty) } else { Ok(Self(levels)) }
     }
 
     /// How many levels there are.
@@ -35,7 +42,7 @@ impl DelayLevels {
     /// The delay of a level in ms; a level above the highest has the highest's delay, one below 1 has none.
     #[must_use]
     pub fn delay_ms(&self, level: i32) -> i64 {
-        if level < 1 || self.0.is_empty() {
+        if level < 1 {
             return 0;
         }
         self.0[(self.effective(level) - 1) as usize]
@@ -44,7 +51,7 @@ impl DelayLevels {
     /// The level that counts: above the highest means the highest.
     #[must_use]
     pub fn effective(&self, level: i32) -> i32 {
-        level.clamp(1, self.max_level().max(1))
+        level.clamp(1, self.max_level())
     }
 
     /// The queue of the schedule topic that holds a level.
@@ -77,7 +84,7 @@ impl fmt::Display for DelayLevels {
 }
 
 fn parse_delay_ms(word: &str) -> Result<i64, DelayLevelError> {
-    let error = || DelayLevelError { found: word.to_owned() };
+    let error = || DelayLevelError::NoDelay { found: word.to_owned() };
     let unit = word.chars().last().ok_or_else(error)?;
     let unit_ms = match unit {
         's' => 1000,
@@ -110,6 +117,7 @@ mod tests {
         for bad in ["1s x", "1s 5", "1s -3s", "1s 9223372036854775807h", "1s ü"] {
             assert!(DelayLevels::parse(bad).is_err(), "{bad}");
         }
-        assert_eq!(DelayLevels::parse("5x").unwrap_err().found, "5x");
+        assert_eq!(DelayLevels::parse("5x"), Err(DelayLevelError::NoDelay { found: "5x".to_owned() }));
+        assert_eq!(DelayLevels::parse(" "), Err(DelayLevelError::Empty));
     }
 }

@@ -1,5 +1,6 @@
 //! The broker's memory, as plain data and plain functions: no I/O, no clock, no locks. Times are passed in.
 
+pub mod asked;
 pub mod clients;
 pub mod consumer_offsets;
 pub mod delay_level;

@@ -149,7 +149,8 @@ impl Topics {
         if !perm::is_inherited(parent.perm) || (default_topic == topic::AUTO_CREATE_TOPIC_KEY && !auto_create) {
             return None;
         }
-        let queue_nums = wished_queue_nums.min(parent.write_queue_nums).max(0);
+        // At least one: a message is waiting for it.
+        let queue_nums = wished_queue_nums.min(parent.write_queue_nums).max(1);
         let mut config = TopicConfig::new(name, queue_nums, parent.perm & !PERM_INHERIT);
         config.topic_filter_type = parent.topic_filter_type;
         Some(config)
@@ -420,6 +421,7 @@ mod tests {
         let config = topics.inherited("TopicA", "TBW102", 4, true).unwrap();
         assert_eq!((config.read_queue_nums, config.write_queue_nums, config.perm), (4, 4, 6));
         assert_eq!(topics.inherited("TopicA", "TBW102", 64, true).unwrap().write_queue_nums, 8);
+        assert_eq!(topics.inherited("TopicA", "TBW102", 0, true).unwrap().read_queue_nums, 1);
         assert!(topics.inherited("TopicA", "TBW102", 4, false).is_none());
         assert!(topics.inherited("TopicA", "SELF_TEST_TOPIC", 4, true).is_none());
         assert!(topics.inherited("TopicA", "nothing", 4, true).is_none());

@@ -2,6 +2,7 @@
 #![cfg(not(feature = "real"))]
 
 mod acks;
+mod clocks;
 mod cluster;
 mod metadata;
 mod reads;

@@ -63,7 +63,8 @@ struct Found {
 
 impl MessageStore {
     /// The youngest `max` messages, at most 64, of a topic with a key (their UNIQ_KEY or one of their KEYS) that were stored
-    /// from `begin_ms` to `end_ms`, in the order of the log. What was visible when it is called is found, unless the index
+    /// from `begin_ms` to `end_ms`, in the order of the log: by their STORETIMESTAMP, or by the wall clock as it is now if it was
+    /// another when they were stored. What was visible when it is called is found, unless the index
     /// is more than a second behind; with `messageIndexEnable=false` nothing is.
     ///
     /// # Errors
@@ -83,8 +84,10 @@ impl MessageStore {
         let wanted = Wanted { topic, key, begin_ms, end_ms, count: max.min(MESSAGES_MAX) };
         for file in index.files().iter().rev() {
             let header = file.header();
-            let is_in_time = begin_ms <= header.end_timestamp_ms && end_ms >= header.begin_timestamp_ms;
-            if is_in_time && !self.search(file, &wanted, &mut found).await? || header.begin_timestamp_ms < begin_ms {
+            let begin = self.times(header.begin_offset, header.begin_timestamp_ms);
+            let end = self.times(header.end_offset, header.end_timestamp_ms);
+            let is_in_time = begin_ms <= end.latest_ms && end_ms >= begin.earliest_ms;
+            if is_in_time && !self.search(file, &wanted, &mut found).await? || begin.latest_ms < begin_ms {
                 break;
             }
         }
@@ -109,22 +112,26 @@ impl MessageStore {
             // The time of an entry is cut to seconds, and those before it are older.
             let time_ms = header.time_of(&entry);
             let is_exact = number > 1 && entry.time_diff_s < i32::MAX;
-            if is_exact && time_ms.saturating_add(1000) <= wanted.begin_ms {
+            let end_ms = time_ms.saturating_add(1000);
+            let may_be_too_old = is_exact && end_ms <= wanted.begin_ms;
+            if may_be_too_old && self.times(entry.physical_offset, end_ms).latest_ms <= wanted.begin_ms {
                 break;
             }
             if found.read_in_vain >= READ_IN_VAIN_MAX || found.entries >= ENTRIES_MAX {
-                found.cut_at_ms = Some(time_ms.saturating_add(1000));
+                found.cut_at_ms = Some(end_ms);
                 return Ok(false);
             }
             found.entries += 1;
             if found.entries.is_multiple_of(ENTRIES_AT_A_TIME) {
                 yield_now().await;
             }
-            let is_too_young = is_exact && time_ms > wanted.end_ms;
-            let is_one = entry.key_hash == hash && !is_too_young;
+            let may_be_too_young = is_exact && time_ms > wanted.end_ms;
+            let is_too_young =
+                || may_be_too_young && self.times(entry.physical_offset, time_ms).earliest_ms > wanted.end_ms;
+            let is_one = entry.key_hash == hash && !is_too_young();
             if is_one && !found.messages.contains_key(&entry.physical_offset) {
                 match self.look_message_by_offset(entry.physical_offset).await? {
-                    Some(record) if wanted.is(&record) => {
+                    Some(record) if self.is_wanted(&record, wanted) => {
                         if !found.messages.is_empty() && found.bytes + record.len() > ANSWER_BYTES_MAX {
                             return Ok(false);
                         }
@@ -139,16 +146,27 @@ impl MessageStore {
         }
         Ok(found.messages.len() < wanted.count)
     }
+
+    fn is_wanted(&self, record: &[u8], wanted: &Wanted<'_>) -> bool {
+        let Ok(record) = parse_record(record) else { return false };
+        let is_in_time = |ms| (wanted.begin_ms..=wanted.end_ms).contains(&ms);
+        record.topic == wanted.topic
+            && keys_of(&record).any(|key| key == wanted.key)
+            && (is_in_time(record.store_timestamp_ms)
+                || is_in_time(self.shared().clock.shown_ms(record.physical_offset, record.store_timestamp_ms)))
+    }
+
+    /// When the record at `offset` was stored, by the clock of then and by that of now.
+    fn times(&self, offset: PhysicalOffset, timestamp_ms: i64) -> Times {
+        let shown_ms = self.shared().clock.shown_ms(offset, timestamp_ms);
+        Times { earliest_ms: timestamp_ms.min(shown_ms), latest_ms: timestamp_ms.max(shown_ms) }
+    }
 }
 
-impl Wanted<'_> {
-    fn is(&self, record: &[u8]) -> bool {
-        parse_record(record).is_ok_and(|record| {
-            record.topic == self.topic
-                && (self.begin_ms..=self.end_ms).contains(&record.store_timestamp_ms)
-                && keys_of(&record).any(|key| key == self.key)
-        })
-    }
+/// When a record was stored, by two clocks.
+struct Times {
+    earliest_ms: i64,
+    latest_ms: i64,
 }
 
 impl Index {

@@ -15,6 +15,8 @@ use crate::{
     recovery::tail_at_risk,
 };
 
+/// A master of ours or of Apache's sends what it has at once, up to so much (`haTransferBatchSize`): less is all that it had.
+const BATCH_BYTES: usize = 32 << 10;
 /// So much comes at once only to a replica that is far behind.
 const FAR_BEHIND_BYTES: usize = 128 << 10;
 
@@ -123,6 +125,9 @@ impl Appender {
             }
             return Err(error);
         }
+        if store_timestamp_ms > 0 {
+            self.note_copy(at, bytes.len(), store_timestamp_ms);
+        }
         self.written.store_timestamp_ms = self.written.store_timestamp_ms.max(store_timestamp_ms);
         let queues = &self.shared.queues;
         let pending: Vec<_> = messages
@@ -139,6 +144,18 @@ impl Appender {
         self.publish(at, bytes.len(), kept, pending.into_iter());
         self.prepare();
         Ok(self.written.offset)
+    }
+
+    /// Records of another replica have come: they were stored when their timestamps say, by a clock that may not be ours, but not
+    /// later than now; and just now if they are all that there was.
+    fn note_copy(&mut self, at: PhysicalOffset, bytes: usize, timestamp_ms: i64) {
+        let clock = &self.shared.clock;
+        let now = clock.now();
+        let ends_file = (at + bytes as i64).0.cast_unsigned().is_multiple_of(self.shared.log.segment_bytes());
+        let fresh = bytes < BATCH_BYTES && !ends_file && clock.is_following(now);
+        if let Some(moment) = self.anchor.correction_of_copy(timestamp_ms, now, fresh) {
+            self.set_anchor(at, timestamp_ms, moment);
+        }
     }
 
     /// An empty log begins at `at`.

@@ -119,6 +119,11 @@ impl MessageStore {
         self.request(|reply| Request::Replica { records, reply }).map(ReplicaAppend)
     }
 
+    /// Another replica begins to send what this log lacks: for a moment that is what had to wait.
+    pub fn begin_following(&self) {
+        self.shared().clock.begin_following();
+    }
+
     /// A cutter for what another replica sends from `at` on.
     pub fn record_cutter(&self, at: PhysicalOffset) -> RecordCutter {
         let config = self.config();

@@ -75,7 +75,7 @@ fn old_files_go_at_their_hour_and_the_queues_follow() {
 
 #[test]
 fn a_full_disk_deletes_at_any_hour_and_then_refuses() {
-    let disk = DiskSpec { capacity_bytes: 256 << 10, ..DiskSpec::default() };
+    let disk = DiskSpec { capacity_bytes: 512 << 10, ..DiskSpec::default() };
     on_machine_with(1, disk, |machine| async move {
         machine
             .run(|| async {
@@ -87,12 +87,13 @@ fn a_full_disk_deletes_at_any_hour_and_then_refuses() {
                 let ballast = disk::OpenOptions::new().write(true).create(true).open("/ballast").await.unwrap();
                 let ballast_2 = disk::OpenOptions::new().write(true).create(true).open("/ballast2").await.unwrap();
                 let room = disk::usage("/").await.unwrap().available_bytes;
-                ballast.preallocate(room - (34 << 10)).await.unwrap();
+                ballast.preallocate(room - (61 << 10)).await.unwrap();
                 sleep(Duration::from_secs(11)).await;
                 assert!(store.min_physical_offset().0 > 0, "beyond 85 % young files go too");
                 put(&store, "TopicA", 0, "still taken").await;
+                // So full that all but the last file give too little.
                 let room = disk::usage("/").await.unwrap().available_bytes;
-                ballast_2.preallocate(room - (8 << 10)).await.unwrap();
+                ballast_2.preallocate(room).await.unwrap();
                 sleep(Duration::from_secs(11)).await;
                 let refused = store.put(message("TopicA", 0, "too much")).await;
                 assert_eq!(refused.status, PutMessageStatus::ServiceNotAvailable, "{refused:?}");
@@ -100,6 +101,114 @@ fn a_full_disk_deletes_at_any_hour_and_then_refuses() {
                 ballast_2.set_len(0).await.unwrap();
                 sleep(Duration::from_secs(11)).await;
                 put(&store, "TopicA", 0, "taken again").await;
+            })
+            .await;
+    });
+}
+
+/// A store whose disk is filled up to so many percent, in steps; how many CommitLog files are left after each.
+fn files_left(
+    steps: &'static [u64],
+    consumed: impl Fn(&str) -> std::collections::BTreeMap<i32, QueueOffset> + Send + Sync + 'static,
+) -> Vec<i64> {
+    let disk = DiskSpec { capacity_bytes: 1 << 20, ..DiskSpec::default() };
+    on_machine_with(1, disk, move |machine| async move {
+        machine
+            .run(move || async move {
+                let store = open(&small_config()).await;
+                store.set_consumed(std::sync::Arc::new(consumed));
+                for number in 0..60 {
+                    put(&store, if number % 2 == 0 { "TopicA" } else { "TopicB" }, 0, "x".repeat(900)).await;
+                }
+                store.flush().await.unwrap();
+                let ballast = disk::OpenOptions::new().write(true).create(true).open("/ballast").await.unwrap();
+                let mut left = Vec::new();
+                for percent in steps {
+                    let usage = disk::usage("/").await.unwrap();
+                    let length = ballast.len().await.unwrap() + usage.available_bytes;
+                    ballast.preallocate(length - usage.total_bytes * (100 - percent) / 100).await.unwrap();
+                    sleep(Duration::from_secs(31)).await;
+                    left.push((store.max_physical_offset().0 - 1) / 4096 + 1 - store.min_physical_offset().0 / 4096);
+                }
+                left
+            })
+            .await
+    })
+}
+
+#[test]
+fn a_nearly_full_disk_deletes_no_more_than_it_must_and_first_what_all_have_consumed() {
+    let all = |_: &str| [(0, QueueOffset(1000))].into();
+    let [before, nearly, fuller] = files_left(&[80, 87, 89], all)[..] else { panic!("three steps") };
+    assert!(before >= 20, "below the forcible ratio young files stay: {before}");
+    // A percent of this disk is two and a half files.
+    assert!((before - 6..=before - 2).contains(&nearly), "{before}, {nearly}");
+    assert!(fuller < nearly, "{nearly}, {fuller}");
+    // Of one topic a group has consumed ten messages, which are in the first seven files or so.
+    let some = |topic: &str| [(0, QueueOffset(if topic == "TopicA" { 1000 } else { 10 }))].into();
+    let [nearly, fuller, full] = files_left(&[87, 90, 93], some)[..] else { panic!("three steps") };
+    assert!(nearly < before && nearly > before - 8, "{nearly}");
+    assert!(fuller > before - 8, "what is needed stays: {fuller}");
+    assert!(full < fuller, "until nothing could be stored any more: {full}");
+    // Nobody is known to have consumed anything.
+    let nothing = |_: &str| std::collections::BTreeMap::new();
+    let [nearly, full] = files_left(&[90, 93], nothing)[..] else { panic!("two steps") };
+    assert!(nearly == before && full < before, "{nearly}, {full}");
+}
+
+#[test]
+fn a_wall_clock_that_jumps_expires_nothing() {
+    on_machine(1, |machine| async move {
+        let config =
+            StoreConfig { file_reserved_time_hours: 2, delete_when: "0;1;2;3;4;5".parse().unwrap(), ..small_config() };
+        let second = config.clone();
+        machine.start(move || async move {
+            let store = open(&config).await;
+            loop {
+                fill(&store, 1).await;
+                sleep(Duration::from_secs(10)).await;
+            }
+        });
+        machine.sleep(Duration::from_secs(600)).await;
+        // It ends at an hour at which files are deleted.
+        for step_ms in [96 * 3_600_000, 3_600_000, -96 * 3_600_000, 48 * 3_600_000] {
+            machine.step_clock(step_ms);
+            machine.sleep(Duration::from_secs(30)).await;
+        }
+        machine.crash(Crash::Process);
+        machine.step_clock(72 * 3_600_000);
+        let opened = machine
+            .run(move || async move {
+                let store = open(&second).await;
+                sleep(Duration::from_secs(30)).await;
+                assert_eq!(store.min_physical_offset().0, 0, "after a restart under a wrong clock");
+                sleep(Duration::from_secs(3 * 3600)).await;
+                store.min_physical_offset().0
+            })
+            .await;
+        assert!(opened > 0, "in the end they are old");
+    });
+}
+
+#[test]
+fn a_machine_that_boots_with_a_clock_far_ahead_expires_nothing() {
+    on_machine(1, |machine| async move {
+        let config = StoreConfig { delete_when: "0;1;2;3;4;5".parse().unwrap(), ..small_config() };
+        let here = config.clone();
+        machine
+            .run(move || async move {
+                let store = open(&here).await;
+                fill(&store, 40).await;
+                store.flush().await.unwrap();
+            })
+            .await;
+        machine.crash(Crash::Power);
+        machine.step_clock(96 * 3_600_000);
+        machine
+            .run(move || async move {
+                let store = open(&config).await;
+                sleep(Duration::from_secs(60)).await;
+                assert_eq!(store.min_physical_offset().0, 0, "only the wall clock says that days have passed");
             })
             .await;
     });
@@ -138,6 +247,8 @@ fn no_room_for_the_next_file_fails_the_put_only() {
             .run(|| async {
                 let store = open(&small_config()).await;
                 put(&store, "TopicA", 0, "first").await;
+                // The next file is made meanwhile.
+                sleep(Duration::from_millis(100)).await;
                 let ballast = disk::OpenOptions::new().write(true).create(true).open("/ballast").await.unwrap();
                 let room = disk::usage("/").await.unwrap().available_bytes;
                 ballast.preallocate(room / 4096 * 4096).await.unwrap();
