@@ -18,7 +18,7 @@
 //! | [`commit_log`], [`consume_queue`], [`segment`], [`segment_dir`] | the two series of files |
 //! | [`index`] | messages by key |
 //! | [`check`] | looking for damage without changing anything |
-//! | [`recovery`], [`checkpoint`], [`lock_file`] | what a crash leaves, and how it is made whole |
+//! | [`recovery`], [`checkpoint`], [`lock_file`], [`shown`] | what a crash leaves, and how it is made whole |
 //! | [`config_file`], [`durable`] | topics.json and its siblings; durable changes of the directory tree |
 //! | [`replica`], [`replication`], [`history`] | a log that is copied, who confirmed it, and which master wrote what |
 //!
@@ -50,6 +50,7 @@ mod replication;
 mod retention;
 mod segment;
 mod segment_dir;
+mod shown;
 mod state;
 mod store;
 mod watermark;
@@ -66,7 +67,7 @@ pub use history::{CommonPoint, EpochEntry, LogHistory, common_point};
 pub use index::QueryMessageResult;
 pub use lookup::{BoundaryType, QueueBounds};
 pub use put::{Appended, PutMessageResult, PutMessageStatus};
-pub use recovery::{OpenOptions, RecoveryReport};
+pub use recovery::{OpenOptions, RecoveryReport, Shown};
 pub use replica::{CutError, RecordCutter, ReplicaAppend};
 pub use replication::{Availability, Replication, SyncReplication};
 pub use store::MessageStore;

@@ -1,8 +1,8 @@
 //! The store as its owner sees it: open, put, shut down (`DefaultMessageStore`). Reading is in [`crate::get`] and
 //! [`crate::lookup`].
 //!
-//! Six tasks work for it: the appender, the flush of the log, the flush of the queues, retention, the index, and the time-outs
-//! of puts that wait for slaves. To drop the store
+//! Up to seven tasks work for it: the appender, the flush of the log, the flush of the queues, retention, the index, the
+//! time-outs of puts that wait for slaves, and the limit of what is shown. To drop the store
 //! without [`MessageStore::shutdown`] is to crash: the tasks end where they are, and the next open recovers.
 
 use std::{
@@ -33,8 +33,9 @@ use crate::{
     history::Epochs,
     index::{Index, Opened},
     put::{self, Messages, PutMessageResult, PutMessageStatus, PutReply, PutRequest},
-    recovery::{self, OpenOptions, Recovered, RecoveryReport},
+    recovery::{self, OpenOptions, Recovered, RecoveryReport, Shown},
     replication::{Replication, ReplicationState},
+    shown,
     state::StoreState,
 };
 
@@ -47,6 +48,8 @@ pub(crate) struct Shared {
     pub index: Index,
     pub state: StoreState,
     pub epochs: Arc<Epochs>,
+    /// What readers may have been shown before that is not there any more.
+    pub shown: Option<Shown>,
     pub replication: ReplicationState,
     pub deliver_timestamp: DeliverTimestamp,
     /// The appender has written something.
@@ -127,6 +130,8 @@ impl MessageStore {
         };
         let index = Index::load(&config, &log, opened).await?;
         let written = log.written();
+        // Before anything is shown.
+        let shown_file = shown::begin(&config, written.offset).await?;
         let shared = Arc::new(Shared {
             dispatcher: Dispatcher::new(written.offset, written.store_timestamp_ms),
             config,
@@ -135,6 +140,7 @@ impl MessageStore {
             index,
             state: StoreState::default(),
             epochs,
+            shown: report.shown,
             replication: ReplicationState::new(),
             deliver_timestamp,
             flush_wanted: Notify::new(),
@@ -144,7 +150,7 @@ impl MessageStore {
         });
         shared.store_checkpoint().await?;
         let (requests, receiver) = mpsc::unbounded_channel();
-        let tasks = Tasks {
+        let mut tasks = Tasks {
             appender: Some(task::spawn(Appender::new(Arc::clone(&shared), receiver).run())),
             others: vec![
                 task::spawn(Arc::clone(&shared).run_log_flush()),
@@ -154,6 +160,7 @@ impl MessageStore {
                 task::spawn(Arc::clone(&shared).run_slave_timeouts()),
             ],
         };
+        tasks.others.extend(shown_file.map(|file| task::spawn(Arc::clone(&shared).run_shown_limit(file))));
         let replication = Replication { shared: Arc::clone(&shared) };
         Ok(MessageStore { shared, requests: Mutex::new(Some(requests)), tasks: Mutex::new(tasks), report, replication })
     }
