@@ -20,7 +20,7 @@ use crate::broker::BrokerError;
 use crate::config::BrokerConfig;
 use crate::core::{Core, Files, lock};
 use crate::processor::Processor;
-use crate::replication::{Replication, master, metadata, peers, recent_lives, slave, twin};
+use crate::replication::{Replication, master, metadata, peers, recent_losses, slave, twin};
 use crate::service::{delay, housekeeping, pull_wait, registration};
 
 /// A broker with an open store.
@@ -187,8 +187,8 @@ async fn load(
 ) -> Result<Arc<Core>, StoreError> {
     let files = Files::new(&config);
     let stored = files.load(&config).await?;
-    let horizon = recent_lives::horizon(&store, &config).await?;
-    let core = Arc::new(Core::new(config, store, stored, files, horizon, links));
+    let left_overs = recent_losses::left_overs(&store, &config, 0).await?;
+    let core = Arc::new(Core::new(config, store, stored, files, left_overs, links));
     if core.is_slave() {
         core.infer_topics();
     }

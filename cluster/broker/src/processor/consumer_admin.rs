@@ -75,7 +75,7 @@ pub(crate) fn topic_consumed_by(core: &Core, request: &RemotingCommand) -> Answe
 }
 
 /// GET_CONSUME_STATS.
-pub(crate) async fn consume_stats(core: Arc<Core>, request: RemotingCommand) -> Answer {
+pub(crate) async fn consume_stats(core: Arc<Core>, channel: Channel, request: RemotingCommand) -> Answer {
     let header: GetConsumeStatsRequestHeader = request.header()?;
     let group = &header.consumer_group;
     let topics: Vec<String> = match header.topic.filter(|topic| !topic.is_empty()) {
@@ -95,6 +95,8 @@ pub(crate) async fn consume_stats(core: Arc<Core>, request: RemotingCommand) -> 
             } else {
                 0
             };
+            // A tool may set another group to it.
+            core.tell(&channel, topic, queue_id, broker_offset);
             stats.offset_table.insert(
                 MessageQueue::new(topic.as_str(), core.config().broker_name.as_str(), queue_id),
                 OffsetWrapper { broker_offset, consumer_offset, last_timestamp },
@@ -148,7 +150,7 @@ pub(crate) async fn consume_time_span(core: Arc<Core>, request: RemotingCommand)
 }
 
 /// INVOKE_BROKER_TO_RESET_OFFSET: works out where to go for each queue and tells the members of the group, who then move
-/// and commit (`Broker2Client.resetOffset`).
+/// and commit (`Broker2Client.resetOffset`). Before that it is stored here, durably: Apache's broker relies on the members.
 pub(crate) async fn reset_offset(core: Arc<Core>, request: RemotingCommand) -> Answer {
     let header: ResetOffsetRequestHeader = request.header()?;
     let ResetOffsetRequestHeader { topic, group, timestamp, is_force, .. } = &header;
@@ -182,12 +184,16 @@ pub(crate) async fn reset_offset(core: Arc<Core>, request: RemotingCommand) -> A
         );
         return Err(Refusal::new(code::CONSUMER_NOT_ONLINE, remark));
     }
+    for (queue, offset) in &offset_table {
+        lock(&core.offsets).commit(group, topic, queue.queue_id, offset.0);
+    }
+    core.persist_offsets().await?;
     let body = ResetOffsetBody { offset_table };
     let encoded = body.encode();
     for channel in handles {
         let moves = body.offset_table.iter();
         for (queue, offset) in moves {
-            lock(&core.horizon).tell(channel.id(), topic, queue.queue_id, offset.0);
+            core.tell(&channel, topic, queue.queue_id, *offset);
         }
         let push =
             RemotingCommand::request(request_code::RESET_CONSUMER_CLIENT_OFFSET, &header).with_body(encoded.clone());

@@ -25,7 +25,7 @@ use remoting::{Channel, Reply, RequestHandler, bad_header, request_code_not_supp
 use store::StoreError;
 
 use crate::core::{Core, lock};
-use crate::replication::{GET_HONEST_CLIENTS, MASTER_IS_BACK, honest_clients};
+use crate::replication::MASTER_IS_BACK;
 use crate::service::housekeeping::notify_members;
 
 /// Why a request gets no answer of its own kind.
@@ -127,7 +127,7 @@ impl RequestHandler for Processor {
             code::GET_MIN_OFFSET => now(offset::min(core, channel, &request)),
             code::SEARCH_OFFSET_BY_TIMESTAMP => later(offset::search(Arc::clone(core), channel.clone(), request)),
             code::GET_EARLIEST_MSG_STORETIME => later(offset::earliest(Arc::clone(core), request)),
-            code::GET_ALL_CONSUMER_OFFSET => now(offset::all_consumer_offsets(core)),
+            code::GET_ALL_CONSUMER_OFFSET => later(offset::all_consumer_offsets(Arc::clone(core))),
             code::GET_ALL_DELAY_OFFSET => now(offset::all_delay_offsets(core)),
 
             code::HEART_BEAT => client::heartbeat(core, channel, &request),
@@ -149,7 +149,9 @@ impl RequestHandler for Processor {
 
             code::GET_CONSUMER_CONNECTION_LIST => now(consumer_admin::consumer_connections(core, &request)),
             code::GET_PRODUCER_CONNECTION_LIST => now(consumer_admin::producer_connections(core, &request)),
-            code::GET_CONSUME_STATS => later(consumer_admin::consume_stats(Arc::clone(core), request)),
+            code::GET_CONSUME_STATS => {
+                later(consumer_admin::consume_stats(Arc::clone(core), channel.clone(), request))
+            },
             code::QUERY_TOPIC_CONSUME_BY_WHO => now(consumer_admin::topic_consumed_by(core, &request)),
             code::QUERY_CONSUME_TIME_SPAN => later(consumer_admin::consume_time_span(Arc::clone(core), request)),
             code::INVOKE_BROKER_TO_RESET_OFFSET => later(consumer_admin::reset_offset(Arc::clone(core), request)),
@@ -163,7 +165,6 @@ impl RequestHandler for Processor {
             code::VIEW_MESSAGE_BY_ID => later(broker_admin::view_message(Arc::clone(core), request)),
             code::GET_BROKER_HA_STATUS => now(ha_admin::status(core)),
             ha::GET_HA_PROTOCOL_VERSION => now(ha_admin::protocol_version(core)),
-            GET_HONEST_CLIENTS => now(honest_clients::tell(core)),
             MASTER_IS_BACK => now(ha_admin::master_is_back(core)),
             code::VIEW_BROKER_STATS_DATA => now(broker_admin::view_stats(core, &request)),
 
@@ -175,7 +176,7 @@ impl RequestHandler for Processor {
     }
 
     fn on_close(&self, channel: &Channel) {
-        lock(&self.0.horizon).forget_channel(channel.id());
+        lock(&self.0.left_overs).forget_channel(channel.id());
         let changed = lock(&self.0.clients).channel_closed(channel.id());
         notify_members(&self.0, &changed);
     }

@@ -310,8 +310,11 @@ impl Recovery<'_> {
             ShownLimit::Flushed if !is_cut && self.left_open != LeftOpen::ByApache => Some(walk.end),
             _ => Some(i64::MAX.cast_unsigned()),
         };
+        // Of an earlier life nothing may be left: what was lost before it is not to be forgotten with it.
+        let forgotten = self.stored_epochs.iter().filter(|epoch| epoch.start.0.cast_unsigned() > walk.end);
+        let lost_before = |epoch: &EpochEntry| Some(epoch.start.0.cast_unsigned().saturating_add(epoch.lost_bytes_max()?));
         // A slave may have shown all that it had.
-        let until = limit.max(cut_until)?.max(walk.end);
+        let until = limit.max(cut_until).max(forgotten.filter_map(lost_before).max())?.max(walk.end);
         Some(Shown {
             from: PhysicalOffset(walk.end.cast_signed()),
             until: PhysicalOffset(i64::try_from(until).unwrap_or(i64::MAX)),
