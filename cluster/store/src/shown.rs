@@ -93,8 +93,7 @@ pub(crate) async fn begin(config: &StoreConfig, end: PhysicalOffset) -> Result<O
     if config.quirks.has(Quirk::LeftOverOffsets) {
         return Ok(None);
     }
-    let is_raised =
-        config.flush_disk_type == FlushDiskType::AsyncFlush || config.quirks.has(Quirk::UnflushedVisible);
+    let is_raised = config.flush_disk_type == FlushDiskType::AsyncFlush || config.quirks.has(Quirk::UnflushedVisible);
     let limit = if is_raised { end.0.saturating_add(AHEAD_BYTES_MIN) } else { FLUSHED_ONLY };
     let path = path(config);
     let found = if disk::exists(&path).await.map_err(io_error("look for", &path))? {
@@ -110,7 +109,8 @@ pub(crate) async fn begin(config: &StoreConfig, end: PhysicalOffset) -> Result<O
     }
     let mut options = OpenOptions::new();
     let file = options.read(true).write(true).open(&path).await.map_err(io_error("open", &path))?;
-    let mut file = ShownFile { path, file, number: found.map_or(0, |(number, _)| number), limit: PhysicalOffset(limit) };
+    let mut file =
+        ShownFile { path, file, number: found.map_or(0, |(number, _)| number), limit: PhysicalOffset(limit) };
     if found.is_some() {
         file.write(limit).await?;
     }
@@ -180,7 +180,8 @@ impl Shared {
             let shown = self.dispatcher.confirm_offset();
             // A burst after a quiet time has passed the limit already: its rate is that of this moment.
             let is_late = shown >= file.limit;
-            let elapsed_ms = if is_late { 0 } else { i64::try_from(raised_at.elapsed().as_millis()).unwrap_or(i64::MAX) };
+            let elapsed_ms =
+                if is_late { 0 } else { i64::try_from(raised_at.elapsed().as_millis()).unwrap_or(i64::MAX) };
             ahead = ahead_bytes(shown - shown_then, elapsed_ms);
             (raised_at, shown_then) = (Instant::now(), shown);
             let limit = shown.0.saturating_add(ahead);

@@ -149,9 +149,7 @@ impl RequestHandler for Processor {
 
             code::GET_CONSUMER_CONNECTION_LIST => now(consumer_admin::consumer_connections(core, &request)),
             code::GET_PRODUCER_CONNECTION_LIST => now(consumer_admin::producer_connections(core, &request)),
-            code::GET_CONSUME_STATS => {
-                later(consumer_admin::consume_stats(Arc::clone(core), channel.clone(), request))
-            },
+            code::GET_CONSUME_STATS => later(consumer_admin::consume_stats(Arc::clone(core), channel.clone(), request)),
             code::QUERY_TOPIC_CONSUME_BY_WHO => now(consumer_admin::topic_consumed_by(core, &request)),
             code::QUERY_CONSUME_TIME_SPAN => later(consumer_admin::consume_time_span(Arc::clone(core), request)),
             code::INVOKE_BROKER_TO_RESET_OFFSET => later(consumer_admin::reset_offset(Arc::clone(core), request)),

@@ -117,6 +117,12 @@ fn lives_began(core: &Core, lives: &[EpochEntry], first: &DispatchRequest) {
 fn clamp(core: &Core, topic: &str, queue_id: i32, floor: i64, bound: i64) {
     let clamped = lock(&core.offsets).clamp_queue(topic, queue_id, floor, bound);
     if clamped > 0 {
-        tracing::warn!(topic, queue_id, to = floor, clamped, "committed offsets were of messages that are lost: lowered");
+        tracing::warn!(
+            topic,
+            queue_id,
+            to = floor,
+            clamped,
+            "committed offsets were of messages that are lost: lowered"
+        );
     }
 }

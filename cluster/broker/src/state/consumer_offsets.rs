@@ -287,7 +287,16 @@ impl ConsumerOffsets {
         let of_removed = removed_topics.values().chain(removed_groups.values()).copied();
         let generation = of_lowered.chain(of_removed).max().unwrap_or(0).max(0);
         let durable_generation = generation;
-        Self { groups, lowered, removed_topics, removed_groups, generation, durable_generation, is_slave, changed: false }
+        Self {
+            groups,
+            lowered,
+            removed_topics,
+            removed_groups,
+            generation,
+            durable_generation,
+            is_slave,
+            changed: false,
+        }
     }
 }
 

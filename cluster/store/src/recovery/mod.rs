@@ -306,13 +306,16 @@ impl Recovery<'_> {
         let is_cut = cuts_off_records || (walk.stop != Stop::Limit && flushed > walk.end);
         let limit = match self.shown_limit {
             _ if !is_cut && !self.left_open.machine_went_down() => None,
-            ShownLimit::Below(limit) if self.left_open != LeftOpen::ByApache => Some(limit.0.cast_unsigned().max(flushed)),
+            ShownLimit::Below(limit) if self.left_open != LeftOpen::ByApache => {
+                Some(limit.0.cast_unsigned().max(flushed))
+            }
             ShownLimit::Flushed if !is_cut && self.left_open != LeftOpen::ByApache => Some(walk.end),
             _ => Some(i64::MAX.cast_unsigned()),
         };
         // Of an earlier life nothing may be left: what was lost before it is not to be forgotten with it.
         let forgotten = self.stored_epochs.iter().filter(|epoch| epoch.start.0.cast_unsigned() > walk.end);
-        let lost_before = |epoch: &EpochEntry| Some(epoch.start.0.cast_unsigned().saturating_add(epoch.lost_bytes_max()?));
+        let lost_before =
+            |epoch: &EpochEntry| Some(epoch.start.0.cast_unsigned().saturating_add(epoch.lost_bytes_max()?));
         // A slave may have shown all that it had.
         let until = limit.max(cut_until).max(forgotten.filter_map(lost_before).max())?.max(walk.end);
         Some(Shown {

@@ -96,7 +96,8 @@ pub(crate) async fn load(config: &StoreConfig) -> Result<TailAtRisk, StoreError>
 /// What cannot be read may be anything.
 fn parse_shown(text: &str) -> Shown {
     let offset = |text: &str| text.parse().ok().filter(|offset| *offset >= 0).map(PhysicalOffset);
-    let shown = text.split_once(' ').and_then(|(from, until)| Some(Shown { from: offset(from)?, until: offset(until)? }));
+    let shown =
+        text.split_once(' ').and_then(|(from, until)| Some(Shown { from: offset(from)?, until: offset(until)? }));
     shown.unwrap_or(Shown { from: PhysicalOffset::ZERO, until: PhysicalOffset(i64::MAX) })
 }
 

@@ -16,4 +16,5 @@ mod refusals;
 mod replica;
 mod replication;
 mod retention;
+mod shown;
 mod support;

@@ -104,7 +104,13 @@ struct World {
 impl World {
     fn new() -> Self {
         let begin = Position { offset: 0, before: None };
-        let client = |channel| Client { channel, has_sent_heartbeat: false, position: begin, was_led: false, was_led_by_id: false };
+        let client = |channel| Client {
+            channel,
+            has_sent_heartbeat: false,
+            position: begin,
+            was_led: false,
+            was_led_by_id: false,
+        };
         World {
             log: Vec::new(),
             next_message: 0,
