@@ -44,7 +44,7 @@ const AHEAD_BYTES_MAX: i64 = 256 << 20;
 /// The limit is raised by what is written in this time at the present rate: when half of it is used up, twice as often.
 const AHEAD_MS: i64 = 4_000;
 /// The rate is not estimated from less than this time.
-const SAMPLE_MS_MIN: i64 = 100;
+const SAMPLE_MS_MIN: i64 = 1_000;
 /// When nothing has raised the limit for so long, it is lowered to what such a rate needs.
 const QUIET: Duration = Duration::from_secs(10);
 /// How soon a write that has failed is tried again.
@@ -218,7 +218,7 @@ mod tests {
     fn the_limit_follows_the_rate() {
         assert_eq!(ahead_bytes(0, 60_000), AHEAD_BYTES_MIN);
         assert_eq!(ahead_bytes(2_048, 1_000), 8_000, "2 KiB in a second are 8 KiB in four");
-        assert_eq!(ahead_bytes(1 << 20, 0), 10_485 * AHEAD_MS, "a burst is not taken for more than ten times as much");
+        assert_eq!(ahead_bytes(1 << 20, 0), 1_048 * AHEAD_MS, "a burst is not expected to last");
         assert_eq!(ahead_bytes(i64::MAX / 2, 1), AHEAD_BYTES_MAX);
     }
 }

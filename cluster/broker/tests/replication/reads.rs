@@ -180,7 +180,6 @@ fn a_slave_doubts_what_its_master_has_lost_and_nothing_else() {
                     cluster.in_sync(1).await;
                     send(&cluster, &["m0", "m1", "m2", "m3"]).await;
                     cluster.holds(SLAVE, TOPIC, &["m0", "m1", "m2", "m3"]).await;
-                    let slave = cluster.at(SLAVE);
                     // The slave is away when the master comes back, and cuts its log afterwards.
                     cluster.crash(SLAVE, Crash::Process).await;
                     cluster.crash(MASTER, Crash::Power).await;
@@ -197,7 +196,8 @@ fn a_slave_doubts_what_its_master_has_lost_and_nothing_else() {
                         send(&cluster, &["new"]).await;
                     }
                     cluster.boot(SLAVE).await;
-                    until!("follows", slave.pull("tool", TOPIC, 0).await.messages.len() == 32);
+                    let follows = |messages: Vec<String>| messages.len() == 32;
+                    until!("follows", cluster.messages(SLAVE, TOPIC).await.is_some_and(follows));
                     cluster.in_sync(1).await;
                     for host in [MASTER, SLAVE] {
                         let pulled = async |offset| cluster.at(host).pull("keeps", TOPIC, offset).await.code;
