@@ -221,7 +221,7 @@ fn after_a_lost_tail_only_what_was_shown_is_doubted_and_only_for_a_while() {
                         return;
                     }
                     found.fetch_add(1, Ordering::Relaxed);
-                    for number in 0..200 {
+                    for number in 0..500 {
                         stage.send_ok(TOPIC, 0, &number.to_string(), "").await;
                     }
                     let moved = (code::PULL_OFFSET_MOVED, 0, code::PULL_OFFSET_MOVED);
@@ -229,12 +229,12 @@ fn after_a_lost_tail_only_what_was_shown_is_doubted_and_only_for_a_while() {
                     assert_eq!(keep(&stage, floor + 1).await, moved);
                     assert_eq!(keep(&stage, 20).await, moved);
                     let served = (code::SUCCESS, 32, code::SUCCESS);
-                    assert_eq!(keep(&stage, floor + 150).await, served, "nobody had been shown so much");
+                    assert_eq!(keep(&stage, floor + 450).await, served, "nobody had been shown so much");
                     // A kill hides nothing of it, and takes nothing away.
                     stage.crash(Crash::Process).await;
                     stage.boot().await;
                     assert_eq!(keep(&stage, 20).await, moved);
-                    assert_eq!(keep(&stage, floor + 150).await, served);
+                    assert_eq!(keep(&stage, floor + 450).await, served);
                     sleep(Duration::from_secs(600)).await;
                     assert_eq!(keep(&stage, 20).await, served, "no left-over turns up any more");
                 }

@@ -121,12 +121,13 @@ async fn recover(core: &Arc<Core>, service: &MasterService, expected: &Expected)
 }
 
 /// How many bytes readers may have been shown that the log does not have, where only the rest of the cluster can tell: this
-/// broker has a new disk, and has taken from its replicas what they have, or could not ask them.
+/// broker has a new disk, and has taken from its replicas what they have, or could not ask them. A store that was emptied by
+/// a power loss knows how far it was shown.
 fn lost_with_disk(core: &Core, expected: &Expected, is_missing_any: bool) -> Option<u64> {
     let report = core.store.recovery_report();
     let has_taken_back = core.store.max_physical_offset() > core.store.min_physical_offset();
     let is_replaced = report.is_new && expected.was_registered
-        || report.is_empty && expected.any && (has_taken_back || is_missing_any);
+        || report.is_empty && report.shown.is_none() && expected.any && (has_taken_back || is_missing_any);
     is_replaced.then_some(u64::MAX)
 }
 
