@@ -2,7 +2,7 @@
 //!
 //! Each table is a plain state machine of [`state`](crate::state) behind a lock of its own that is held for moments and
 //! never across an await. Where two are needed they are taken one after the other; nested only in the order `followed`,
-//! `horizon`, `offsets`, and `clients` within `notices`.
+//! `left_overs`, `offsets`, and `clients` within `notices`.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use bytes::Bytes;
 use ha::Role;
 use protocol::body::DelayOffsetSerializeWrapper;
+use protocol::{PhysicalOffset, QueueOffset};
 use quirks::Quirk;
 use remoting::{Channel, ChannelId, Lane};
 use sim::task::JoinHandle;
@@ -22,15 +23,14 @@ use crate::config::BrokerConfig;
 use crate::host::Host;
 use crate::persistence::{Files, Stored};
 use crate::replication::Replication;
-use crate::replication::recent_lives;
+use crate::replication::recent_losses;
 use crate::replication::replicas::Replicas;
-use crate::replication::slave::FollowedEpoch;
 use crate::service::notices::NoticeWait;
 use crate::service::pull_wait::PullWait;
 use crate::service::registration::{Links, Registrar};
 use crate::state::clients::Clients;
-use crate::state::consumer_offsets::ConsumerOffsets;
-use crate::state::read_horizon::{ReadHorizon, Reader};
+use crate::state::consumer_offsets::{ClampedOffset, ConsumerOffsets};
+use crate::state::left_overs::{LEFT_OVERS_MS, LeftOvers, Reader};
 use crate::state::rebalance_lock::RebalanceLocks;
 use crate::state::send_queue::SendQueue;
 use crate::state::stats::Stats;
@@ -46,7 +46,7 @@ pub(crate) struct Core {
     pub offsets: Mutex<ConsumerOffsets>,
     pub clients: Mutex<Clients<ChannelId, Channel>>,
     pub locks: Mutex<RebalanceLocks>,
-    pub horizon: Mutex<ReadHorizon<ChannelId>>,
+    pub left_overs: Mutex<LeftOvers<ChannelId>>,
     pub sends: Mutex<SendQueue>,
     pub stats: Mutex<Stats>,
     pub delay_offsets: Mutex<DelayOffsetSerializeWrapper>,
@@ -65,8 +65,8 @@ pub(crate) struct Core {
     pub metadata_wanted: Notify,
     /// Where a slave's master is, for questions.
     pub master_addr: Mutex<Option<String>>,
-    /// A slave: the epoch that its readers live in.
-    pub followed: Mutex<FollowedEpoch>,
+    /// A slave: the epoch of the last message that it has shown.
+    pub followed: Mutex<Option<u64>>,
     /// A master: whether it accepts messages. It does not while it takes back what it has lost.
     pub serving: watch::Sender<bool>,
     /// A master that asks its replicas for what it has lost.
@@ -78,8 +78,6 @@ pub(crate) struct Core {
     background: Mutex<Vec<JoinHandle<()>>>,
     /// What the name servers are told.
     pub registrar: Registrar,
-    /// When the other brokers of this name were last asked which clients stand at honest offsets.
-    pub consulted_at: tokio::sync::Mutex<Option<Instant>>,
     /// A delayed message has come.
     pub delay_wanted: Notify,
     /// The address that messages are stamped with; known when the port is bound.
@@ -99,29 +97,30 @@ pub(crate) fn lock<T>(table: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Core {
-    /// `horizon` is what readers may stand at until a master's life begins ([`Core::begin_life`]).
+    /// `left_overs` is what may turn up until a master's life begins ([`Core::begin_life`]).
     pub(crate) fn new(
         config: BrokerConfig,
         store: Arc<MessageStore>,
         stored: Stored,
         files: Files,
-        horizon: ReadHorizon<ChannelId>,
+        left_overs: LeftOvers<ChannelId>,
         links: Links,
     ) -> Self {
         // What a slave knows counts more than an older copy.
         let has_topics = stored.topics.table.is_some() && stored.topics.is_older.is_none();
         let has_groups = stored.groups.table.is_some() && stored.groups.is_older.is_none();
         let topics = Topics::new(stored.topics, &config, wall_clock_ms());
-        let followed = FollowedEpoch::of(&store, 0);
+        let is_slave = config.is_slave();
+        let followed = store.epochs().last().map(|epoch| epoch.id);
         Self {
             config: RwLock::new(Arc::new(config)),
             store,
             topics: Mutex::new(topics),
             groups: Mutex::new(SubscriptionGroups::new(stored.groups)),
-            offsets: Mutex::new(ConsumerOffsets::from_file(&stored.consumer_offsets)),
+            offsets: Mutex::new(ConsumerOffsets::from_file(&stored.consumer_offsets, is_slave)),
             clients: Mutex::default(),
             locks: Mutex::default(),
-            horizon: Mutex::new(horizon),
+            left_overs: Mutex::new(left_overs),
             sends: Mutex::default(),
             stats: Mutex::default(),
             delay_offsets: Mutex::new(stored.delay_offsets),
@@ -141,7 +140,6 @@ impl Core {
             has_groups: AtomicBool::new(has_groups),
             background: Mutex::default(),
             registrar: Registrar::default(),
-            consulted_at: tokio::sync::Mutex::default(),
             delay_wanted: Notify::new(),
             store_host: OnceLock::new(),
             broker_addr: OnceLock::new(),
@@ -175,20 +173,34 @@ impl Core {
         self.config().quirks.has(Quirk::LeftOverOffsets)
     }
 
-    /// A master's log is as it will be when its life begins: what readers may stand at is known now.
-    pub(crate) async fn begin_life(&self) -> Result<(), StoreError> {
-        let horizon = recent_lives::horizon(&self.store, &self.config()).await?;
-        *lock(&self.horizon) = horizon;
+    /// A master's log is as it will be when its life begins, in which up to `lost_bytes_max` bytes are missing that readers
+    /// may have been shown: what may be left over is known now.
+    pub(crate) async fn begin_life(&self, lost_bytes_max: Option<u64>) -> Result<(), StoreError> {
+        let left_overs = recent_losses::left_overs(&self.store, &self.config(), self.now_ms()).await?;
+        *lock(&self.left_overs) = left_overs;
+        match lost_bytes_max {
+            Some(bytes) => self.note_loss(self.store.max_physical_offset(), bytes).await,
+            None => Ok(()),
+        }
+    }
+
+    /// A master has found that `lost_bytes_max` bytes were lost before the log went on at `start`.
+    pub(crate) async fn note_loss(&self, start: PhysicalOffset, lost_bytes_max: u64) -> Result<(), StoreError> {
+        if !self.believes_all_offsets() {
+            let ends_at_ms = self.now_ms() + LEFT_OVERS_MS;
+            let loss = recent_losses::loss_at(&self.store, start, lost_bytes_max, false, ends_at_ms).await?;
+            lock(&self.left_overs).add(loss);
+        }
         Ok(())
     }
 
-    /// Committed offsets beyond what was recovered are lowered.
-    pub(crate) fn clamp_offsets(&self) {
+    /// Lowers committed offsets beyond what was recovered, and returns them.
+    pub(crate) fn clamp_offsets(&self) -> Vec<ClampedOffset> {
         let clamped = {
             let end = |topic: &str, queue_id| self.store.max_offset_in_queue(topic, queue_id).0;
             if self.believes_all_offsets() { Vec::new() } else { lock(&self.offsets).clamp(end) }
         };
-        for clamped in clamped {
+        for clamped in &clamped {
             tracing::warn!(
                 group = clamped.group,
                 topic = clamped.topic,
@@ -198,6 +210,7 @@ impl Core {
                 "a committed offset lay beyond what was recovered: lowered"
             );
         }
+        clamped
     }
 
     /// A task that ends with the broker.
@@ -259,16 +272,67 @@ impl Core {
         self.broker_addr.get_or_init(addr).clone()
     }
 
-    /// Who reads, as the horizon counts readers.
-    pub(crate) fn with_reader<T>(
+    /// Works with the left-over offsets and a reader, if any may turn up.
+    fn with_left_overs<T>(
         &self,
         group: &str,
         channel: &Channel,
-        work: impl FnOnce(&Reader<'_, ChannelId>) -> T,
-    ) -> T {
+        keeps_its_offsets: bool,
+        work: impl FnOnce(&mut LeftOvers<ChannelId>, &Reader<'_, ChannelId>) -> T,
+    ) -> Option<T> {
+        if !lock(&self.left_overs).may_turn_up(|| self.now_ms()) {
+            return None;
+        }
         let client_id = self.client_id(group, channel);
-        let address = channel.remote_addr().ip();
-        work(&Reader { channel: channel.id(), group, address, client_id: client_id.as_deref() })
+        let reader = Reader { channel: channel.id(), group, client_id: client_id.as_deref(), keeps_its_offsets };
+        Some(work(&mut lock(&self.left_overs), &reader))
+    }
+
+    /// If an offset is left over from before a loss: up to where its reader has missed nothing.
+    pub(crate) fn floor_of_left_over(
+        &self,
+        group: &str,
+        channel: &Channel,
+        keeps_its_offsets: bool,
+        (topic, queue_id, offset): (&str, i32, QueueOffset),
+    ) -> Option<i64> {
+        let floor = |left_overs: &mut LeftOvers<ChannelId>, reader: &Reader<'_, ChannelId>| {
+            let committed = || lock(&self.offsets).committed(group, topic, queue_id);
+            left_overs.floor_of_left_over(reader, topic, queue_id, offset.0, committed)
+        };
+        self.with_left_overs(group, channel, keeps_its_offsets, floor).flatten()
+    }
+
+    /// A reader whose offsets are kept here stands beyond the end of its queue. A master without replicas has issued that
+    /// offset, and so has lost messages although nothing at its start told of it: its disk was replaced by an empty one, or
+    /// by an older copy. Returns whether that is so; from now on left-overs are looked for.
+    pub(crate) async fn has_lost_without_trace(&self, topic: &str, queue_id: i32) -> Result<bool, StoreError> {
+        if self.is_slave() || self.believes_all_offsets() || !self.replicas.all().is_empty() {
+            return Ok(false);
+        }
+        let Some(life) = self.store.epochs().last().copied() else { return Ok(false) };
+        if lock(&self.left_overs).floor(topic, queue_id) == i64::MAX {
+            tracing::warn!(topic, queue_id, "a consumer stands beyond the end: messages were lost without a trace");
+            self.note_loss(life.start, 0).await?;
+        }
+        Ok(true)
+    }
+
+    /// A reader has pulled a queue, or was told where its group stands: from there it goes on as it is led.
+    pub(crate) fn lead(&self, group: &str, channel: &Channel, topic: &str, queue_id: i32) {
+        // Whether it keeps its offsets makes no difference here.
+        self.with_left_overs(group, channel, true, |left_overs, reader| left_overs.lead(reader, topic, queue_id));
+    }
+
+    /// A topic was deleted, and may be made again.
+    pub(crate) fn forget_topic(&self, topic: &str) {
+        let is_doubted = !self.is_slave() && !self.believes_all_offsets();
+        lock(&self.left_overs).delete_topic(topic, is_doubted.then(|| self.now_ms() + LEFT_OVERS_MS));
+    }
+
+    /// A peer was told an offset as an answer about a queue.
+    pub(crate) fn tell(&self, channel: &Channel, topic: &str, queue_id: i32, offset: QueueOffset) {
+        lock(&self.left_overs).tell(channel.id(), topic, queue_id, offset.0);
     }
 
     /// The id of the client of a group on a connection, if it has said it there.
@@ -286,7 +350,7 @@ impl Core {
         if self.store.min_offset_in_queue(topic, queue_id).0 > 0 {
             return Ok(false);
         }
-        let first = self.store.unit_in_queue(topic, queue_id, protocol::QueueOffset::ZERO).await?;
+        let first = self.store.unit_in_queue(topic, queue_id, QueueOffset::ZERO).await?;
         let in_memory_bytes = self.store.config().access_message_in_memory_max_bytes;
         Ok(first.is_none_or(|unit| {
             let behind = self.store.max_physical_offset() - unit.physical_offset;

@@ -13,7 +13,7 @@
 //! | `replication` | what it does as the master of slaves, and as a slave |
 //!
 //! Facts come from RocketMQ 4.9.8. Where Apache's broker breaks its own promises, this one does not: see
-//! [`state::read_horizon`] (offsets of a previous life), `service::delay` and `processor::send_back`.
+//! [`state::left_overs`] (offsets from before a loss), `service::delay` and `processor::send_back`.
 //!
 //! Left out on purpose: transactions, SQL92 filters, access control, POP.
 #![deny(missing_docs)]

@@ -21,8 +21,8 @@ use crate::config::BrokerConfig;
 use crate::core::{Core, lock};
 use crate::persistence::{Files, found_missing};
 use crate::processor::Processor;
-use crate::replication::{Replication, master, metadata, peers, recent_lives, slave, twin};
 use crate::service::{consumed, delay, housekeeping, notices, pull_wait, registration};
+use crate::replication::{Replication, master, metadata, peers, recent_losses, slave, twin};
 
 /// A broker with an open store.
 pub(crate) struct Running {
@@ -186,8 +186,8 @@ async fn load(
 ) -> Result<Arc<Core>, StoreError> {
     let files = Files::new(&config);
     let stored = files.load(&config).await?;
-    let horizon = recent_lives::horizon(&store, &config).await?;
-    let core = Arc::new(Core::new(config, store, stored, files, horizon, links));
+    let left_overs = recent_losses::left_overs(&store, &config, 0).await?;
+    let core = Arc::new(Core::new(config, store, stored, files, left_overs, links));
     if core.is_slave() {
         found_missing::look(&core);
     }

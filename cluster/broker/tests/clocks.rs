@@ -50,13 +50,13 @@ const TROUBLES: [Trouble; 11] = [
 async fn time_of_5_s(stage: &Stage, trouble: &Trouble, restart: Option<Option<Crash>>) -> Duration {
     let (_, before, meanwhile) = *trouble;
     stage.send_ok("TopicB", 0, "before", "").await;
-    stage.to_machine(before).await;
+    stage.world(before).await;
     // Timestamps may stand still from here on.
     stage.send_ok("TopicB", 0, "after", "").await;
     sleep(Duration::from_millis(300)).await;
     let began = Instant::now();
     stage.send_ok("TopicA", 0, "late", "DELAY\u{1}2").await;
-    stage.to_machine(meanwhile).await;
+    stage.world(meanwhile).await;
     stage.send_ok("TopicB", 0, "meanwhile", "").await;
     match restart {
         None => {}
@@ -128,9 +128,9 @@ fn a_suspended_machine_has_let_the_time_pass() {
         |stage| async move {
             stage.send_ok("TopicA", 0, "late", "DELAY\u{1}5").await;
             sleep(Duration::from_secs(5)).await;
-            stage.to_machine(|world, host| assert!(world.suspend(host))).await;
+            stage.world(|world, host| assert!(world.suspend(host))).await;
             sleep(Duration::from_secs(50)).await;
-            stage.to_machine(|world, host| assert!(world.wake(host))).await;
+            stage.world(|world, host| assert!(world.wake(host))).await;
             let began = Instant::now();
             let pulled = stage.pull_tags("cg", "TopicA", 0, "*", 15_000).await;
             assert_eq!(pulled.bodies(), ["late"]);
@@ -148,9 +148,9 @@ fn a_message_that_nobody_can_consume_does_not_race_through_its_retries() {
             |_| {},
             move |stage| async move {
                 stage.send_ok("TopicA", 0, "poison", "").await;
-                stage.to_machine(move |world, host| set(world, host, step_ms)).await;
+                stage.world(move |world, host| set(world, host, step_ms)).await;
                 stage.send_ok("TopicB", 0, "x", "").await;
-                stage.to_machine(move |world, host| set(world, host, -step_ms)).await;
+                stage.world(move |world, host| set(world, host, -step_ms)).await;
                 let mut offset = stage.pull("cg", "TopicA", 0).await.messages[0].commit_log_offset;
                 for (retry, delay_ms) in [10_000, 30_000, 60_000, 120_000].into_iter().enumerate() {
                     let back = ConsumerSendMsgBackRequestHeader { offset, group: "cg".into(), ..Default::default() };

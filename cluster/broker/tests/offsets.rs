@@ -1,4 +1,4 @@
-//! Offsets over restarts, crashes and lost tails.
+//! Offsets over restarts, crashes and lost tails: what is guarded against, and what is not.
 #![cfg(not(feature = "real"))]
 
 mod support;
@@ -110,7 +110,7 @@ fn consumer_ahead_of_a_lost_tail(seed: u64, tails_lost: &Arc<AtomicUsize>) {
                 assert_eq!(pulled.header.next_begin_offset.0, recovered);
                 let pulled = stage.pull(GROUP, TOPIC, recovered).await;
                 assert_eq!(pulled.bodies(), expected, "not one of the new messages is skipped");
-                // From now on the same offsets are honest.
+                // From now on the same offsets are this reader's.
                 assert_eq!(stage.commit(GROUP, TOPIC, 5).await, code::SUCCESS);
                 assert_eq!(stage.pull(GROUP, TOPIC, 5).await.code, code::SUCCESS);
             }
@@ -125,6 +125,148 @@ fn new_messages_that_reuse_lost_offsets_are_never_skipped() {
         consumer_ahead_of_a_lost_tail(seed, &tails_lost);
     }
     assert!(tails_lost.load(Ordering::Relaxed) >= 3, "too few of the seeds lose anything");
+}
+
+/// A connection of which the broker knows nothing.
+async fn as_a_stranger(stage: &Stage) {
+    stage.client.close_channel(&stage.addr);
+    sleep(Duration::from_millis(100)).await;
+}
+
+/// Pulls at an offset, sets a group to it, and says what came of both.
+async fn keep(stage: &Stage, offset: i64) -> (i32, usize, i32) {
+    as_a_stranger(stage).await;
+    let pulled = stage.pull("keeps-its-offsets", TOPIC, offset).await;
+    as_a_stranger(stage).await;
+    let set = stage.commit(&format!("set-to-{offset}"), TOPIC, offset).await;
+    (pulled.code, pulled.messages.len(), set)
+}
+
+#[test]
+fn where_nothing_was_lost_every_offset_is_served_and_stored() {
+    play(
+        5,
+        |_| {},
+        |stage| async move {
+            for life in 0..4 {
+                let first = life * 10;
+                for number in first..first + 10 {
+                    stage.send_ok(TOPIC, 0, &number.to_string(), "").await;
+                }
+                let end = first + 10;
+                for offset in [first + 7, first + 1] {
+                    let messages = (end - offset) as usize;
+                    assert_eq!(keep(&stage, offset).await, (code::SUCCESS, messages, code::SUCCESS), "{life} {offset}");
+                }
+                assert_eq!(keep(&stage, end).await, (code::PULL_NOT_FOUND, 0, code::SUCCESS), "{life}");
+                assert_eq!(stage.committed(&format!("set-to-{end}"), TOPIC).await, Some(end));
+                // Beyond the end there is nothing: a pull goes on at the end.
+                assert_eq!(keep(&stage, end + 1).await, (code::PULL_OFFSET_MOVED, 0, code::PULL_OFFSET_MOVED));
+                let moved = stage.pull("keeps-its-offsets", TOPIC, end + 9).await;
+                assert_eq!((moved.code, moved.header.next_begin_offset.0), (code::PULL_OFFSET_MOVED, end));
+                if life % 2 == 0 {
+                    stage.restart().await;
+                } else {
+                    stage.crash(Crash::Process).await;
+                    stage.boot().await;
+                }
+            }
+        },
+    );
+}
+
+#[test]
+fn under_sync_flush_a_power_loss_is_no_reason_to_doubt_who_keeps_its_offsets() {
+    play(
+        6,
+        |config| config.store.flush_disk_type = store::FlushDiskType::SyncFlush,
+        |stage| async move {
+            for number in 0..10 {
+                stage.send_ok(TOPIC, 0, &number.to_string(), "").await;
+            }
+            stage.crash(Crash::Power).await;
+            stage.boot().await;
+            for number in 10..20 {
+                stage.send_ok(TOPIC, 0, &number.to_string(), "").await;
+            }
+            assert_eq!(keep(&stage, 15).await, (code::SUCCESS, 5, code::SUCCESS));
+        },
+    );
+}
+
+#[test]
+fn after_a_lost_tail_only_what_was_shown_is_doubted_and_only_for_a_while() {
+    let mut tails_lost = 0;
+    for seed in 30..36 {
+        let is_lost = Arc::new(AtomicUsize::new(0));
+        let found = Arc::clone(&is_lost);
+        play(
+            seed,
+            |config| {
+                config.store.flush_interval_commit_log_ms = 600_000;
+                config.store.flush_commit_log_thorough_interval_ms = 600_000;
+            },
+            move |stage| {
+                let found = Arc::clone(&found);
+                async move {
+                    stage.send_ok(TOPIC, 0, "kept", "").await;
+                    stage.restart().await;
+                    for number in 1..20 {
+                        stage.send_ok(TOPIC, 0, &number.to_string(), "").await;
+                    }
+                    stage.crash(Crash::Power).await;
+                    stage.boot().await;
+                    let floor = max_offset(&stage).await;
+                    if floor == 20 {
+                        return;
+                    }
+                    found.fetch_add(1, Ordering::Relaxed);
+                    for number in 0..500 {
+                        stage.send_ok(TOPIC, 0, &number.to_string(), "").await;
+                    }
+                    let moved = (code::PULL_OFFSET_MOVED, 0, code::PULL_OFFSET_MOVED);
+                    assert_eq!(keep(&stage, floor).await.0, code::SUCCESS);
+                    assert_eq!(keep(&stage, floor + 1).await, moved);
+                    assert_eq!(keep(&stage, 20).await, moved);
+                    let served = (code::SUCCESS, 32, code::SUCCESS);
+                    assert_eq!(keep(&stage, floor + 450).await, served, "nobody had been shown so much");
+                    // A kill hides nothing of it, and takes nothing away.
+                    stage.crash(Crash::Process).await;
+                    stage.boot().await;
+                    assert_eq!(keep(&stage, 20).await, moved);
+                    assert_eq!(keep(&stage, floor + 450).await, served);
+                    sleep(Duration::from_secs(600)).await;
+                    assert_eq!(keep(&stage, 20).await, served, "no left-over turns up any more");
+                }
+            },
+        );
+        tails_lost += is_lost.load(Ordering::Relaxed);
+    }
+    assert!(tails_lost >= 2, "too few of the seeds lose anything");
+}
+
+#[test]
+fn what_a_tool_sets_is_durable_when_it_is_answered() {
+    play(
+        7,
+        |_| {},
+        |stage| async move {
+            for number in 0..5 {
+                stage.send_ok(TOPIC, 0, &number.to_string(), "").await;
+            }
+            assert_eq!(stage.commit(GROUP, TOPIC, 5).await, code::SUCCESS);
+            assert_eq!(stage.commit(GROUP, TOPIC, 1).await, code::SUCCESS);
+            stage.crash(Crash::Process).await;
+            stage.boot().await;
+            assert_eq!(stage.committed(GROUP, TOPIC).await, Some(1));
+            // What consumers commit is written now and then.
+            stage.heartbeat("c@1", GROUP, TOPIC, "*").await;
+            assert_eq!(stage.commit(GROUP, TOPIC, 4).await, code::SUCCESS);
+            stage.crash(Crash::Process).await;
+            stage.boot().await;
+            assert_eq!(stage.committed(GROUP, TOPIC).await, Some(1));
+        },
+    );
 }
 
 #[test]

@@ -58,7 +58,7 @@ pub(crate) enum Request {
     /// Records of another replica's log.
     Replica { records: ReplicaRecords, reply: Reply<PhysicalOffset> },
     /// This life's epoch begins.
-    BeginEpoch { reply: Reply<EpochEntry> },
+    BeginEpoch { lost_bytes_max: Option<u64>, reply: Reply<EpochEntry> },
     /// These topics are deleted: with all their records that were written before.
     RemoveTopics { topics: Vec<Arc<str>>, reply: Reply<Vec<Arc<ConsumeQueue>>> },
     /// What comes next belongs to this epoch of another replica's log.
@@ -156,8 +156,8 @@ impl Appender {
             Request::Replica { records, reply } => {
                 let _ = reply.send(self.append_copy(records).await);
             }
-            Request::BeginEpoch { reply } => {
-                let _ = reply.send(self.begin_epoch().await);
+            Request::BeginEpoch { lost_bytes_max, reply } => {
+                let _ = reply.send(self.begin_epoch(lost_bytes_max).await);
             }
             Request::RemoveTopics { topics, reply } => {
                 let _ = reply.send(self.remove_topics(topics).await);
@@ -186,7 +186,7 @@ impl Appender {
             return;
         }
         if self.epoch.is_none()
-            && let Err(error) = self.begin_epoch().await
+            && let Err(error) = self.begin_epoch(None).await
         {
             tracing::error!(%error, "the epoch of this life cannot be written");
             let refused = PutReply::Refused(PutMessageStatus::ServiceNotAvailable, error.to_string().into());

@@ -113,6 +113,10 @@ pub(crate) struct Dispatcher {
     confirmed: AtomicI64,
     /// STORETIMESTAMP of the last message that was dispatched.
     dispatched_timestamp_ms: AtomicI64,
+    /// When this is shown, [`Dispatcher::shown`] is told.
+    wake_when_shown: AtomicI64,
+    /// The log is shown as far as somebody wanted to know.
+    pub shown: Notify,
     /// Messages have become visible since the queues were flushed…
     pub to_queue_flush: Notify,
     /// …and since the index was built.
@@ -135,6 +139,8 @@ impl Dispatcher {
             holds_back: AtomicBool::new(false),
             confirmed: AtomicI64::new(confirmed.0),
             dispatched_timestamp_ms: AtomicI64::new(dispatched_timestamp_ms),
+            wake_when_shown: AtomicI64::new(i64::MAX),
+            shown: Notify::new(),
             to_queue_flush: Notify::new(),
             to_index: Notify::new(),
         }
@@ -151,6 +157,21 @@ impl Dispatcher {
 
     pub(crate) fn dispatched_timestamp_ms(&self) -> i64 {
         self.dispatched_timestamp_ms.load(Ordering::Acquire)
+    }
+
+    /// Tells [`Dispatcher::shown`], once, when the log is shown up to here.
+    pub(crate) fn wake_when_shown(&self, offset: PhysicalOffset) {
+        // Under the lock nothing is shown between the two.
+        let _pending = lock(&self.pending);
+        self.wake_when_shown.store(offset.0, Ordering::Release);
+        self.wake_if_shown(self.confirm_offset());
+    }
+
+    fn wake_if_shown(&self, confirm_offset: PhysicalOffset) {
+        if confirm_offset.0 >= self.wake_when_shown.load(Ordering::Acquire) {
+            self.wake_when_shown.store(i64::MAX, Ordering::Release);
+            self.shown.notify_one();
+        }
     }
 
     /// Takes in messages in the order of the log.
@@ -214,6 +235,7 @@ impl Dispatcher {
             }
         }
         self.confirmed.fetch_max(confirm_offset.0, Ordering::AcqRel);
+        self.wake_if_shown(confirm_offset);
         if pending.len() < before {
             self.to_queue_flush.notify_one();
             self.to_index.notify_one();

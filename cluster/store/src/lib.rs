@@ -20,9 +20,9 @@
 //! | [`index`] | messages by key |
 //! | [`timeline`] | when records were stored, whatever the wall clock said |
 //! | [`check`] | looking for damage without changing anything |
-//! | [`recovery`], [`checkpoint`], [`lock_file`] | what a crash leaves, and how it is made whole |
 //! | [`config_file`], [`table_file`], [`durable`] | topics.json and its siblings; durable changes of the directory tree |
 //! | [`live_config`] | settings that change while the store is open |
+//! | [`recovery`], [`checkpoint`], [`lock_file`], [`shown`] | what a crash leaves, and how it is made whole |
 //! | [`replica`], [`replication`], [`history`] | a log that is copied, who confirmed it, and which master wrote what |
 //!
 //! What consumers see is the least of what is written, flushed (SYNC_FLUSH) and replicated (SYNC_MASTER with enough slaves).
@@ -56,6 +56,7 @@ mod retention;
 mod room;
 mod segment;
 mod segment_dir;
+mod shown;
 mod state;
 mod store;
 mod table_file;
@@ -74,7 +75,7 @@ pub use history::{CommonPoint, EpochEntry, LogHistory, common_point};
 pub use index::QueryMessageResult;
 pub use lookup::{BoundaryType, QueueBounds, Stored};
 pub use put::{Appended, PutMessageResult, PutMessageStatus};
-pub use recovery::{OpenOptions, RecoveryReport};
+pub use recovery::{OpenOptions, RecoveryReport, Shown};
 pub use replica::{CutError, RecordCutter, ReplicaAppend};
 pub use replication::{Availability, Replication, SyncReplication};
 pub use retention::Consumed;

@@ -58,8 +58,22 @@ pub(crate) enum LeftOpen {
     No,
     /// It died; the machine did not.
     InThisBoot,
-    /// It died with the machine, or may have: an Apache broker does not tell.
+    /// It died with the machine.
     InAnotherBoot,
+    /// It was Apache's, and does not tell.
+    ByApache,
+}
+
+impl LeftOpen {
+    /// Whether the machine went down, or may have.
+    pub(crate) fn machine_went_down(self) -> bool {
+        matches!(self, LeftOpen::InAnotherBoot | LeftOpen::ByApache)
+    }
+}
+
+/// Apache's broker leaves its abort file empty; since 5.x its process id is there.
+fn is_apaches(content: &[u8]) -> bool {
+    content.len() <= 10 && content.iter().all(|byte| byte.is_ascii_digit() || byte.is_ascii_whitespace())
 }
 
 /// How the last broker left the store.
@@ -68,5 +82,11 @@ pub(crate) async fn left_open(path: &Path) -> Result<LeftOpen, StoreError> {
         return Ok(LeftOpen::No);
     }
     let boot_id = disk::read(path).await.map_err(io_error("read", path))?;
-    Ok(if boot_id == process::boot_id().as_bytes() { LeftOpen::InThisBoot } else { LeftOpen::InAnotherBoot })
+    Ok(if boot_id == process::boot_id().as_bytes() {
+        LeftOpen::InThisBoot
+    } else if is_apaches(&boot_id) {
+        LeftOpen::ByApache
+    } else {
+        LeftOpen::InAnotherBoot
+    })
 }

@@ -1,9 +1,9 @@
 //! The store as its owner sees it: open, put, shut down (`DefaultMessageStore`). Reading is in [`crate::get`] and
 //! [`crate::lookup`].
 //!
-//! Seven tasks work for it: the appender, the flush of the log, the flush of the queues, retention, the index, the timeline,
-//! and the time-outs of puts that wait for slaves. To drop the store without [`MessageStore::shutdown`] is to crash: the tasks
-//! end where they are, and the next open recovers.
+//! Up to eight tasks work for it: the appender, the flush of the log, the flush of the queues, retention, the index, the timeline,
+//! the time-outs of puts that wait for slaves, and the limit of what is shown. To drop the store without
+//! [`MessageStore::shutdown`] is to crash: the tasks end where they are, and the next open recovers.
 
 use std::{
     path::PathBuf,
@@ -37,10 +37,11 @@ use crate::{
     index::{Index, Opened},
     live_config::LiveConfig,
     put::{self, Messages, PutMessageResult, PutMessageStatus, PutReply, PutRequest},
-    recovery::{self, OpenOptions, Recovered, RecoveryReport},
+    recovery::{self, OpenOptions, Recovered, RecoveryReport, Shown},
     replication::{Replication, ReplicationState},
     room,
     retention::Consumed,
+    shown,
     state::StoreState,
     timeline::StoreClock,
 };
@@ -57,6 +58,8 @@ pub(crate) struct Shared {
     pub index: Index,
     pub state: StoreState,
     pub epochs: Arc<Epochs>,
+    /// What readers may have been shown before that is not there any more.
+    pub shown: Option<Shown>,
     pub replication: ReplicationState,
     pub deliver_timestamp: DeliverTimestamp,
     /// When the records were stored.
@@ -145,6 +148,8 @@ impl MessageStore {
         let written = log.written();
         let last_timestamp_ms = Some(written.store_timestamp_ms).filter(|timestamp_ms| *timestamp_ms > 0);
         let clock = StoreClock::open(&config, written.offset, last_timestamp_ms).await;
+        // Before anything is shown.
+        let shown_file = shown::begin(&config, written.offset).await?;
         let shared = Arc::new(Shared {
             dispatcher: Dispatcher::new(written.offset, written.store_timestamp_ms),
             config: LiveConfig::new(config),
@@ -153,6 +158,7 @@ impl MessageStore {
             index,
             state: StoreState::default(),
             epochs,
+            shown: report.shown,
             replication: ReplicationState::new(),
             deliver_timestamp,
             clock,
@@ -169,7 +175,7 @@ impl MessageStore {
         }
         shared.keep_reserve().await;
         let (requests, receiver) = mpsc::unbounded_channel();
-        let tasks = Tasks {
+        let mut tasks = Tasks {
             appender: Some(task::spawn(Appender::new(Arc::clone(&shared), receiver).run())),
             others: vec![
                 task::spawn(Arc::clone(&shared).run_log_flush()),
@@ -180,6 +186,7 @@ impl MessageStore {
                 task::spawn(Arc::clone(&shared).run_slave_timeouts()),
             ],
         };
+        tasks.others.extend(shown_file.map(|file| task::spawn(Arc::clone(&shared).run_shown_limit(file))));
         let replication = Replication { shared: Arc::clone(&shared) };
         Ok(MessageStore { shared, requests: Mutex::new(Some(requests)), tasks: Mutex::new(tasks), report, replication })
     }

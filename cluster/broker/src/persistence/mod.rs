@@ -89,19 +89,21 @@ impl Core {
 
     async fn write_offsets(&self, backup: Backup) -> Result<(), StoreError> {
         let file = self.files.consumer_offsets.lock().await;
-        let table = {
+        let (table, generation) = {
             let mut offsets = lock(&self.offsets);
             if !offsets.take_changed() {
                 return Ok(());
             }
-            offsets.to_file()
+            (offsets.to_file(), offsets.generation())
         };
         let written = match backup {
             Backup::Before => file.store(&table).await,
             Backup::Same => file.store_in_both(&table).await,
         };
-        if written.is_err() {
-            lock(&self.offsets).mark_changed();
+        let mut offsets = lock(&self.offsets);
+        match &written {
+            Ok(()) => offsets.note_durable(generation),
+            Err(_) => offsets.mark_changed(),
         }
         written
     }

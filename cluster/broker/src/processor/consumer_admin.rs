@@ -114,7 +114,7 @@ pub(crate) async fn topic_consumed_by(core: Arc<Core>, request: RemotingCommand)
 }
 
 /// GET_CONSUME_STATS.
-pub(crate) async fn consume_stats(core: Arc<Core>, request: RemotingCommand) -> Answer {
+pub(crate) async fn consume_stats(core: Arc<Core>, channel: Channel, request: RemotingCommand) -> Answer {
     let header: GetConsumeStatsRequestHeader = request.header()?;
     let group = &header.consumer_group;
     let topics: Vec<String> = match header.topic.filter(|topic| !topic.is_empty()) {
@@ -128,6 +128,10 @@ pub(crate) async fn consume_stats(core: Arc<Core>, request: RemotingCommand) -> 
         }
         let queues = queues_to_show(&core, topic, |config| config.read_queue_nums).unwrap_or_default();
         let of_topic = stats_of_topic(&core, group, topic, queues).await?;
+        for (queue, offsets) in &of_topic.offset_table {
+            // A tool may set another group to it.
+            core.tell(&channel, topic, queue.queue_id, offsets.broker_offset);
+        }
         stats.consume_tps += of_topic.consume_tps;
         stats.offset_table.extend(of_topic.offset_table);
     }
@@ -198,7 +202,7 @@ pub(crate) async fn consume_time_span(core: Arc<Core>, request: RemotingCommand)
 }
 
 /// INVOKE_BROKER_TO_RESET_OFFSET: works out where to go for each queue and tells the members of the group, who then move
-/// and commit (`Broker2Client.resetOffset`).
+/// and commit (`Broker2Client.resetOffset`). Before that it is stored here, durably: Apache's broker relies on the members.
 pub(crate) async fn reset_offset(core: Arc<Core>, request: RemotingCommand) -> Answer {
     let header: ResetOffsetRequestHeader = request.header()?;
     let ResetOffsetRequestHeader { topic, group, timestamp, is_force, .. } = &header;
@@ -232,12 +236,16 @@ pub(crate) async fn reset_offset(core: Arc<Core>, request: RemotingCommand) -> A
         );
         return Err(Refusal::new(code::CONSUMER_NOT_ONLINE, remark));
     }
+    for (queue, offset) in &offset_table {
+        lock(&core.offsets).commit(group, topic, queue.queue_id, offset.0);
+    }
+    core.persist_offsets().await?;
     let body = ResetOffsetBody { offset_table };
     let encoded = body.encode();
     for channel in handles {
         let moves = body.offset_table.iter();
         for (queue, offset) in moves {
-            lock(&core.horizon).tell(channel.id(), topic, queue.queue_id, offset.0);
+            core.tell(&channel, topic, queue.queue_id, *offset);
         }
         let push =
             RemotingCommand::request(request_code::RESET_CONSUMER_CLIENT_OFFSET, &header).with_body(encoded.clone());

@@ -29,8 +29,8 @@ use store::StoreError;
 
 use crate::core::{Core, lock};
 use crate::persistence::saved_table::NotSaved;
-use crate::replication::{GET_HONEST_CLIENTS, MASTER_IS_BACK, honest_clients};
 use crate::service::notices::notify_members;
+use crate::replication::MASTER_IS_BACK;
 
 /// Why a request gets no answer of its own kind.
 #[derive(Debug)]
@@ -132,7 +132,7 @@ impl RequestHandler for Processor {
 
     fn on_close(&self, channel: &Channel) {
         self.0.pull_wait.forget_channel(channel.id());
-        lock(&self.0.horizon).forget_channel(channel.id());
+        lock(&self.0.left_overs).forget_channel(channel.id());
         let changed = lock(&self.0.clients).channel_closed(channel.id());
         notify_members(&self.0, &changed);
     }
@@ -172,7 +172,7 @@ impl Processor {
             code::GET_MIN_OFFSET => now(offset::min(core, channel, &request)),
             code::SEARCH_OFFSET_BY_TIMESTAMP => later(offset::search(Arc::clone(core), channel.clone(), request)),
             code::GET_EARLIEST_MSG_STORETIME => later(offset::earliest(Arc::clone(core), request)),
-            code::GET_ALL_CONSUMER_OFFSET => now(offset::all_consumer_offsets(core)),
+            code::GET_ALL_CONSUMER_OFFSET => later(offset::all_consumer_offsets(Arc::clone(core))),
             code::GET_ALL_DELAY_OFFSET => now(offset::all_delay_offsets(core)),
 
             code::HEART_BEAT => client::heartbeat(core, channel, &request),
@@ -198,8 +198,8 @@ impl Processor {
             code::GET_CONSUMER_CONNECTION_LIST => now(consumer_admin::consumer_connections(core, &request)),
             code::GET_PRODUCER_CONNECTION_LIST => now(consumer_admin::producer_connections(core, &request)),
             code::GET_ALL_PRODUCER_INFO => now(consumer_admin::all_producers(core)),
-            code::GET_CONSUME_STATS => later(consumer_admin::consume_stats(Arc::clone(core), request)),
             code::QUERY_TOPIC_CONSUME_BY_WHO => later(consumer_admin::topic_consumed_by(Arc::clone(core), request)),
+            code::GET_CONSUME_STATS => later(consumer_admin::consume_stats(Arc::clone(core), channel.clone(), request)),
             code::QUERY_CONSUME_TIME_SPAN => later(consumer_admin::consume_time_span(Arc::clone(core), request)),
             code::INVOKE_BROKER_TO_RESET_OFFSET => later(consumer_admin::reset_offset(Arc::clone(core), request)),
             code::GET_CONSUMER_RUNNING_INFO => later(consumer_admin::running_info(Arc::clone(core), request)),
@@ -225,7 +225,6 @@ impl Processor {
             code::VIEW_MESSAGE_BY_ID => later(broker_admin::view_message(Arc::clone(core), request)),
             code::GET_BROKER_HA_STATUS => now(ha_admin::status(core)),
             ha::GET_HA_PROTOCOL_VERSION => now(ha_admin::protocol_version(core)),
-            GET_HONEST_CLIENTS => now(honest_clients::tell(core)),
             MASTER_IS_BACK => now(ha_admin::master_is_back(core)),
             code::VIEW_BROKER_STATS_DATA => now(broker_admin::view_stats(core, &request)),
 

@@ -1,7 +1,7 @@
 //! Questions about offsets, and the offsets that groups commit (`ConsumerManageProcessor`, parts of
 //! `AdminBrokerProcessor`).
 //!
-//! What is told here as an answer about a queue is noted in the [`ReadHorizon`](crate::state::read_horizon::ReadHorizon):
+//! After a loss, what is told here as an answer about a queue is noted in [`LeftOvers`](crate::state::left_overs::LeftOvers):
 //! a consumer may go on from there.
 
 use std::sync::Arc;
@@ -19,59 +19,58 @@ use store::BoundaryType;
 
 use super::{Answer, Refusal, later, now, success_body, success_with};
 use crate::core::{Core, lock};
-use crate::replication::honest_clients;
 use crate::replication::log_position::LogPosition;
-use crate::state::read_horizon::Reader;
 use crate::state::subscription_groups::is_system_group;
 
-/// UPDATE_CONSUMER_OFFSET: at once if the offset is known to be honest.
+/// UPDATE_CONSUMER_OFFSET. What a tool sets is on the drive before it is answered; what consumers commit is written now and
+/// then, as by Apache's broker. A tool is who waits for the answer and is no member of the group.
 pub(crate) fn update(core: &Arc<Core>, channel: &Channel, request: RemotingCommand) -> Reply {
     let header: UpdateConsumerOffsetRequestHeader = match request.header() {
         Ok(header) => header,
         Err(error) => return now(Err(error.into())),
     };
-    // A consumer that stops commits, and is gone before anybody else can be asked about it.
-    let client_id = core.client_id(&header.consumer_group, channel);
-    if is_system_group(&header.consumer_group) || may_commit(core, channel, client_id.as_deref(), &header) {
-        return now(store_commit(core, &header));
+    let is_of_tool = !request.is_oneway() && core.client_id(&header.consumer_group, channel).is_none();
+    let stored = store_commit(core, channel, &header, is_of_tool);
+    if !is_of_tool || stored.is_err() {
+        return now(stored);
     }
-    let (core, channel) = (Arc::clone(core), channel.clone());
+    let core = Arc::clone(core);
     later(async move {
-        // A slave may have led it there.
-        honest_clients::consult(&core).await;
-        if may_commit(&core, &channel, client_id.as_deref(), &header) {
-            return store_commit(&core, &header);
-        }
-        let UpdateConsumerOffsetRequestHeader { consumer_group: group, topic, queue_id, commit_offset, .. } = &header;
-        let offset = commit_offset.0;
-        tracing::warn!(group, topic, queue_id, offset, "an offset of this broker's previous life was not stored");
-        let remark = format!("offset {offset} of {topic} queue {queue_id} is of this broker's previous life");
-        Err(Refusal::new(code::PULL_OFFSET_MOVED, remark))
+        core.persist_offsets().await?;
+        stored
     })
 }
 
-fn store_commit(core: &Core, header: &UpdateConsumerOffsetRequestHeader) -> Answer {
-    let UpdateConsumerOffsetRequestHeader { consumer_group, topic, queue_id, commit_offset, .. } = header;
-    lock(&core.offsets).commit(consumer_group, topic, *queue_id, commit_offset.0);
+fn store_commit(
+    core: &Core,
+    channel: &Channel,
+    header: &UpdateConsumerOffsetRequestHeader,
+    is_of_tool: bool,
+) -> Answer {
+    let UpdateConsumerOffsetRequestHeader { consumer_group: group, topic, queue_id, commit_offset, .. } = header;
+    let offset = commit_offset.0;
+    if !is_system_group(group) {
+        let queue_offset = (topic.as_str(), *queue_id, *commit_offset);
+        if let Some(floor) = core.floor_of_left_over(group, channel, is_of_tool, queue_offset) {
+            tracing::warn!(group, topic, queue_id, offset, floor, "an offset from before a loss was not stored");
+            let remark = format!(
+                "offset {offset} of {topic} queue {queue_id} may be from before this broker lost what was beyond {floor}: \
+                 ask for the offset first, or set {floor}"
+            );
+            return Err(Refusal::new(code::PULL_OFFSET_MOVED, remark));
+        }
+        if !is_in_queue(core, topic, *queue_id, *commit_offset) {
+            let end = core.store.max_offset_in_queue(topic, *queue_id);
+            let remark = format!("offset {offset} lies beyond the end of {topic} queue {queue_id}, which is {end}");
+            return Err(Refusal::new(code::PULL_OFFSET_MOVED, remark));
+        }
+    }
+    lock(&core.offsets).commit(group, topic, *queue_id, offset);
     Ok(success_with(&EmptyResponseHeader {}))
 }
 
-/// Whether the group can have got so far in this life of the broker, and in this queue as it is.
-fn may_commit(
-    core: &Core,
-    channel: &Channel,
-    client_id: Option<&str>,
-    header: &UpdateConsumerOffsetRequestHeader,
-) -> bool {
-    let UpdateConsumerOffsetRequestHeader { consumer_group: group, topic, queue_id, commit_offset, .. } = header;
-    let reader = Reader { channel: channel.id(), group, address: channel.remote_addr().ip(), client_id };
-    lock(&core.horizon).allows(&reader, topic, *queue_id, commit_offset.0)
-        && is_in_queue(core, topic, *queue_id, *commit_offset)
-}
-
 /// Whether an offset lies within its queue. One that is beyond the end is of a slave that has shown more than this broker
-/// does yet, or of a master that this slave has not caught up with: such an offset is honest, but it counts only when the
-/// messages are here.
+/// does yet, or of a master that this slave has not caught up with: it counts only when the messages are here.
 pub(crate) fn is_in_queue(core: &Core, topic: &str, queue_id: i32, offset: QueueOffset) -> bool {
     core.believes_all_offsets() || offset <= core.store.max_offset_in_queue(topic, queue_id)
 }
@@ -88,12 +87,8 @@ pub(crate) async fn query(core: Arc<Core>, channel: Channel, request: RemotingCo
     };
     match offset {
         Some(offset) => {
-            core.with_reader(consumer_group, &channel, |reader| {
-                let mut horizon = lock(&core.horizon);
-                // It begins here, perhaps by reading from a slave.
-                horizon.led(reader, topic, *queue_id);
-                horizon.give(reader, topic, *queue_id, offset);
-            });
+            // It begins here, perhaps by reading from a slave.
+            core.lead(consumer_group, &channel, topic, *queue_id);
             Ok(success_with(&QueryConsumerOffsetResponseHeader { offset: Some(QueueOffset(offset)) }))
         }
         None => {
@@ -108,7 +103,7 @@ pub(crate) async fn query(core: Arc<Core>, channel: Channel, request: RemotingCo
 pub(crate) fn max(core: &Core, channel: &Channel, request: &RemotingCommand) -> Answer {
     let header: GetMaxOffsetRequestHeader = request.header()?;
     let offset = core.store.max_offset_in_queue(&header.topic, header.queue_id);
-    lock(&core.horizon).tell(channel.id(), &header.topic, header.queue_id, offset.0);
+    core.tell(channel, &header.topic, header.queue_id, offset);
     Ok(success_with(&OffsetResponseHeader { offset }))
 }
 
@@ -116,7 +111,7 @@ pub(crate) fn max(core: &Core, channel: &Channel, request: &RemotingCommand) -> 
 pub(crate) fn min(core: &Core, channel: &Channel, request: &RemotingCommand) -> Answer {
     let header: GetMinOffsetRequestHeader = request.header()?;
     let offset = core.store.min_offset_in_queue(&header.topic, header.queue_id);
-    lock(&core.horizon).tell(channel.id(), &header.topic, header.queue_id, offset.0);
+    core.tell(channel, &header.topic, header.queue_id, offset);
     Ok(success_with(&OffsetResponseHeader { offset }))
 }
 
@@ -133,7 +128,7 @@ pub(crate) async fn search(core: Arc<Core>, channel: Channel, request: RemotingC
     };
     let SearchOffsetRequestHeader { topic, queue_id, timestamp, .. } = &header;
     let offset = core.store.offset_in_queue_by_time(topic, *queue_id, *timestamp, boundary).await?;
-    lock(&core.horizon).tell(channel.id(), topic, *queue_id, offset.0);
+    core.tell(&channel, topic, *queue_id, offset);
     Ok(success_with(&OffsetResponseHeader { offset }))
 }
 
@@ -144,8 +139,11 @@ pub(crate) async fn earliest(core: Arc<Core>, request: RemotingCommand) -> Answe
     Ok(success_with(&GetEarliestMsgStoretimeResponseHeader { timestamp }))
 }
 
-/// GET_ALL_CONSUMER_OFFSET.
-pub(crate) fn all_consumer_offsets(core: &Core) -> Answer {
+/// GET_ALL_CONSUMER_OFFSET. What was lowered on purpose is on the drive before another broker hears of it.
+pub(crate) async fn all_consumer_offsets(core: Arc<Core>) -> Answer {
+    while !lock(&core.offsets).is_durable() {
+        core.persist_offsets().await?;
+    }
     let position = LogPosition::of(&core.store);
     Ok(position.attach(success_body(&lock(&core.offsets).to_file())))
 }

@@ -23,10 +23,9 @@ use super::Refusal;
 use crate::config::BrokerConfig;
 use crate::core::{Core, join_records, lock};
 use crate::processor::offset::is_in_queue;
-use crate::replication::honest_clients;
 use crate::service::pull_wait::WaitingPull;
+use crate::state::left_overs::corrected_offset;
 use crate::state::pull_hold::HeldPull;
-use crate::state::read_horizon::corrected_offset;
 use crate::state::subscription_groups::is_system_group;
 
 /// The longest time that a pull is held, whatever it asks for. Clients ask for 15 to 30 s.
@@ -168,13 +167,13 @@ fn check_expression_type(expression_type: &str) -> Result<(), Refusal> {
     Err(Refusal::new(code::SYSTEM_ERROR, remark))
 }
 
-/// Stores the offset that a pull says its group has consumed, if that can be of this life of the broker.
+/// Stores the offset that a pull says its group has consumed, unless it is left over from before a loss.
 fn commit(core: &Core, channel: &Channel, header: &PullMessageRequestHeader) {
     let PullMessageRequestHeader { consumer_group, topic, queue_id, commit_offset, .. } = header;
-    let honest = core.with_reader(consumer_group, channel, |reader| {
-        lock(&core.horizon).allows(reader, topic, *queue_id, commit_offset.0)
-    });
-    if honest && is_in_queue(core, topic, *queue_id, *commit_offset) {
+    let queue_offset = (topic.as_str(), *queue_id, *commit_offset);
+    if core.floor_of_left_over(consumer_group, channel, false, queue_offset).is_none()
+        && is_in_queue(core, topic, *queue_id, *commit_offset)
+    {
         lock(&core.offsets).commit(consumer_group, topic, *queue_id, commit_offset.0);
     }
 }
@@ -213,18 +212,13 @@ async fn read_queue(
     let PullMessageRequestHeader { consumer_group: group, topic, queue_id, queue_offset, .. } = header;
     let queue_id = *queue_id;
     let exempt = is_system_group(group);
-    let is_honest = || {
-        exempt
-            || core.with_reader(group, channel, |reader| {
-                lock(&core.horizon).allows(reader, topic, queue_id, queue_offset.0)
-            })
+    let keeps_its_offsets = !pull_flag::has_commit_offset(header.sys_flag);
+    let floor_of_left_over = || {
+        let queue_offset = (topic.as_str(), queue_id, *queue_offset);
+        if exempt { None } else { core.floor_of_left_over(group, channel, keeps_its_offsets, queue_offset) }
     };
-    if !is_honest() {
-        // Another broker of this name may have led it there.
-        honest_clients::consult(core).await;
-        if !is_honest() {
-            return left_over(core, header).await;
-        }
+    if let Some(floor) = floor_of_left_over() {
+        return left_over(core, header, floor).await;
     }
     let config = core.config();
     let max_pull_nums = if sim::fault_point!("broker.pull.few-messages") { 2 } else { config.max_pull_nums };
@@ -241,23 +235,29 @@ async fn read_queue(
             |tags_code| subscription.may_match(tags_code),
         )
         .await?;
-    // On a slave an epoch may have begun meanwhile.
-    if core.is_slave() && !is_honest() {
-        return left_over(core, header).await;
+    // On a slave the first message after a loss may have come meanwhile.
+    if core.is_slave()
+        && let Some(floor) = floor_of_left_over()
+    {
+        return left_over(core, header, floor).await;
     }
     if core.awaits_log() && is_to_come(&result, *queue_offset) {
         return Ok(await_log(*queue_offset, result));
+    }
+    if !exempt
+        && !keeps_its_offsets
+        && *queue_offset > result.max_offset
+        && core.has_lost_without_trace(topic, queue_id).await?
+    {
+        let floor = lock(&core.left_overs).floor(topic, queue_id);
+        return left_over(core, header, floor).await;
     }
     if result.status == GetMessageStatus::OffsetOverflowBadly && config.quirks.has(Quirk::OffsetOverflowResets) {
         // Apache #2181, #4215: a queue that has its first message still is begun anew.
         result.next_begin_offset = if result.min_offset.0 == 0 { result.min_offset } else { result.max_offset };
     }
     if !exempt {
-        core.with_reader(group, channel, |reader| {
-            let mut horizon = lock(&core.horizon);
-            horizon.led(reader, topic, queue_id);
-            horizon.give(reader, topic, queue_id, result.next_begin_offset.0);
-        });
+        core.lead(group, channel, topic, queue_id);
     }
     let (code, remark) = match result.status {
         GetMessageStatus::Found => (code::SUCCESS, "FOUND"),
@@ -305,29 +305,29 @@ const fn empty_queue_code(queue_offset: QueueOffset) -> i32 {
     if queue_offset.0 == 0 { code::PULL_NOT_FOUND } else { code::PULL_OFFSET_MOVED }
 }
 
-/// The answer to a reader that stands where this life of the broker has not led it; see
-/// [`read_horizon`](crate::state::read_horizon).
-async fn left_over(core: &Core, header: &PullMessageRequestHeader) -> Result<Found, StoreError> {
+/// The answer to a reader that stands at an offset from before a loss, and has missed nothing up to `floor`; see
+/// [`left_overs`](crate::state::left_overs).
+async fn left_over(core: &Core, header: &PullMessageRequestHeader, floor: i64) -> Result<Found, StoreError> {
     let PullMessageRequestHeader { consumer_group: group, topic, queue_id, queue_offset, .. } = header;
     let min_offset = core.store.min_offset_in_queue(topic, *queue_id);
     let max_offset = core.store.max_offset_in_queue(topic, *queue_id);
-    let recovered_max = lock(&core.horizon).floor(topic, *queue_id);
     let committed = lock(&core.offsets).committed(group, topic, *queue_id);
-    let is_young = committed.is_none() && core.is_young(topic, *queue_id).await?;
+    let keeps_its_offsets = !pull_flag::has_commit_offset(header.sys_flag);
+    let starts_over = committed.is_none() && !keeps_its_offsets && core.is_young(topic, *queue_id).await?;
     if core.recovering.load(Ordering::Acquire) {
-        // It may turn out to be honest when the end of the log has been taken back.
+        // It may turn out not to be lost when the end of the log has been taken back.
         let result = nothing(GetMessageStatus::OffsetOverflowBadly, *queue_offset, min_offset, max_offset);
         return Ok(await_log(*queue_offset, result));
     }
-    let next = corrected_offset(committed, recovered_max, min_offset.0, max_offset.0, is_young);
+    let next = corrected_offset(committed, floor, min_offset.0, max_offset.0, starts_over);
     tracing::warn!(
         group,
         topic,
         queue_id,
         from = queue_offset.0,
         to = next,
-        recovered_max,
-        "a consumer stands at an offset of this broker's previous life: sent back"
+        floor,
+        "a consumer stands at an offset from before a loss: sent back"
     );
     let result = nothing(GetMessageStatus::OffsetOverflowBadly, QueueOffset(next), min_offset, max_offset);
     let remark = "OFFSET_OVERFLOW_BADLY".to_owned();

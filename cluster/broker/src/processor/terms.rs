@@ -12,7 +12,7 @@
 
 use protocol::{RemotingCommand, request_code as code, response_code};
 
-use crate::replication::{GET_HONEST_CLIENTS, MASTER_IS_BACK};
+use crate::replication::MASTER_IS_BACK;
 
 /// Where a request is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,7 +76,6 @@ impl Terms {
             | code::GET_BROKER_HA_STATUS
             | ha::GET_HA_PROTOCOL_VERSION
             | MASTER_IS_BACK => (Runs::AtOnce, NO_BODY_BYTES, usize::MAX),
-            GET_HONEST_CLIENTS => (Runs::Aside, NO_BODY_BYTES, usize::MAX),
             _ => (Runs::Aside, 1 << 20, HEARTBEAT_OBJECTS_MAX),
         };
         Self { runs, body_bytes_max, objects_max }

@@ -34,21 +34,25 @@ pub(crate) struct Expected {
     replicas: Vec<ReplicaId>,
     /// Whether there is any reason to think that this broker name has had messages.
     any: bool,
+    /// Name servers know a master of this name: this broker, before it was stopped.
+    was_registered: bool,
 }
 
 /// The slaves that are remembered in `replicas.json` or known to the name servers.
 pub(crate) fn expected(config: &BrokerConfig, remembered: Vec<ReplicaId>, views: &[ClusterInfo]) -> Expected {
-    let listed = views
+    let known = views
         .iter()
         .filter_map(|view| view.broker_addr_table.get(&config.broker_name))
         .filter(|data| data.cluster == config.broker_cluster_name)
-        .flat_map(|data| &data.broker_addrs)
+        .flat_map(|data| &data.broker_addrs);
+    let was_registered = known.clone().any(|(broker_id, _)| *broker_id == config.broker_id);
+    let listed = known
         .filter(|(broker_id, _)| !broker_id.is_master())
         .map(|(broker_id, addr)| ReplicaId { broker_id: *broker_id, broker_addr: addr.clone() });
     let mut ids = BTreeSet::new();
     // The name servers' word comes first: a slave may have moved since it was written down.
     let replicas: Vec<ReplicaId> = listed.chain(remembered).filter(|replica| ids.insert(replica.broker_id)).collect();
-    Expected { any: !replicas.is_empty(), replicas }
+    Expected { any: !replicas.is_empty(), was_registered, replicas }
 }
 
 /// Whether this master has to ask its replicas before it may serve.
@@ -61,7 +65,7 @@ fn may_have_lost_something(core: &Core, expected: &Expected) -> bool {
 /// Makes this broker the master that it is: at once if nothing can be missing, else in the background.
 pub(crate) async fn start(core: &Arc<Core>, service: Arc<MasterService>, expected: Expected) -> Result<(), StoreError> {
     if !may_have_lost_something(core, &expected) {
-        return begin(core, &service, &[]).await;
+        return begin(core, &service, &[], lost_with_disk(core, &expected, false)).await;
     }
     core.recovering.store(true, Ordering::Release);
     let core = Arc::clone(core);
@@ -113,20 +117,41 @@ async fn recover(core: &Arc<Core>, service: &MasterService, expected: &Expected)
     } else {
         tracing::warn!(?recovery, "some replicas were not heard: what only they have is lost");
     }
-    begin(core, service, &recovery.heard).await
+    let lost_with_disk = lost_with_disk(core, expected, !recovery.missing.is_empty());
+    begin(core, service, &recovery.heard, lost_with_disk).await
+}
+
+/// How many bytes readers may have been shown that the log does not have, where only the rest of the cluster can tell: this
+/// broker has a new disk, and has taken from its replicas what they have, or could not ask them. A store that was emptied by
+/// a power loss knows how far it was shown.
+fn lost_with_disk(core: &Core, expected: &Expected, is_missing_any: bool) -> Option<u64> {
+    let report = core.store.recovery_report();
+    let has_taken_back = core.store.max_physical_offset() > core.store.min_physical_offset();
+    let is_replaced = report.is_new && expected.was_registered
+        || report.is_empty && report.shown.is_none() && expected.any && (has_taken_back || is_missing_any);
+    is_replaced.then_some(u64::MAX)
 }
 
 /// The epoch begins: from here on this master's log is the truth.
-async fn begin(core: &Arc<Core>, service: &MasterService, heard: &[ReplicaId]) -> Result<(), StoreError> {
-    core.begin_life().await?;
+async fn begin(
+    core: &Arc<Core>,
+    service: &MasterService,
+    heard: &[ReplicaId],
+    lost_with_disk: Option<u64>,
+) -> Result<(), StoreError> {
+    let end = core.store.max_physical_offset();
+    let found = core.store.recovery_report().shown.and_then(|shown| shown.beyond(end));
+    // What a group has committed it was shown.
+    let committed = core.clamp_offsets().into_iter().map(|clamped| clamped.bytes_min()).max();
+    let lost = found.max(lost_with_disk).max(committed);
+    core.begin_life(lost).await?;
     for replica in heard {
         take_back::take_back(core, &replica.broker_addr).await;
     }
     found_missing::look(core);
-    core.clamp_offsets();
     core.persist_offsets().await?;
-    let epoch = core.store.begin_epoch().await?;
-    tracing::info!(id = epoch.id, start = epoch.start.0, "epoch begins");
+    let epoch = core.store.begin_epoch_after_loss(lost).await?;
+    tracing::info!(id = epoch.id, start = epoch.start.0, lost_bytes_max = ?epoch.lost_bytes_max(), "epoch begins");
     service.serve();
     if core.recovering.swap(false, Ordering::AcqRel) {
         // It was registered as read-only.

@@ -20,7 +20,6 @@ use quirks::Quirk;
 use sim::time::{Instant, sleep, sleep_until};
 
 use super::Replication;
-use super::honest_clients;
 use super::log_position::LogPosition;
 use super::peers::{self, PeerError};
 use crate::core::{Core, lock};
@@ -92,8 +91,7 @@ async fn synchronize(
     topics(core, master, known).await?;
     groups(core, master, known).await?;
     consumer_offsets(core, master).await?;
-    delay_offsets(core, master, delayed).await?;
-    honest_clients::learn_from(core, master).await
+    delay_offsets(core, master, delayed).await
 }
 
 async fn topics(core: &Arc<Core>, master: &str, known: &mut Known) -> Result<(), PeerError> {
@@ -116,7 +114,7 @@ async fn topics(core: &Arc<Core>, master: &str, known: &mut Known) -> Result<(),
             tracing::error!(%error, "the queues of a deleted topic were not removed");
         }
         for topic in &vanished {
-            lock(&core.horizon).forget_topic(topic);
+            core.forget_topic(topic);
         }
     }
     Ok(())
@@ -140,7 +138,7 @@ async fn groups(core: &Arc<Core>, master: &str, known: &mut Known) -> Result<(),
 async fn consumer_offsets(core: &Core, master: &str) -> Result<(), PeerError> {
     let table: ConsumerOffsetSerializeWrapper =
         peers::ask_table(core, master, request_code::GET_ALL_CONSUMER_OFFSET).await?;
-    let table = ConsumerOffsets::from_file(&table);
+    let table = ConsumerOffsets::from_file(&table, false);
     let mut own = lock(&core.offsets);
     if core.config().quirks.has(Quirk::OffsetsReplaced) {
         own.replace(table);

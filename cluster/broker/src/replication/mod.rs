@@ -7,16 +7,15 @@
 //! | [`metadata`] | a slave copies topics, groups and offsets |
 //! | [`take_back`] | a master takes back what its slaves know better |
 //! | [`replicas`] | `replicas.json`: the slaves that a master waits for when it may have lost something |
-//! | [`recent_lives`], [`honest_clients`] | whose offsets can be believed after a failure, and what brokers tell one another of it |
+//! | [`recent_losses`] | what the log has lost not long ago |
 //! | [`twin`] | two brokers of one name and id |
 //! | [`peers`], [`log_position`] | what brokers ask one another, and how far a table that was sent along goes |
 
-pub(crate) mod honest_clients;
 pub(crate) mod log_position;
 pub(crate) mod master;
 pub(crate) mod metadata;
 pub(crate) mod peers;
-pub(crate) mod recent_lives;
+pub(crate) mod recent_losses;
 pub(crate) mod replicas;
 pub(crate) mod slave;
 pub(crate) mod take_back;
@@ -26,9 +25,6 @@ use std::sync::Arc;
 
 use ha::{MasterService, SlaveService};
 
-/// Request code by which a slave asks its master which clients stand at honest offsets
-/// ([`ReadHorizon::clients`](crate::state::read_horizon::ReadHorizon::clients)); ours.
-pub(crate) const GET_HONEST_CLIENTS: i32 = 23_002;
 /// Request code by which a master that waits for its replicas tells them that it is back (one-way); ours.
 pub(crate) const MASTER_IS_BACK: i32 = 23_003;
 

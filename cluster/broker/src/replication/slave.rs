@@ -1,4 +1,4 @@
-//! A slave's side: whom it follows, and what a new epoch of its master means to those who read here.
+//! A slave's side: whom it follows, and what a loss of its master's means to those who read here.
 //!
 //! A slave never becomes a master. It serves reads from its copy of the log, takes in the offsets that groups commit, and
 //! refuses messages and changes of topics and groups.
@@ -8,19 +8,19 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use ha::{GET_HA_PROTOCOL_VERSION, MasterAddr, PROTOCOL_V1, SlaveService};
 use protocol::header::RegisterBrokerResponseHeader;
-use protocol::{PhysicalOffset, RemotingCommand, response_code};
+use protocol::{RemotingCommand, response_code};
 use remoting::RemotingClient;
-use store::{DispatchRequest, EpochEntry, MessageStore};
+use sim::time::wall_clock_ms;
+use store::{DispatchRequest, EpochEntry, QueueBounds};
 
-use super::recent_lives::RECENT_MS;
+use super::recent_losses::{age_of, lost_bytes_max};
 use crate::core::{Core, lock};
+use crate::state::left_overs::{LEFT_OVERS_MS, Loss, Unlisted};
 
 /// How long a master has to say which protocol it speaks.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
 /// The answer to `GET_HA_PROTOCOL_VERSION`.
 pub(crate) const VERSION_FIELD: &str = "haProtocolVersion";
-/// The history of a log that nobody has written down: epochs tell nothing there.
-const UNKNOWN_HISTORY: u64 = 0;
 
 /// Asks the broker at a remoting address for its HA protocol.
 pub(crate) fn probe(client: RemotingClient) -> impl Fn(String) -> BoxFuture<'static, Option<u32>> + Send + Sync {
@@ -67,76 +67,62 @@ fn by_convention(ha: &str) -> Option<MasterAddr> {
     Some(MasterAddr { remoting: format!("{host}:{port}"), ha: ha.to_owned() })
 }
 
-/// The epoch that a slave's readers live in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct FollowedEpoch {
-    pub id: u64,
-    pub start: PhysicalOffset,
-    /// Since when it is followed, by [`Core::now_ms`].
-    since_ms: i64,
-    /// Whether there was a life before it, of which readers may be.
-    has_predecessor: bool,
-}
-
-impl FollowedEpoch {
-    /// The last epoch of the log; before any, the unknown history.
-    pub(crate) fn of(store: &MessageStore, now_ms: i64) -> Self {
-        Self::last_of(&store.epochs(), now_ms)
-    }
-
-    fn last_of(epochs: &[EpochEntry], now_ms: i64) -> Self {
-        let (id, start) = last_epoch(epochs);
-        Self { id, start, since_ms: now_ms, has_predecessor: epochs.len() > 1 }
-    }
-
-    /// Whether readers of the life before this one may not have asked since it began.
-    fn is_recent(&self, now_ms: i64) -> bool {
-        self.has_predecessor && now_ms.saturating_sub(self.since_ms) < RECENT_MS
-    }
-}
-
-/// The id of the last epoch, and where it begins.
-fn last_epoch(epochs: &[EpochEntry]) -> (u64, PhysicalOffset) {
-    epochs.last().map_or((UNKNOWN_HISTORY, PhysicalOffset::ZERO), |epoch| (epoch.id, epoch.start))
-}
-
-/// A message has become visible on a slave. The first of a new epoch ends the life that readers were led by: what lies beyond
-/// in each queue is another message than the one they may have seen there. Committed offsets beyond it go back to it.
+/// A message has become visible on a slave. If it is the first after a loss of the master's, or of this slave, then what lies
+/// beyond in each queue is another message than the one that readers may have seen there: committed offsets there go back.
 pub(crate) fn message_arrived(core: &Core, message: &DispatchRequest) {
     if lock(&core.topics).infer(&message.topic, message.queue_id) {
         // The master knows more of it.
         core.metadata_wanted.notify_one();
     }
     let epochs = core.store.epochs();
-    let (id, start) = last_epoch(&epochs);
-    {
-        let mut followed = lock(&core.followed);
-        if followed.id != id && message.physical_offset >= start {
-            let now_ms = core.now_ms();
-            let (topic, queue_id) = (&*message.topic, message.queue_id);
-            lock(&core.horizon).begin_epoch(followed.is_recent(now_ms), |of_topic, of_queue| {
-                if (of_topic, of_queue) == (topic, queue_id) {
-                    return message.queue_offset.0;
-                }
-                core.store.max_offset_in_queue(of_topic, of_queue).0
-            });
-            *followed = FollowedEpoch::last_of(&epochs, now_ms);
-        }
-    }
-    if id == UNKNOWN_HISTORY || message.physical_offset < start || core.believes_all_offsets() {
+    let Some(last) = epochs.last().filter(|last| message.physical_offset >= last.start) else { return };
+    let followed = lock(&core.followed).replace(last.id);
+    if core.believes_all_offsets() {
         return;
     }
-    let (topic, queue_id, offset) = (&*message.topic, message.queue_id, message.queue_offset.0);
-    if lock(&core.horizon).message_of_epoch(topic, queue_id, offset) {
-        let clamped = lock(&core.offsets).clamp_queue(topic, queue_id, offset);
-        if clamped > 0 {
-            tracing::warn!(
-                topic,
-                queue_id,
-                to = offset,
-                clamped,
-                "committed offsets lay beyond the master's new epoch: lowered"
-            );
-        }
+    if followed != Some(last.id) {
+        let known = epochs.iter().rposition(|epoch| Some(epoch.id) == followed);
+        lives_began(core, &epochs[known.map_or(0, |known| known + 1)..], message);
+    }
+    let (topic, queue_id, floor) = (&*message.topic, message.queue_id, message.queue_offset.0);
+    if let Some(bound) = lock(&core.left_overs).message_arrived(topic, queue_id, floor) {
+        clamp(core, topic, queue_id, floor, bound);
+    }
+}
+
+/// This slave has come upon the first message after the beginning of these lives of its master.
+fn lives_began(core: &Core, lives: &[EpochEntry], first: &DispatchRequest) {
+    let lost_bytes_max = lives.iter().filter_map(|life| lost_bytes_max(&core.store, life, true)).max();
+    let Some(lost_bytes_max) = lost_bytes_max else { return };
+    let queues = core.store.queues();
+    let floor = |queue: &QueueBounds| {
+        let is_its_own = (&queue.topic, queue.queue_id) == (&first.topic, first.queue_id);
+        if is_its_own { first.queue_offset.0 } else { queue.max_offset.0 }
+    };
+    // Of a queue without messages it is not known where it begins.
+    let floors = queues.iter().filter(|queue| floor(queue) > 0);
+    let floors = floors.map(|queue| (&*queue.topic, queue.queue_id, floor(queue)));
+    let age_ms = age_of(first.store_timestamp_ms, wall_clock_ms());
+    let ends_at_ms = core.now_ms() + LEFT_OVERS_MS - age_ms;
+    let loss = Loss::new(floors.clone(), Unlisted::Unseen, lost_bytes_max, ends_at_ms);
+    for (topic, queue_id, floor) in floors {
+        clamp(core, topic, queue_id, floor, loss.bound(topic, queue_id));
+    }
+    // A slave that was away catches up with losses of long ago.
+    if age_ms < LEFT_OVERS_MS {
+        lock(&core.left_overs).add(loss);
+    }
+}
+
+fn clamp(core: &Core, topic: &str, queue_id: i32, floor: i64, bound: i64) {
+    let clamped = lock(&core.offsets).clamp_queue(topic, queue_id, floor, bound);
+    if clamped > 0 {
+        tracing::warn!(
+            topic,
+            queue_id,
+            to = floor,
+            clamped,
+            "committed offsets were of messages that are lost: lowered"
+        );
     }
 }

@@ -48,12 +48,12 @@ async fn try_take_back(core: &Arc<Core>, addr: &str) -> Result<(), PeerError> {
 
     let response = peers::ask(core, addr, request_code::GET_ALL_CONSUMER_OFFSET).await?;
     if is_of_our_log(core, LogPosition::read(&response)) {
-        let offsets = ConsumerOffsets::from_file(&ConsumerOffsetSerializeWrapper::decode(&response.body)?);
+        let offsets = ConsumerOffsets::from_file(&ConsumerOffsetSerializeWrapper::decode(&response.body)?, true);
         // Beyond the floor a slave's offsets may be of messages that are no more.
         let taken = {
-            let horizon = lock(&core.horizon);
+            let left_overs = lock(&core.left_overs);
             let end = |topic: &str, queue_id| {
-                let floor = horizon.floor(topic, queue_id);
+                let floor = left_overs.floor(topic, queue_id);
                 floor.min(core.store.max_offset_in_queue(topic, queue_id).0)
             };
             lock(&core.offsets).merge(&offsets, end)

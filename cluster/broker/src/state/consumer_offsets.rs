@@ -5,23 +5,39 @@
 //!
 //! A master and its slaves each have such a table, and groups commit to whichever they read from. They are brought together
 //! by taking the higher offset of each queue ([`ConsumerOffsets::merge`]). What was lowered or removed on purpose would
-//! rise again that way; so each such change raises the table's version, and a table of a newer version replaces an older
-//! one. The version is in the file's `dataVersion`, which 4.9 ignores, once there has been such a change.
+//! rise again that way; so each such change gives the offset, the topic or the group a new *generation*, and of two
+//! generations the newer counts, whatever the offset. Generations are numbered through by each table, a master's odd and a
+//! slave's even, and a table goes on after the highest that it has seen. One that is not on the drive yet must not be told
+//! ([`ConsumerOffsets::is_durable`]): after a crash it would be given again.
+//!
+//! They are kept in consumerOffset.json beside the offsets, where Apache's brokers read past them. Left out: of more than
+//! [`REMOVED_MAX`] removed topics or groups the oldest are forgotten.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use protocol::QueueOffset;
-use protocol::body::{ConsumerOffsetSerializeWrapper, DataVersion, TOPIC_GROUP_SEPARATOR};
+use protocol::body::{ConsumerOffsetSerializeWrapper, TOPIC_GROUP_SEPARATOR};
 
+use super::left_overs::record_bytes_min;
 use super::queue_map::QueueMap;
+
+/// How many removed topics are remembered, and how many groups.
+pub const REMOVED_MAX: usize = 1_000;
 
 /// The offsets of all groups.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConsumerOffsets {
     groups: BTreeMap<String, QueueMap<i64>>,
-    /// How often an offset was lowered or removed on purpose.
-    version: i64,
+    /// The generations of offsets that were lowered on purpose, by group.
+    lowered: BTreeMap<String, QueueMap<i64>>,
+    removed_topics: BTreeMap<String, i64>,
+    removed_groups: BTreeMap<String, i64>,
+    /// The highest generation that was given or seen…
+    generation: i64,
+    /// …and the highest that is on the drive.
+    durable_generation: i64,
+    is_slave: bool,
     changed: bool,
 }
 
@@ -41,8 +57,24 @@ impl ConsumerOffsets {
     /// Stores an offset that a group has committed and returns the old one. A lower one than before is a change on purpose.
     pub fn commit(&mut self, group: &str, topic: &str, queue_id: i32, offset: i64) -> Option<i64> {
         let old = self.set(group, topic, queue_id, offset);
-        self.version += i64::from(old.is_some_and(|old| offset < old));
+        if old.is_some_and(|old| offset < old) {
+            let generation = self.next_generation();
+            self.lowered.entry(group.to_owned()).or_default().insert(topic, queue_id, generation);
+        }
         old
+    }
+
+    fn next_generation(&mut self) -> i64 {
+        self.changed = true;
+        self.generation = (self.generation / 2 + 1) * 2 + i64::from(!self.is_slave);
+        self.generation
+    }
+
+    /// The generation of a queue's offset, whether it is there or was removed; 0 if it never was lowered or removed.
+    fn generation_of(&self, group: &str, topic: &str, queue_id: i32) -> i64 {
+        let lowered = self.lowered.get(group).and_then(|queues| queues.get(topic, queue_id)).copied();
+        let removed = self.removed_topics.get(topic).max(self.removed_groups.get(group)).copied();
+        lowered.max(removed).unwrap_or(0)
     }
 
     fn set(&mut self, group: &str, topic: &str, queue_id: i32, offset: i64) -> Option<i64> {
@@ -74,12 +106,14 @@ impl ConsumerOffsets {
         clamped
     }
 
-    /// Lowers every group's offset of one queue that lies beyond `max`; says how many there were.
-    pub fn clamp_queue(&mut self, topic: &str, queue_id: i32, max: i64) -> usize {
+    /// Lowers every group's offset of one queue that lies beyond `floor`, but not beyond `bound`; returns how many there
+    /// were.
+    pub fn clamp_queue(&mut self, topic: &str, queue_id: i32, floor: i64, bound: i64) -> usize {
         let mut clamped = 0;
         for queues in self.groups.values_mut() {
-            if let Some(offset) = queues.get_mut(topic, queue_id).filter(|offset| **offset > max) {
-                *offset = max;
+            let offset = queues.get_mut(topic, queue_id);
+            if let Some(offset) = offset.filter(|offset| **offset > floor && **offset <= bound) {
+                *offset = floor;
                 clamped += 1;
             }
         }
@@ -87,34 +121,86 @@ impl ConsumerOffsets {
         clamped
     }
 
-    /// Takes in the table of another broker of the same name. A table with a newer version replaces this one; of tables of
-    /// one version the higher offset of each queue counts; an older one says nothing. No offset is taken beyond
-    /// `max_offset` of its queue. Says whether anything has changed.
+    /// Takes in the table of another broker of the same name: of each queue the offset of the newer generation, of one
+    /// generation the higher offset. No offset is taken beyond `max_offset` of its queue. Returns whether anything has
+    /// changed.
     pub fn merge(&mut self, other: &Self, max_offset: impl Fn(&str, i32) -> i64) -> bool {
-        if other.version < self.version {
-            return false;
+        let changed = std::mem::take(&mut self.changed);
+        for (topic, &generation) in &other.removed_topics {
+            if self.removed_topics.get(topic).is_none_or(|own| *own < generation) {
+                self.forget_older(generation, |_, of_topic| of_topic == topic);
+                self.removed_topics.insert(topic.clone(), generation);
+                self.changed = true;
+            }
         }
-        let before = if other.version > self.version { Some(std::mem::take(&mut self.groups)) } else { None };
-        self.version = other.version;
-        let mut raised = false;
+        for (group, &generation) in &other.removed_groups {
+            if self.removed_groups.get(group).is_none_or(|own| *own < generation) {
+                self.forget_older(generation, |of_group, _| of_group == group);
+                self.removed_groups.insert(group.clone(), generation);
+                self.changed = true;
+            }
+        }
+        if self.generation < other.generation {
+            self.generation = other.generation;
+            self.changed = true;
+        }
         for (group, queues) in &other.groups {
             for (topic, queue_id, &offset) in queues.iter() {
                 let offset = offset.min(max_offset(topic, queue_id));
-                if self.get(group, topic, queue_id).is_none_or(|own| own < offset) {
+                let theirs = other.generation_of(group, topic, queue_id);
+                let ours = self.generation_of(group, topic, queue_id);
+                let is_higher = || self.get(group, topic, queue_id).is_none_or(|own| own < offset);
+                if theirs > ours || theirs == ours && is_higher() {
                     self.set(group, topic, queue_id, offset);
-                    raised = true;
+                }
+                if theirs > ours {
+                    self.lowered.entry(group.clone()).or_default().insert(topic, queue_id, theirs);
+                    self.changed = true;
                 }
             }
         }
-        let changed = before.map_or(raised, |before| before != self.groups);
+        self.trim_removed();
+        let merged = self.changed;
         self.changed |= changed;
-        changed
+        merged
+    }
+
+    /// Forgets offsets of older generations.
+    fn forget_older(&mut self, generation: i64, is_meant: impl Fn(&str, &str) -> bool) {
+        let all = self.groups.iter().flat_map(|(group, queues)| {
+            queues.iter().map(move |(topic, queue_id, _)| (group.clone(), topic.to_owned(), queue_id))
+        });
+        let is_older = |(group, topic, queue_id): &(String, String, i32)| {
+            is_meant(group, topic) && self.generation_of(group, topic, *queue_id) < generation
+        };
+        let older: Vec<_> = all.filter(is_older).collect();
+        for (group, topic, queue_id) in older {
+            for table in [&mut self.groups, &mut self.lowered] {
+                if let Some(queues) = table.get_mut(&group) {
+                    queues.remove(&topic, queue_id);
+                    if queues.is_empty() {
+                        table.remove(&group);
+                    }
+                }
+            }
+        }
+    }
+
+    fn trim_removed(&mut self) {
+        for removed in [&mut self.removed_topics, &mut self.removed_groups] {
+            if removed.len() > REMOVED_MAX {
+                let mut generations: Vec<i64> = removed.values().copied().collect();
+                generations.sort_unstable();
+                let oldest = generations[generations.len() - REMOVED_MAX];
+                removed.retain(|_, generation| *generation >= oldest);
+            }
+        }
     }
 
     /// Becomes the table of another broker, as it is (`SlaveSynchronize.syncConsumerOffset`).
     pub fn replace(&mut self, other: Self) {
         let changed = self.changed || self.groups != other.groups;
-        *self = Self { changed, ..other };
+        *self = Self { changed, is_slave: self.is_slave, ..other };
     }
 
     /// The queues of a topic that a group has offsets for.
@@ -146,20 +232,39 @@ impl ConsumerOffsets {
 
     /// Forgets a topic in every group.
     pub fn remove_topic(&mut self, topic: &str) {
-        let mut removed = false;
-        for queues in self.groups.values_mut() {
-            removed |= queues.remove_topic(topic).is_some();
+        let generation = self.next_generation();
+        for table in [&mut self.groups, &mut self.lowered] {
+            table.values_mut().for_each(|queues| drop(queues.remove_topic(topic)));
+            table.retain(|_, queues| !queues.is_empty());
         }
-        self.groups.retain(|_, queues| !queues.is_empty());
-        self.changed |= removed;
-        self.version += i64::from(removed);
+        self.removed_topics.insert(topic.to_owned(), generation);
+        self.trim_removed();
     }
 
     /// Forgets a group.
     pub fn remove_group(&mut self, group: &str) {
-        let removed = self.groups.remove(group).is_some();
-        self.changed |= removed;
-        self.version += i64::from(removed);
+        let generation = self.next_generation();
+        self.groups.remove(group);
+        self.lowered.remove(group);
+        self.removed_groups.insert(group.to_owned(), generation);
+        self.trim_removed();
+    }
+
+    /// The highest generation that was given or seen.
+    #[must_use]
+    pub fn generation(&self) -> i64 {
+        self.generation
+    }
+
+    /// Says that all generations up to this one are on the drive.
+    pub fn note_durable(&mut self, generation: i64) {
+        self.durable_generation = generation.max(self.durable_generation);
+    }
+
+    /// Whether all that was lowered or removed on purpose is on the drive.
+    #[must_use]
+    pub fn is_durable(&self) -> bool {
+        self.durable_generation >= self.generation
     }
 
     /// Whether something has changed since this was last asked.
@@ -175,36 +280,70 @@ impl ConsumerOffsets {
     /// The file's content.
     #[must_use]
     pub fn to_file(&self) -> ConsumerOffsetSerializeWrapper {
-        let mut offset_table = BTreeMap::new();
-        for (group, queues) in &self.groups {
-            for topic in queues.topics() {
-                if let Some(offsets) = queues.topic(topic) {
-                    let offsets = offsets.iter().map(|(&queue_id, &offset)| (queue_id, QueueOffset(offset))).collect();
-                    offset_table.insert(format!("{topic}{TOPIC_GROUP_SEPARATOR}{group}"), offsets);
-                }
-            }
+        ConsumerOffsetSerializeWrapper {
+            data_version: None,
+            offset_table: to_table(&self.groups, QueueOffset),
+            lowered_table: to_table(&self.lowered, |generation| generation),
+            removed_topics: self.removed_topics.clone(),
+            removed_groups: self.removed_groups.clone(),
         }
-        let data_version = (self.version > 0).then(|| DataVersion { counter: self.version, ..DataVersion::default() });
-        ConsumerOffsetSerializeWrapper { data_version, offset_table }
     }
 
-    /// The offsets of a file. A key that is not `topic@group` is left out.
+    /// The offsets of a file, or of another broker. A key that is not `topic@group` is left out.
     #[must_use]
-    pub fn from_file(file: &ConsumerOffsetSerializeWrapper) -> Self {
-        let mut offsets = Self::default();
-        for (key, queues) in &file.offset_table {
-            let Some((topic, group)) = key.split_once(TOPIC_GROUP_SEPARATOR) else {
-                tracing::warn!(key, "consumerOffset.json has a key that is not topic@group: left out");
-                continue;
-            };
-            for (&queue_id, &QueueOffset(offset)) in queues {
-                offsets.set(group, topic, queue_id, offset);
+    pub fn from_file(file: &ConsumerOffsetSerializeWrapper, is_slave: bool) -> Self {
+        let groups = from_table(&file.offset_table, |offset| offset.0);
+        let lowered = from_table(&file.lowered_table, |generation| *generation);
+        let (removed_topics, removed_groups) = (file.removed_topics.clone(), file.removed_groups.clone());
+        let of_lowered = lowered.values().flat_map(QueueMap::iter).map(|(_, _, generation)| *generation);
+        let of_removed = removed_topics.values().chain(removed_groups.values()).copied();
+        let generation = of_lowered.chain(of_removed).max().unwrap_or(0).max(0);
+        let durable_generation = generation;
+        Self {
+            groups,
+            lowered,
+            removed_topics,
+            removed_groups,
+            generation,
+            durable_generation,
+            is_slave,
+            changed: false,
+        }
+    }
+}
+
+fn to_table<T>(
+    groups: &BTreeMap<String, QueueMap<i64>>,
+    make: impl Fn(i64) -> T,
+) -> BTreeMap<String, BTreeMap<i32, T>> {
+    let mut table = BTreeMap::new();
+    for (group, queues) in groups {
+        for topic in queues.topics() {
+            if let Some(values) = queues.topic(topic) {
+                let values = values.iter().map(|(&queue_id, &value)| (queue_id, make(value))).collect();
+                table.insert(format!("{topic}{TOPIC_GROUP_SEPARATOR}{group}"), values);
             }
         }
-        offsets.version = file.data_version.as_ref().map_or(0, |version| version.counter);
-        offsets.changed = false;
-        offsets
     }
+    table
+}
+
+fn from_table<T>(
+    table: &BTreeMap<String, BTreeMap<i32, T>>,
+    read: impl Fn(&T) -> i64,
+) -> BTreeMap<String, QueueMap<i64>> {
+    let mut groups: BTreeMap<String, QueueMap<i64>> = BTreeMap::new();
+    for (key, values) in table {
+        let Some((topic, group)) = key.split_once(TOPIC_GROUP_SEPARATOR) else {
+            tracing::warn!(key, "consumerOffset.json has a key that is not topic@group: left out");
+            continue;
+        };
+        let queues = groups.entry(group.to_owned()).or_default();
+        for (&queue_id, value) in values {
+            queues.insert(topic, queue_id, read(value));
+        }
+    }
+    groups
 }
 
 /// An offset that lay beyond the end of its queue.
@@ -222,6 +361,15 @@ pub struct ClampedOffset {
     pub to: i64,
 }
 
+impl ClampedOffset {
+    /// How many bytes of the log are missing at least.
+    #[must_use]
+    pub fn bytes_min(&self) -> u64 {
+        let messages = self.from.saturating_sub(self.to).max(0).cast_unsigned();
+        messages.saturating_mul(record_bytes_min(&self.topic))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -230,7 +378,7 @@ mod tests {
     fn the_file_that_apache_wrote_is_read_and_written_back() {
         let text = r#"{"offsetTable":{"%RETRY%cg1@cg1":{"0":2},"TopicA@cg1":{"0":4,"1":4,"2":4,"3":4}}}"#;
         let file: ConsumerOffsetSerializeWrapper = serde_json::from_str(text).unwrap();
-        let mut offsets = ConsumerOffsets::from_file(&file);
+        let mut offsets = ConsumerOffsets::from_file(&file, false);
         assert!(!offsets.take_changed());
         assert_eq!(offsets.get("cg1", "TopicA", 3), Some(4));
         assert_eq!(offsets.get("cg1", "TopicA", 4), None);
@@ -262,41 +410,129 @@ mod tests {
         assert_eq!(offsets.committed("cz1", "TopicZ", 1), Some(2));
     }
 
+    const ANY: fn(&str, i32) -> i64 = |_, _| i64::MAX;
+
+    fn restarted(offsets: &ConsumerOffsets) -> ConsumerOffsets {
+        let text = serde_json::to_string(&offsets.to_file()).unwrap();
+        ConsumerOffsets::from_file(&serde_json::from_str(&text).unwrap(), offsets.is_slave)
+    }
+
+    fn slave() -> ConsumerOffsets {
+        ConsumerOffsets { is_slave: true, ..ConsumerOffsets::default() }
+    }
+
     #[test]
     fn the_higher_offset_of_two_tables_counts_unless_it_was_lowered_on_purpose() {
         let mut master = ConsumerOffsets::default();
         master.commit("g", "T", 0, 5);
         master.commit("g", "T", 1, 9);
-        let mut slave = ConsumerOffsets::default();
+        let mut slave = slave();
         slave.commit("g", "T", 0, 7);
         slave.commit("g", "T", 1, 3);
         slave.commit("h", "T", 0, 2);
-        assert!(slave.merge(&master, |_, _| i64::MAX));
+        assert!(slave.merge(&master, ANY));
         assert_eq!(
             [slave.get("g", "T", 0), slave.get("g", "T", 1), slave.get("h", "T", 0)],
             [Some(7), Some(9), Some(2)]
         );
-        assert!(!slave.merge(&master, |_, _| i64::MAX), "nothing is new");
+        assert!(!slave.merge(&master, ANY), "nothing is new");
         // A master that comes back takes them, but none beyond the end of its queue.
         assert!(master.merge(&slave, |_, _| 6));
         assert_eq!([master.get("g", "T", 0), master.get("h", "T", 0)], [Some(6), Some(2)]);
-        // The group is reset to an earlier place: the slave's higher offset does not hide that.
+        // The group is reset to an earlier place: the slave's higher offset does not hide that, and loses nothing else.
+        slave.commit("h", "T", 0, 4);
         master.commit("g", "T", 1, 1);
-        assert!(slave.merge(&master, |_, _| i64::MAX));
-        assert_eq!(slave.get("g", "T", 1), Some(1));
-        let again = ConsumerOffsets::from_file(&slave.to_file());
-        assert!(!master.merge(&again, |_, _| 100), "the version is kept in the file");
+        assert!(slave.merge(&master, ANY));
+        assert_eq!([slave.get("g", "T", 1), slave.get("h", "T", 0)], [Some(1), Some(4)]);
+        assert!(!master.merge(&restarted(&slave), |topic, queue| if (topic, queue) == ("T", 0) { 2 } else { 9 }));
+        // From there the group goes on at the slave.
+        slave.commit("g", "T", 1, 2);
+        assert!(master.merge(&slave, ANY));
+        assert_eq!(master.get("g", "T", 1), Some(2));
     }
 
     #[test]
-    fn a_removed_topic_does_not_come_back_from_a_table_that_has_not_heard_of_it() {
+    fn a_reset_outlives_restarts_of_either_side() {
         let mut master = ConsumerOffsets::default();
-        master.commit("g", "T", 0, 5);
-        let mut slave = ConsumerOffsets::from_file(&master.to_file());
+        master.commit("g", "T", 0, 100);
+        let mut slave = slave();
+        slave.merge(&master, ANY);
+        slave.commit("g", "T", 0, 120);
+        master.commit("g", "T", 0, 0);
+        let (mut master, mut slave) = (restarted(&master), restarted(&slave));
+        assert!(!master.merge(&slave, ANY), "the slave has not heard of it");
+        assert_eq!(master.get("g", "T", 0), Some(0));
+        slave.merge(&master, ANY);
+        assert_eq!(restarted(&slave).get("g", "T", 0), Some(0));
+        // A slave that is restarted later does not hide what its master was told meanwhile, nor the other way round.
+        slave.commit("h", "T", 0, 9);
+        slave.commit("h", "T", 0, 3);
+        master.commit("g", "T", 0, 50);
+        let (mut master, slave) = (restarted(&master), restarted(&slave));
+        assert!(master.merge(&slave, ANY));
+        assert_eq!([master.get("g", "T", 0), master.get("h", "T", 0)], [Some(50), Some(3)]);
+    }
+
+    #[test]
+    fn of_two_that_lower_at_one_time_the_master_is_right() {
+        let (mut master, mut slave) = (ConsumerOffsets::default(), slave());
+        for table in [&mut master, &mut slave] {
+            table.commit("g", "T", 0, 100);
+        }
+        slave.commit("g", "T", 0, 90);
+        master.commit("g", "T", 0, 0);
+        assert!(!master.merge(&slave, ANY));
+        assert!(slave.merge(&master, ANY));
+        assert_eq!([master.get("g", "T", 0), slave.get("g", "T", 0)], [Some(0), Some(0)]);
+    }
+
+    #[test]
+    fn a_removed_topic_or_group_does_not_come_back_from_a_table_that_has_not_heard_of_it() {
+        let mut master = ConsumerOffsets::default();
+        for group in ["g", "h"] {
+            master.commit(group, "T", 0, 5);
+            master.commit(group, "U", 0, 5);
+        }
+        let mut slave = slave();
+        slave.merge(&master, ANY);
+        slave.commit("only-here", "T", 0, 8);
         master.remove_topic("T");
-        assert!(!master.merge(&slave, |_, _| i64::MAX));
-        assert!(slave.merge(&master, |_, _| i64::MAX));
-        assert_eq!(slave.get("g", "T", 0), None);
+        master.remove_group("h");
+        let mut master = restarted(&master);
+        assert!(!master.merge(&slave, ANY));
+        // The topic is made again before the slave hears of anything.
+        master.commit("g", "T", 0, 1);
+        assert!(slave.merge(&master, ANY));
+        for table in [&master, &slave] {
+            let stored = [("g", "T"), ("g", "U"), ("h", "T"), ("h", "U"), ("only-here", "T")];
+            let stored = stored.map(|(group, topic)| table.get(group, topic, 0));
+            assert_eq!(stored, [Some(1), Some(5), None, None, None]);
+        }
+    }
+
+    #[test]
+    fn what_was_lowered_is_durable_when_its_generation_is_noted() {
+        let mut offsets = ConsumerOffsets::default();
+        offsets.commit("g", "T", 0, 5);
+        assert!(offsets.is_durable(), "commits are written now and then");
+        offsets.commit("g", "T", 0, 3);
+        assert!(!offsets.is_durable());
+        let written = offsets.generation();
+        offsets.commit("g", "T", 0, 2);
+        offsets.note_durable(written);
+        assert!(!offsets.is_durable(), "it was lowered again meanwhile");
+        offsets.note_durable(offsets.generation());
+        assert!(offsets.is_durable());
+    }
+
+    #[test]
+    fn the_oldest_of_too_many_removals_is_forgotten() {
+        let mut offsets = ConsumerOffsets::default();
+        for number in 0..=REMOVED_MAX {
+            offsets.remove_topic(&number.to_string());
+        }
+        assert_eq!(offsets.removed_topics.len(), REMOVED_MAX);
+        assert!(!offsets.removed_topics.contains_key("0"));
     }
 
     #[test]
@@ -305,10 +541,9 @@ mod tests {
         offsets.commit("g", "T", 0, 5);
         offsets.commit("h", "T", 0, 2);
         offsets.commit("h", "T", 1, 5);
-        assert_eq!(offsets.clamp_queue("T", 0, 3), 1);
-        assert_eq!(
-            [offsets.get("g", "T", 0), offsets.get("h", "T", 0), offsets.get("h", "T", 1)],
-            [Some(3), Some(2), Some(5)]
-        );
+        offsets.commit("i", "T", 0, 7);
+        assert_eq!(offsets.clamp_queue("T", 0, 3, 6), 1);
+        let stored = [("g", 0), ("h", 0), ("h", 1), ("i", 0)].map(|(group, queue)| offsets.get(group, "T", queue));
+        assert_eq!(stored, [Some(3), Some(2), Some(5), Some(7)]);
     }
 }

@@ -201,9 +201,6 @@ impl Stage {
     pub async fn restart_after(&self, work: impl Future<Output = ()> + Send + 'static) {
         *self.before_boot.lock().unwrap() = Some(Box::pin(work));
         self.restart().await;
-    /// Does something to the broker's machine.
-    pub async fn to_machine(&self, act: impl FnOnce(&World, HostId) + Send + 'static) {
-        self.order(Order::Do(Box::new(act))).await;
     }
 
     /// Stops the broker in good order and starts it again.

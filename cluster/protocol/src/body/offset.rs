@@ -22,6 +22,15 @@ pub struct ConsumerOffsetSerializeWrapper {
     pub data_version: Option<DataVersion>,
     /// By `topic@group`, then by queue.
     pub offset_table: BTreeMap<String, BTreeMap<i32, QueueOffset>>,
+    /// Ours: the generation of each offset that was lowered on purpose. Apache's brokers read past it, and past the next two.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub lowered_table: BTreeMap<String, BTreeMap<i32, i64>>,
+    /// Ours: the generation of each topic that was removed.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub removed_topics: BTreeMap<String, i64>,
+    /// Ours: the generation of each group that was removed.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub removed_groups: BTreeMap<String, i64>,
 }
 
 /// How far the delivery of delayed messages is (`DelayOffsetSerializeWrapper`): `delayOffset.json`, and the response to

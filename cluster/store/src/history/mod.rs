@@ -9,6 +9,7 @@
 
 mod common;
 pub(crate) mod file;
+mod loss;
 
 use protocol::{PhysicalOffset, message::RecordView};
 use quirks::Quirk;
@@ -26,7 +27,8 @@ pub(crate) const EPOCHS_MAX: usize = 4096;
 /// One life of a master, in a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EpochEntry {
-    /// A random number of 63 bits, whose lowest says whether [every record has a checksum](EpochEntry::has_checksums);
+    /// A random number of 63 bits, whose lowest says whether [every record has a checksum](EpochEntry::has_checksums), and
+    /// the eight above it [what may have been lost](EpochEntry::lost_bytes_max) before it began;
     /// [`EpochEntry::UNKNOWN_ID`] where nobody recorded who wrote the bytes.
     pub id: u64,
     /// Where its bytes begin in the log.
@@ -37,10 +39,24 @@ impl EpochEntry {
     /// The id of the bytes that a broker without epochs has written: Apache's.
     pub const UNKNOWN_ID: u64 = 0;
 
-    /// The life of a master that begins at `start`. Of `random` the lowest bit does not count.
-    pub(crate) fn new(random: u64, has_checksums: bool, start: PhysicalOffset) -> EpochEntry {
-        let number = (random >> 2).max(1);
-        EpochEntry { id: number << 1 | u64::from(has_checksums), start }
+    /// The life of a master that begins at `start`. Of `random` the lowest ten bits do not count.
+    pub(crate) fn new(
+        random: u64,
+        has_checksums: bool,
+        lost_bytes_max: Option<u64>,
+        start: PhysicalOffset,
+    ) -> EpochEntry {
+        let number = (random >> 10).max(1);
+        let lost = u64::from(lost_bytes_max.map_or(0, loss::encode));
+        EpochEntry { id: number << 9 | lost << 1 | u64::from(has_checksums), start }
+    }
+
+    /// How many bytes of the log readers may have been shown before this life that it does not have; `None` if it has all
+    /// that earlier lives have shown. `Some(0)`: the machine went down, but nothing that was shown should be missing, if
+    /// the drive keeps its word. At most a quarter more than was known when it began; `u64::MAX` if nothing was.
+    #[must_use]
+    pub fn lost_bytes_max(&self) -> Option<u64> {
+        loss::decode((self.id >> 1 & 0xff) as u8)
     }
 
     /// Whether its master has stored a checksum of the whole with every record (`enabledAppendPropCRC`). Then a record without one is

@@ -19,6 +19,14 @@ use crate::{
     segment::{SCAN_CHUNK_BYTES, Segment, segment_name},
 };
 
+/// A copy of what was cut off.
+pub(super) struct CutOff {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Where in the log it ended.
+    pub until: u64,
+}
+
 /// Copies what the log has from `from` on, durably, into `directory` under a name of its own; where it is, if there is
 /// anything.
 pub(super) async fn keep(
@@ -27,7 +35,7 @@ pub(super) async fn keep(
     segments: &[Arc<Segment>],
     epochs: &[EpochEntry],
     from: u64,
-) -> Result<Option<PathBuf>, StoreError> {
+) -> Result<Option<CutOff>, StoreError> {
     let mut parts = Vec::new();
     for segment in segments.iter().filter(|segment| from < segment.end()) {
         let begin = from.saturating_sub(segment.start());
@@ -73,7 +81,8 @@ pub(super) async fn keep(
     disk::rename(&temporary, &path).await.map_err(io_error("rename", &temporary))?;
     durable::sync_dir(&directory).await?;
     tracing::warn!(from, bytes = written, kept_in = %path.display(), "the log is truncated: what follows is kept");
-    Ok(Some(path))
+    let until = last.start() + last_end;
+    Ok(Some(CutOff { path, until }))
 }
 
 /// `path`, or the first of `path.1`, `path.2`, … that is not taken: an earlier copy may have more.

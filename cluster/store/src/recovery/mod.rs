@@ -38,10 +38,12 @@ use crate::{
     lock_file::{self, LeftOpen},
     segment::{Segment, segment_name},
     segment_dir::{self, SegmentListing},
+    shown::{self, ShownLimit},
 };
 use behind::{Behind, Stretch, look_behind};
 use quirks::Quirk;
 use scan::{LogScanner, Stop};
+pub use tail_at_risk::Shown;
 use tail_at_risk::TailAtRisk;
 
 /// How far before the checkpoint's times recovery begins (`StoreCheckpoint.getMinTimestamp`: 3 s).
@@ -90,6 +92,11 @@ pub struct RecoveryReport {
     pub machine_went_down: bool,
     /// The log has no record, or had none at an earlier start, and no epoch of a master has begun since.
     pub is_empty: bool,
+    /// What readers may have been shown beyond the log's end, now or at an earlier start, and no epoch of a master has begun
+    /// since.
+    pub shown: Option<Shown>,
+    /// There was no store here: no broker of ours has opened one before, and there is no record.
+    pub is_new: bool,
     /// Where the bytes are that [`OpenOptions::truncate_at`] has cut off, if there were any.
     pub diverged_tail: Option<PathBuf>,
     /// Where a copy is of what stood behind a damaged record, if there were whole records.
@@ -106,6 +113,8 @@ struct Recovery<'a> {
     limit: u64,
     /// What of the page cache may not be on the drive although it seems to be.
     suspect: Option<Range<u64>>,
+    /// How far the last broker may have shown the log.
+    shown_limit: ShownLimit,
     deleted: DeletedTopics,
     stored_epochs: Vec<EpochEntry>,
     log: CommitLog,
@@ -186,6 +195,7 @@ pub(crate) async fn recover(
         left_open,
         abnormal: left_open != LeftOpen::No,
         suspect: sync_failed::load(config).await?,
+        shown_limit: shown::load(config).await?,
         limit: options.truncate_at.map_or(u64::MAX, |limit| limit.0.max(0).cast_unsigned()),
         segments,
     };
@@ -226,7 +236,7 @@ impl Recovery<'_> {
         let cuts_off_records = self.judge(&walk).await?;
 
         // From here on the disk is changed.
-        let diverged_tail = match self.limit {
+        let diverged = match self.limit {
             u64::MAX => None,
             limit => cut_off::keep(self.config, "diverged", &self.segments, &self.stored_epochs, limit).await?,
         };
@@ -238,17 +248,19 @@ impl Recovery<'_> {
             Some(lock) => lock,
             None => self.create_lock().await?,
         };
-        let risk = TailAtRisk {
-            machine_went_down: earlier_risk.machine_went_down || self.left_open == LeftOpen::InAnotherBoot,
-            is_empty: earlier_risk.is_empty || walk.end == log_min,
-        };
+        let cut_until = diverged.as_ref().map(|diverged| diverged.until);
+        let risk = earlier_risk.and_then(TailAtRisk {
+            machine_went_down: self.left_open.machine_went_down(),
+            is_empty: walk.end == log_min,
+            shown: self.shown_beyond(&walk, cuts_off_records, cut_until),
+        });
         let mut says_so = risk == earlier_risk;
         if !says_so {
             // Before the abort file says that the store is open in this boot.
             says_so = has_room(tail_at_risk::store(self.config, risk).await)?;
         }
         // On a full drive the abort file of the other boot goes on saying that the machine went down.
-        if says_so || self.left_open != LeftOpen::InAnotherBoot {
+        if says_so || !self.left_open.machine_went_down() {
             lock_file::create_abort(&abort_path(self.config)).await?;
         }
         let flushed_but_lost = self.checkpoint.master_flushed_offset.cast_unsigned() > walk.end;
@@ -294,11 +306,38 @@ impl Recovery<'_> {
             flushed_but_lost_until,
             machine_went_down: risk.machine_went_down,
             is_empty: risk.is_empty,
-            diverged_tail,
+            shown: risk.shown,
+            is_new: self.shown_limit == ShownLimit::Unknown && self.stored_epochs.is_empty() && walk.end == log_min,
+            diverged_tail: diverged.map(|diverged| diverged.path),
             damaged_tail,
         };
         tracing::info!(?report, "store recovered");
         Ok(Recovered { log, queues: self.queues, checkpoint: self.checkpoint, lock, report, epochs })
+    }
+
+    /// What readers may have been shown beyond the log's end. Only a machine that goes down, or a part of the log that is cut
+    /// off, takes away what was shown: a process that is killed leaves all of it in the page cache.
+    fn shown_beyond(&self, walk: &Walk, cuts_off_records: bool, cut_until: Option<u64>) -> Option<Shown> {
+        let flushed = self.checkpoint.master_flushed_offset.cast_unsigned();
+        let is_cut = cuts_off_records || (walk.stop != Stop::Limit && flushed > walk.end);
+        let limit = match self.shown_limit {
+            _ if !is_cut && !self.left_open.machine_went_down() => None,
+            ShownLimit::Below(limit) if self.left_open != LeftOpen::ByApache => {
+                Some(limit.0.cast_unsigned().max(flushed))
+            }
+            ShownLimit::Flushed if !is_cut && self.left_open != LeftOpen::ByApache => Some(walk.end),
+            _ => Some(i64::MAX.cast_unsigned()),
+        };
+        // Of an earlier life nothing may be left: what was lost before it is not to be forgotten with it.
+        let forgotten = self.stored_epochs.iter().filter(|epoch| epoch.start.0.cast_unsigned() > walk.end);
+        let lost_before =
+            |epoch: &EpochEntry| Some(epoch.start.0.cast_unsigned().saturating_add(epoch.lost_bytes_max()?));
+        // A slave may have shown all that it had.
+        let until = limit.max(cut_until).max(forgotten.filter_map(lost_before).max())?.max(walk.end);
+        Some(Shown {
+            from: PhysicalOffset(walk.end.cast_signed()),
+            until: PhysicalOffset(i64::try_from(until).unwrap_or(i64::MAX)),
+        })
     }
 
     /// Removes what is left of deleted topics, and forgets those whose records are gone too.
@@ -536,6 +575,7 @@ impl Recovery<'_> {
     async fn keep_damaged(&self, end: u64) -> Option<PathBuf> {
         match cut_off::keep(self.config, "damaged", &self.segments, &self.stored_epochs, end).await {
             Ok(kept) => {
+                let kept = kept.map(|kept| kept.path);
                 tracing::error!(end, ?kept, "the log ends at a damaged record that whole ones follow");
                 kept
             }

@@ -28,8 +28,9 @@ impl Appender {
         }
     }
 
-    /// Begins this life's epoch at the log's end, unless that was done.
-    pub(crate) async fn begin_epoch(&mut self) -> Result<EpochEntry, StoreError> {
+    /// Begins this life's epoch at the log's end, unless that was done. `lost_bytes_max` is what its owner knows of a loss,
+    /// beside what recovery has found.
+    pub(crate) async fn begin_epoch(&mut self, lost_bytes_max: Option<u64>) -> Result<EpochEntry, StoreError> {
         if let Some(epoch) = self.epoch {
             return Ok(epoch);
         }
@@ -39,7 +40,9 @@ impl Appender {
             // Apache's broker knows no epochs, and writes none down.
             EpochEntry { id: EpochEntry::UNKNOWN_ID, start }
         } else {
-            let epoch = EpochEntry::new(rng::u64("store-epoch"), self.shared.has_checksums(), start);
+            let lost_bytes_max = lost_bytes_max.max(self.shared.shown.and_then(|shown| shown.beyond(start)));
+            let random = rng::u64("store-epoch");
+            let epoch = EpochEntry::new(random, self.shared.has_checksums(), lost_bytes_max, start);
             self.store_epoch(epoch).await?;
             epoch
         };

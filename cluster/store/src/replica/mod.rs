@@ -61,7 +61,17 @@ impl MessageStore {
     /// # Errors
     /// The drive fails, or the store takes no writes.
     pub async fn begin_epoch(&self) -> Result<EpochEntry, StoreError> {
-        self.ask(|reply| Request::BeginEpoch { reply }).await
+        self.begin_epoch_after_loss(None).await
+    }
+
+    /// As [`MessageStore::begin_epoch`], for an owner who knows that readers may have been shown more than the log has: so
+    /// many bytes beyond its end, `u64::MAX` for any number. The epoch keeps it
+    /// ([`EpochEntry::lost_bytes_max`]), or what recovery has found if that is more.
+    ///
+    /// # Errors
+    /// As [`MessageStore::begin_epoch`].
+    pub async fn begin_epoch_after_loss(&self, lost_bytes_max: Option<u64>) -> Result<EpochEntry, StoreError> {
+        self.ask(|reply| Request::BeginEpoch { lost_bytes_max, reply }).await
     }
 
     /// Takes over the master's epoch, durably: before its first byte is appended. To take over the last one again changes

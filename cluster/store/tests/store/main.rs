@@ -19,5 +19,6 @@ mod replica;
 mod replication;
 mod retention;
 mod room;
+mod shown;
 mod support;
 mod table_files;

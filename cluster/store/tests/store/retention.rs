@@ -250,6 +250,8 @@ fn no_room_for_the_next_file_fails_the_put_only() {
                 // The next file is made meanwhile.
                 sleep(Duration::from_millis(100)).await;
                 let ballast = disk::OpenOptions::new().write(true).create(true).open("/ballast").await.unwrap();
+                // The next file is being made meanwhile.
+                sleep(Duration::from_secs(1)).await;
                 let room = disk::usage("/").await.unwrap().available_bytes;
                 ballast.preallocate(room / 4096 * 4096).await.unwrap();
                 let mut results = Vec::new();
