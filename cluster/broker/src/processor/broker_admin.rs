@@ -106,7 +106,11 @@ pub(crate) async fn runtime_info(core: Arc<Core>) -> Answer {
         put("getFoundTps", stats.get.messages_per_s().to_string());
         put("getMissTps", stats.get_miss.messages_per_s().to_string());
         put("getTotalTps", (stats.get.messages_per_s() + stats.get_miss.messages_per_s()).to_string());
+        // 4.x and 5.x spell it in two ways.
         put("getTransferedTps", stats.get.messages_per_s().to_string());
+        put("getTransferredTps", stats.get.messages_per_s().to_string());
+        let average_bytes = stats.put.totals.bytes as f64 / (stats.put.totals.messages as f64).max(1.0);
+        put("putMessageAverageSize", average_bytes.to_string());
         put("putMessageTimesTotal", stats.put.totals.messages.to_string());
         put("putMessageSizeTotal", stats.put.totals.bytes.to_string());
         put("msgPutTotalTodayNow", stats.put.totals.messages.to_string());
@@ -121,6 +125,27 @@ pub(crate) async fn runtime_info(core: Arc<Core>) -> Answer {
     ] {
         put(key, "0".to_owned());
     }
+    // Of parts that this broker does not have; tools take the keys for granted.
+    for key in [
+        "EndTransactionQueueSize",
+        "EndTransactionThreadPoolQueueCapacity",
+        "dispatchMaxBuffer",
+        "getMessageEntireTimeMax",
+        "pullThreadPoolQueueCapacity",
+        "putMessageEntireTimeMax",
+        "putMessageFailedTimes",
+        "queryThreadPoolQueueCapacity",
+        "startAcceptSendRequestTimeStamp",
+        "timerCongestNum",
+        "timerDequeueTps",
+        "timerEnqueueTps",
+        "timerOffsetBehind",
+        "timerReadBehind",
+    ] {
+        put(key, "0".to_owned());
+    }
+    put("remainHowManyDataToCommit", "0 B".to_owned());
+    put("remainTransientStoreBufferNumbs", i32::MAX.to_string());
     for (level, offset) in &lock(&core.delay_offsets).offset_table {
         let queue_id = crate::state::delay_level::DelayLevels::queue_id(*level);
         let max = core.store.max_offset_in_queue(protocol::topic::SCHEDULE_TOPIC, queue_id);
