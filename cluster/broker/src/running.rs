@@ -21,8 +21,8 @@ use crate::config::BrokerConfig;
 use crate::core::{Core, lock};
 use crate::persistence::{Files, found_missing};
 use crate::processor::Processor;
-use crate::service::{consumed, delay, housekeeping, notices, pull_wait, registration};
 use crate::replication::{Replication, master, metadata, peers, recent_losses, slave, twin};
+use crate::service::{consumed, delay, housekeeping, notices, pull_wait, registration};
 
 /// A broker with an open store.
 pub(crate) struct Running {

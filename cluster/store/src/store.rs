@@ -39,9 +39,8 @@ use crate::{
     put::{self, Messages, PutMessageResult, PutMessageStatus, PutReply, PutRequest},
     recovery::{self, OpenOptions, Recovered, RecoveryReport, Shown},
     replication::{Replication, ReplicationState},
-    room,
     retention::Consumed,
-    shown,
+    room, shown,
     state::StoreState,
     timeline::StoreClock,
 };

@@ -19,8 +19,8 @@ use protocol::header::{
 use protocol::message_id::decode_offset_message_id;
 use protocol::{QueueOffset, RemotingCommand, request_code, response_code as code};
 use remoting::Channel;
-use sim::time::wall_clock_ms;
 use sim::task::yield_now;
+use sim::time::wall_clock_ms;
 use store::BoundaryType;
 
 use super::topic_admin::queues_to_show;

@@ -29,8 +29,8 @@ use store::StoreError;
 
 use crate::core::{Core, lock};
 use crate::persistence::saved_table::NotSaved;
-use crate::service::notices::notify_members;
 use crate::replication::MASTER_IS_BACK;
+use crate::service::notices::notify_members;
 
 /// Why a request gets no answer of its own kind.
 #[derive(Debug)]

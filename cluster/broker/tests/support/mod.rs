@@ -22,13 +22,16 @@ use tokio::sync::{mpsc, oneshot};
 
 pub const TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Something done to the world and the broker's host.
+type Work = Box<dyn FnOnce(&World, HostId) + Send>;
+
 /// What a script asks of the world around it.
 enum Order {
     Crash(Crash),
     Terminate,
     Boot,
     /// Something done to the broker's machine.
-    Do(Box<dyn FnOnce(&World, HostId) + Send>),
+    Do(Work),
 }
 
 /// What the broker's host does before the broker starts, once.
