@@ -24,6 +24,11 @@ use crate::processor::Processor;
 use crate::replication::{Replication, master, metadata, peers, recent_losses, slave, twin};
 use crate::service::{consumed, delay, housekeeping, notices, pull_wait, registration};
 
+/// What part of the files and sockets of the process are connections to the main port at most…
+const OPEN_FILES_PERCENT: u64 = 50;
+/// …and to the fast port. A quarter is for the files of the store, the rest for everything else.
+const FAST_OPEN_FILES_PERCENT: u64 = 12;
+
 /// A broker with an open store.
 pub(crate) struct Running {
     pub core: Arc<Core>,
@@ -207,11 +212,12 @@ async fn save_tables(core: &Core) {
 
 async fn listen(core: &Arc<Core>) -> Result<RemotingServer, BrokerError> {
     let addr = core.config().listen_addr();
-    listen_at(core, addr).await.map_err(|source| BrokerError::Listen { addr, source })
+    listen_at(core, addr, OPEN_FILES_PERCENT).await.map_err(|source| BrokerError::Listen { addr, source })
 }
 
-async fn listen_at(core: &Arc<Core>, addr: SocketAddr) -> std::io::Result<RemotingServer> {
+async fn listen_at(core: &Arc<Core>, addr: SocketAddr, open_files_percent_max: u64) -> std::io::Result<RemotingServer> {
     let server_config = ServerConfig {
+        open_files_percent_max,
         channel_idle_max: Duration::from_millis(core.config().server_channel_max_idle_time_ms),
         ..ServerConfig::default()
     };
@@ -226,7 +232,7 @@ async fn listen_fast(core: &Arc<Core>, main: SocketAddr) -> Option<RemotingServe
         return None;
     }
     let addr = SocketAddr::new(main.ip(), main.port().checked_sub(2).filter(|port| *port > 0)?);
-    listen_at(core, addr)
+    listen_at(core, addr, FAST_OPEN_FILES_PERCENT)
         .await
         .inspect_err(|error| {
             tracing::warn!(%addr, %error, "the fast port (listenPort - 2) is taken: Apache's slaves cannot copy topics from here");

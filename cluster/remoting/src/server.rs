@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use sim::net::{TcpListener, TcpStream};
+use sim::process;
 use sim::task::{JoinError, JoinHandle};
 use sim::time::Instant;
 use tokio::sync::{oneshot, watch};
@@ -42,8 +43,12 @@ pub struct ServerConfig {
     pub frame_memory_bytes: usize,
     /// What may be queued on all connections for peers that do not read. 256 MiB.
     pub queued_bytes_total: usize,
-    /// Connections at a time. One more takes the place of one that is idle. 16,384.
+    /// Connections at a time. One more takes the place of one that is idle. 16,384, and never more than
+    /// [`ServerConfig::open_files_percent_max`] allows.
     pub connections_max: usize,
+    /// What part of the files and sockets that the process may have open are connections at most. The rest is for the files
+    /// of a store, and for its other sockets. 50.
+    pub open_files_percent_max: u64,
 }
 
 impl Default for ServerConfig {
@@ -57,7 +62,16 @@ impl Default for ServerConfig {
             frame_memory_bytes: 128 * 1024 * 1024,
             queued_bytes_total: 256 * 1024 * 1024,
             connections_max: 16_384,
+            open_files_percent_max: 50,
         }
+    }
+}
+
+impl ServerConfig {
+    /// The connections that this process can have.
+    fn connections_here(&self) -> usize {
+        let share = process::open_files_max().saturating_mul(self.open_files_percent_max) / 100;
+        self.connections_max.min(usize::try_from(share).unwrap_or(usize::MAX)).max(1)
     }
 }
 
@@ -101,10 +115,11 @@ impl RemotingServer {
             limits,
             port: local_addr.port(),
             accepted: 0,
-            connections_max: config.connections_max.max(1),
+            connections_max: config.connections_here(),
             channels: BTreeMap::new(),
             ring: VecDeque::new(),
             turned_away: TurnedAway::default(),
+            refused: Refused::default(),
             tasks: FuturesUnordered::new(),
         };
         let (alive, accepting) = watch::channel(());
@@ -152,7 +167,23 @@ struct Acceptor<H> {
     /// The channels, and some that have ended, in the order in which they are looked at when one has to go.
     ring: VecDeque<ChannelId>,
     turned_away: TurnedAway,
+    refused: Refused,
     tasks: FuturesUnordered<ConnectionTask>,
+}
+
+/// The attempts to accept that the operating system refused.
+#[derive(Debug, Default)]
+struct Refused {
+    told_at: Option<Instant>,
+}
+
+impl Refused {
+    fn one_more(&mut self, port: u16, error: &io::Error) {
+        if self.told_at.is_none_or(|told_at| told_at.elapsed() >= TELL_INTERVAL) {
+            self.told_at = Some(Instant::now());
+            tracing::warn!(port, %error, "cannot accept connections; trying again");
+        }
+    }
 }
 
 /// The connections for which there was no place.
@@ -183,7 +214,8 @@ impl<H: RequestHandler> Acceptor<H> {
                 accepted = listener.accept() => match accepted {
                     Ok((stream, remote_addr)) => self.serve(stream, remote_addr),
                     Err(error) => {
-                        tracing::warn!(port = self.port, %error, "cannot accept a connection");
+                        // Those that cannot be accepted wait in the kernel's queue.
+                        self.refused.one_more(self.port, &error);
                         sim::time::sleep(ACCEPT_RETRY).await;
                     }
                 },

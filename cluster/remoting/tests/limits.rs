@@ -279,6 +279,57 @@ fn a_connection_more_takes_the_place_of_one_that_nobody_uses() {
     });
 }
 
+/// Files of a store are opened when they are needed: connections must not have taken what is left.
+#[test]
+#[cfg(not(feature = "real"))]
+fn connections_leave_descriptors_to_others() {
+    use sim::disk::OpenOptions;
+    use sim::world::{HostSpec, SimulationSpec, simulate};
+    use std::sync::Mutex;
+    use tokio::sync::oneshot;
+
+    const OPEN_FILES_MAX: u64 = 40;
+
+    let finished = simulate(SimulationSpec::default(), |world| async move {
+        let (ready, address) = oneshot::channel();
+        let (done, finished) = oneshot::channel();
+        let (wanted, want_file) = oneshot::channel::<()>();
+        let parts = Arc::new(Mutex::new(Some((ready, want_file, done))));
+        let server = world.add_host(HostSpec::new("server", move || {
+            let (ready, want_file, done) = parts.lock().expect("not poisoned").take().expect("booted once");
+            async move {
+                let any = SocketAddr::from(([0, 0, 0, 0], 0));
+                let server = RemotingServer::bind(any, Arc::new(Service::default()), ServerConfig::default()).await;
+                let server = server.expect("it listens");
+                let _ = ready.send(server.local_addr().port());
+                let _ = want_file.await;
+                let mut files = Vec::new();
+                while let Ok(file) = OpenOptions::new().write(true).create(true).open("/file").await {
+                    files.push(file);
+                }
+                let _ = done.send(files.len());
+            }
+        }));
+        world.limit_open_files(server, Some(OPEN_FILES_MAX));
+        let address_of_server = world.address(server);
+        world.boot(server);
+        let port = address.await.expect("it listens");
+        let client = world.add_host(HostSpec::new("clients", move || async move {
+            let mut streams = Vec::new();
+            for _ in 0..2 * OPEN_FILES_MAX {
+                streams.push(TcpStream::connect(SocketAddr::from((address_of_server, port))).await.expect("connected"));
+            }
+            sleep(LONG).await;
+        }));
+        world.boot(client);
+        world.sleep(Duration::from_secs(10)).await;
+        let _ = wanted.send(());
+        let files = finished.await.expect("the server lives");
+        assert!(files as u64 >= OPEN_FILES_MAX / 2 - 2, "{files} files could be opened beside the connections");
+    });
+    finished.unwrap_or_else(|panicked| panic!("{panicked}"));
+}
+
 #[test]
 fn long_requests_run_a_few_at_a_time_and_in_turn() {
     support::run(|| async {

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use sim::task;
+use sim::{process, task};
 use tokio::runtime::{Builder, Runtime};
 
 /// The variable that tokio reads the number of its threads from.
@@ -57,6 +57,8 @@ fn run_on<T>(
     runtime: io::Result<Runtime>,
     future: impl Future<Output = Result<T, Box<dyn Error>>>,
 ) -> Result<T, Box<dyn Error>> {
+    // As the JVM does: the soft limit is what a shell has, and too little for a server's connections and files.
+    process::raise_open_files_max();
     runtime?.block_on(future)
 }
 
