@@ -17,7 +17,11 @@ use quirks::Quirk;
 use sim::time::{Instant, sleep, sleep_until};
 
 use crate::{
-    checkpoint::Checkpoint, config::FlushDiskType, error::StoreError, recovery::sync_failed, segment::PAGE_BYTES,
+    checkpoint::{Checkpoint, QueueClaims},
+    config::FlushDiskType,
+    error::StoreError,
+    recovery::sync_failed,
+    segment::PAGE_BYTES,
     store::Shared,
 };
 
@@ -207,17 +211,32 @@ impl Shared {
         }
     }
 
+    /// What the queues have on the drive. Everything below `dispatched` was dispatched.
+    fn queue_claims(&self, dispatched: PhysicalOffset) -> QueueClaims {
+        let queues = self.queues.all();
+        let unflushed = queues.iter().filter_map(|queue| queue.first_unflushed()).min();
+        let known = unflushed.unwrap_or(dispatched).min(dispatched);
+        QueueClaims {
+            recover_from: self.log.flushed_mark_before(known),
+            log_min: self.log.min_offset(),
+            queues: queues.iter().filter_map(|queue| queue.claim()).collect(),
+        }
+    }
+
     /// Writes the checkpoint, if it has more to claim than the last one.
     pub(crate) async fn store_checkpoint(&self) -> Result<(), StoreError> {
         let mut last = self.checkpoint.lock().await;
         // This order: what is dispatched after the first line shows as dirty in the second.
+        let dispatched = self.dispatcher.confirm_offset();
         let dispatched_ms = self.dispatcher.dispatched_timestamp_ms();
         let logics_ms = self.queues.dirty_since_ms().map_or(dispatched_ms, |dirty_ms| dispatched_ms.min(dirty_ms - 1));
         let claims_early = self.config.quirks.has(Quirk::CheckpointBeforeQueues);
         let logics_ms = if claims_early { dispatched_ms } else { logics_ms };
         let flushed_ms = self.log.flushed_timestamp_ms();
         let flushed_offset = self.log.flushed.get();
+        let queues = if claims_early { QueueClaims::default() } else { self.queue_claims(dispatched) };
         let checkpoint = Checkpoint {
+            queues,
             physic_msg_timestamp_ms: flushed_ms,
             logics_msg_timestamp_ms: logics_ms.max(0),
             index_msg_timestamp_ms: self.index.sealed_timestamp_ms(),
@@ -225,7 +244,7 @@ impl Shared {
             confirm_phy_offset: self.dispatcher.confirm_offset().min(flushed_offset).0,
         };
         if checkpoint != *last {
-            checkpoint.store(&self.checkpoint_path()).await?;
+            checkpoint.store(&self.checkpoint_path(), !claims_early).await?;
             *last = checkpoint;
         }
         Ok(())

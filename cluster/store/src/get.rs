@@ -1,12 +1,18 @@
 //! Reading a queue from an offset on, with RocketMQ's statuses (`DefaultMessageStore.getMessage`).
 //!
-//! Consumers see dispatched messages only. A record that is damaged on the drive is skipped, logged and counted, and never
-//! given out. Left to the broker: role (a slave's offset corrections), long polling, expression filters.
+//! Consumers see dispatched messages only. A unit that was read from a file is held against the record that it names, and its
+//! file is mended if it is wrong. A record that is damaged on the drive is skipped, logged and counted, and never given out. Left to the broker: role (a slave's offset corrections), long polling, expression filters.
 
 use bytes::Bytes;
 use protocol::{PhysicalOffset, QueueOffset};
 
-use crate::{config::StoreConfig, consume_queue::UNIT_BYTES, error::StoreError, store::MessageStore};
+use crate::{
+    config::StoreConfig,
+    consume_queue::{ConsumeQueueUnit, UNIT_BYTES, Units},
+    error::StoreError,
+    mending::Confirmed,
+    store::MessageStore,
+};
 
 /// What a read found (`GetMessageStatus`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +35,8 @@ pub enum GetMessageStatus {
     NoMatchedLogicQueue,
     /// The queue has no message yet.
     NoMessageInQueue,
+    /// The queue's file is damaged and is being mended: the message can be read later.
+    BeingMended,
 }
 
 /// What a read gives (`GetMessageResult`).
@@ -137,35 +145,55 @@ impl MessageStore {
         let scan_end = QueueOffset(max.0.min(queue_offset.0.saturating_add(scan_units as i64)));
         'scan: while next < scan_end {
             let count = ((scan_end - next) as usize).min(UNITS_AT_ONCE);
-            let units = queue.read(next, count).await?;
+            let (units, are_own) = match queue.read(next, count).await {
+                Ok(Units { units, are_own }) => (units, are_own),
+                // As if each were wrong.
+                Err(_) if queue.suspect(next) => (vec![ConsumeQueueUnit::ZERO], false),
+                Err(error) => return Err(error),
+            };
             if units.is_empty() {
                 break;
             }
             for unit in units {
-                last_pulled = Some(unit.physical_offset);
-                let size_bytes = usize::try_from(unit.size_bytes).unwrap_or(0);
-                if unit.physical_offset >= removed_below {
-                    let is_old = log_end - unit.physical_offset > shared.in_memory_bytes();
-                    if room.is_full(&shared.config, &result, size_bytes, is_old) {
-                        break 'scan;
-                    }
-                    if filter(unit.tags_code) {
-                        match shared.log.record(unit.physical_offset, size_bytes).await? {
-                            Some(record) => {
-                                result.messages_bytes += record.len();
-                                result.messages.push(record);
-                                result.status = GetMessageStatus::Found;
-                            }
-                            None => {
-                                result.missing += 1;
-                                if result.messages.is_empty() {
-                                    result.status = GetMessageStatus::MessageWasRemoving;
-                                }
-                                if unit.physical_offset < shared.log.min_offset() {
-                                    removed_below = shared.log.next_segment_start(unit.physical_offset);
-                                }
-                            }
+                if unit.physical_offset < removed_below {
+                    last_pulled = Some(unit);
+                    next += 1;
+                    continue;
+                }
+                let is_old = unit.bytes_before(log_end) > shared.in_memory_bytes();
+                if room.is_full(&shared.config, &result, unit.length(), is_old) {
+                    break 'scan;
+                }
+                if !filter(unit.tags_code) && (are_own || queue.knows_tags_code(unit.tags_code)) {
+                    last_pulled = Some(unit);
+                    next += 1;
+                    continue;
+                }
+                match shared.confirmed_record(&queue, next, unit, are_own).await? {
+                    Confirmed::Record(unit, record) => {
+                        last_pulled = Some(unit);
+                        if filter(unit.tags_code) {
+                            result.messages_bytes += record.len();
+                            result.messages.push(record);
+                            result.status = GetMessageStatus::Found;
                         }
+                    }
+                    Confirmed::Missing => {
+                        last_pulled = Some(unit);
+                        result.missing += 1;
+                        if result.messages.is_empty() {
+                            result.status = GetMessageStatus::MessageWasRemoving;
+                        }
+                        if unit.physical_offset < shared.log.min_offset() && next < queue.min_offset() {
+                            removed_below = shared.log.next_segment_start(unit.physical_offset);
+                        }
+                    }
+                    Confirmed::Later => {
+                        if result.messages.is_empty() {
+                            (result.status, result.next_begin_offset) = (GetMessageStatus::BeingMended, next);
+                            return Ok(result);
+                        }
+                        break 'scan;
                     }
                 }
                 next += 1;
@@ -177,8 +205,9 @@ impl MessageStore {
             next = queue.min_offset().max(queue_offset);
         }
         result.next_begin_offset = next;
-        result.suggest_pulling_from_slave = last_pulled.is_some_and(|pulled| {
-            log_end - pulled > shared.in_memory_bytes() || sim::fault_point!("store.get.reader-far-behind", 0.05)
+        result.suggest_pulling_from_slave = last_pulled.is_some_and(|pulled: ConsumeQueueUnit| {
+            pulled.bytes_before(log_end) > shared.in_memory_bytes()
+                || sim::fault_point!("store.get.reader-far-behind", 0.05)
         });
         Ok(result)
     }

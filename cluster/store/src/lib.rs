@@ -14,7 +14,7 @@
 //! | room | is |
 //! |---|---|
 //! | [`store`], [`put`], [`get`], [`lookup`] | what a broker calls |
-//! | [`appender`], [`flush`], [`dispatch`], [`retention`] | the tasks behind it |
+//! | [`appender`], [`flush`], [`dispatch`], [`retention`], [`mending`] | the tasks behind it |
 //! | [`commit_log`], [`consume_queue`], [`segment`], [`segment_dir`], [`open_files`] | the two series of files |
 //! | [`room`] | what is reserved on the drive, and when no more is taken |
 //! | [`index`] | messages by key |
@@ -47,6 +47,7 @@ mod index;
 mod live_config;
 mod lock_file;
 mod lookup;
+mod mending;
 mod open_files;
 mod put;
 mod recovery;

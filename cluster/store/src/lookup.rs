@@ -6,7 +6,7 @@ use bytes::Bytes;
 use protocol::{PhysicalOffset, QueueOffset};
 
 use crate::{
-    consume_queue::{ConsumeQueueUnit, Cut},
+    consume_queue::{ConsumeQueueUnit, Cut, Depth},
     error::StoreError,
     store::MessageStore,
     timeline::StoreTime,
@@ -59,7 +59,7 @@ impl MessageStore {
         self.shared().queues.find(topic, queue_id).map_or(QueueOffset::ZERO, |queue| queue.min_offset())
     }
 
-    /// The place of one message in the CommitLog.
+    /// The place of one message in the CommitLog, which has confirmed it.
     ///
     /// # Errors
     /// [`StoreError::Io`] when the drive cannot be read; so in all lookups.
@@ -69,10 +69,11 @@ impl MessageStore {
         queue_id: i32,
         offset: QueueOffset,
     ) -> Result<Option<ConsumeQueueUnit>, StoreError> {
-        match self.shared().queues.find(topic, queue_id) {
-            Some(queue) => Ok(queue.unit(offset).await?.filter(|unit| !unit.is_blank())),
-            None => Ok(None),
+        let Some(queue) = self.shared().queues.find(topic, queue_id) else { return Ok(None) };
+        if let Some(own) = queue.own_unit(offset) {
+            return Ok(Some(own));
         }
+        Ok(self.shared().mender().unit(&queue, offset, Depth::Whole).await?.map(|found| found.unit))
     }
 
     /// What moment it is by the store's own clock, which goes on whatever happens to the wall clock.
@@ -102,12 +103,11 @@ impl MessageStore {
         boundary: BoundaryType,
     ) -> Result<QueueOffset, StoreError> {
         let Some(queue) = self.shared().queues.find(topic, queue_id) else { return Ok(QueueOffset::ZERO) };
-        let log = &self.shared().log;
         let cut = match boundary {
-            BoundaryType::Lower => Cut::AtTime(timestamp_ms, log),
-            BoundaryType::Upper => Cut::AfterTime(timestamp_ms, log),
+            BoundaryType::Lower => Cut::AtTime(timestamp_ms),
+            BoundaryType::Upper => Cut::AfterTime(timestamp_ms),
         };
-        let after = queue.partition_point(cut).await?;
+        let after = self.shared().mender().partition_point(&queue, cut).await?;
         Ok(match boundary {
             BoundaryType::Lower => after,
             BoundaryType::Upper => (after - 1).max(queue.min_offset()),

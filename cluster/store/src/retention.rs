@@ -24,6 +24,7 @@ use sim::{
 };
 
 use crate::{
+    consume_queue::Depth,
     error::{StoreError, io_error},
     room,
     segment::Segment,
@@ -78,7 +79,7 @@ impl Shared {
             self.look_at_disk().await?;
             let log_min = self.log.min_offset();
             for queue in self.queues.all() {
-                queue.delete_expired(log_min).await?;
+                queue.delete_expired().await?;
             }
             self.index.delete_expired(log_min).await?;
         }
@@ -120,9 +121,11 @@ impl Shared {
         but_last.first().filter(is_flushed).cloned()
     }
 
-    /// Deletes the first file. It is forgotten first, so that no reader looks for it; each removal is durable before the next, so
-    /// that a power loss never leaves a gap.
+    /// Deletes the first file. The queues begin behind it before that, while what they say is confirmed by the records. Then it is
+    /// forgotten, so that no reader looks for it; each removal is durable before the next, so that a power loss never leaves a gap.
     async fn delete_first(&self, segment: &Segment) -> Result<(), StoreError> {
+        let log_min = PhysicalOffset(segment.end().cast_signed());
+        self.queues.correct_min_offsets(&self.mender(), log_min).await?;
         self.log.forget_first_segment();
         segment.remove().await
     }
@@ -215,7 +218,7 @@ impl Shared {
                 if from >= queue.max_offset() {
                     continue;
                 }
-                if let Some(unit) = queue.unit(from).await?.filter(|unit| !unit.is_blank())
+                if let Some(unit) = self.mender().unit(&queue, from, Depth::Place).await?.map(|found| found.unit)
                     && unit.physical_offset < needed.from
                 {
                     needed = Needed { from: unit.physical_offset, queue: Some((Arc::clone(&topic), queue.queue_id())) };

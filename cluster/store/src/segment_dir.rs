@@ -3,7 +3,7 @@
 //! The files of a series are named `%020d` after their first offset, have one size, and follow one another without a gap.
 //! Only a crash of ours may leave exceptions: the last file shorter than it should be and without content, because a file is
 //! made, sized and synced before it is written; and a copy that has not taken a file's place yet. Everything else is
-//! somebody's mistake, and is reported.
+//! somebody's mistake, and is reported; of a series that can be made anew, only what does not look like one of its files.
 
 use std::path::Path;
 
@@ -23,6 +23,8 @@ pub(crate) struct SegmentListing {
     pub unfinished: Option<u64>,
     /// The names of copies that a crash has cut short.
     pub copies: Vec<String>,
+    /// Files of a wrong length, of a series that can be made anew.
+    pub damaged: Vec<u64>,
 }
 
 /// Whether a directory of this name is there because a file system is mounted where it lies.
@@ -30,11 +32,21 @@ pub(crate) fn is_the_file_systems(name: &str) -> bool {
     name == "lost+found"
 }
 
+/// What a series is to its store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Content {
+    /// Nothing else has what it has.
+    Original,
+    /// It can be made anew: a file that is missing or has a wrong length is no reason to stop.
+    Derived,
+}
+
 /// Lists the files of a series. `setting` is the name of the setting that gives `size_bytes`.
 pub(crate) async fn list(
     directory: &Path,
     size_bytes: u64,
     setting: &'static str,
+    content: Content,
 ) -> Result<SegmentListing, StoreError> {
     let mut listing = SegmentListing::default();
     if !disk::exists(directory).await.map_err(io_error("look for", directory))? {
@@ -60,12 +72,15 @@ pub(crate) async fn list(
         }
         if let Some(previous) = listing.starts.last()
             && previous + size_bytes != start
+            && content == Content::Original
         {
             return Err(StoreError::MissingFile { path: directory.join(segment_name(previous + size_bytes)) });
         }
         let length_bytes = disk::metadata(&path).await.map_err(io_error("look at", &path))?.len;
         if length_bytes == size_bytes {
             listing.starts.push(start);
+        } else if content == Content::Derived {
+            listing.damaged.push(start);
         } else if number + 1 == count && length_bytes < size_bytes && is_zero(&path, length_bytes).await? {
             listing.unfinished = Some(start);
         } else {

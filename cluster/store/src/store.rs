@@ -1,8 +1,8 @@
 //! The store as its owner sees it: open, put, shut down (`DefaultMessageStore`). Reading is in [`crate::get`] and
 //! [`crate::lookup`].
 //!
-//! Up to eight tasks work for it: the appender, the flush of the log, the flush of the queues, retention, the index, the timeline,
-//! the time-outs of puts that wait for slaves, and the limit of what is shown. To drop the store without
+//! Up to nine tasks work for it: the appender, the flush of the log, the flush of the queues, retention, the index, the timeline,
+//! the time-outs of puts that wait for slaves, the limit of what is shown, and the mending of queues. To drop the store without
 //! [`MessageStore::shutdown`] is to crash: the tasks end where they are, and the next open recovers.
 
 use std::{
@@ -36,6 +36,7 @@ use crate::{
     history::Epochs,
     index::{Index, Opened},
     live_config::LiveConfig,
+    mending::Mending,
     put::{self, Messages, PutMessageResult, PutMessageStatus, PutReply, PutRequest},
     recovery::{self, OpenOptions, Recovered, RecoveryReport, Shown},
     replication::{Replication, ReplicationState},
@@ -71,6 +72,7 @@ pub(crate) struct Shared {
     pub flushing: tokio::sync::Mutex<()>,
     /// How many more rounds of retention delete at any hour.
     pub manual_cleaning_rounds: AtomicU32,
+    pub mending: Mending,
     /// What the checkpoint file says.
     pub checkpoint: tokio::sync::Mutex<Checkpoint>,
     /// Holds the lock of the store directory until the store is shut down.
@@ -165,6 +167,7 @@ impl MessageStore {
             flush_wanted: Notify::new(),
             flushing: tokio::sync::Mutex::default(),
             manual_cleaning_rounds: AtomicU32::new(0),
+            mending: Mending::new(),
             checkpoint: tokio::sync::Mutex::new(checkpoint),
             lock_file: Mutex::new(Some(lock_file)),
         });
@@ -183,6 +186,7 @@ impl MessageStore {
                 task::spawn(Arc::clone(&shared).run_index()),
                 task::spawn(Arc::clone(&shared).run_timeline()),
                 task::spawn(Arc::clone(&shared).run_slave_timeouts()),
+                task::spawn(Arc::clone(&shared).run_mending()),
             ],
         };
         tasks.others.extend(shown_file.map(|file| task::spawn(Arc::clone(&shared).run_shown_limit(file))));
@@ -226,7 +230,7 @@ impl MessageStore {
     pub async fn delete_expired_queues(&self) -> Result<(), StoreError> {
         let log_min = self.shared.log.min_offset();
         for queue in self.shared.queues.all() {
-            queue.delete_expired(log_min).await?;
+            queue.delete_expired().await?;
         }
         self.shared.index.delete_expired(log_min).await.map(drop)
     }

@@ -262,6 +262,7 @@ async fn read_queue(
     let (code, remark) = match result.status {
         GetMessageStatus::Found => (code::SUCCESS, "FOUND"),
         GetMessageStatus::NoMatchedMessage => (code::PULL_RETRY_IMMEDIATELY, "NO_MATCHED_MESSAGE"),
+        GetMessageStatus::BeingMended => (code::PULL_RETRY_IMMEDIATELY, "BEING_MENDED"),
         GetMessageStatus::MessageWasRemoving => (code::PULL_RETRY_IMMEDIATELY, "MESSAGE_WAS_REMOVING"),
         GetMessageStatus::NoMatchedLogicQueue => (empty_queue_code(*queue_offset), "NO_MATCHED_LOGIC_QUEUE"),
         GetMessageStatus::NoMessageInQueue => (empty_queue_code(*queue_offset), "NO_MESSAGE_IN_QUEUE"),

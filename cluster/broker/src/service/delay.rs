@@ -191,6 +191,9 @@ async fn deliver_range(core: &Arc<Core>, level: i32, from: QueueOffset, to: Queu
     while offset < to {
         let count = usize::try_from(to - offset).unwrap_or(AT_ONCE);
         let read = core.store.get_message(topic::SCHEDULE_TOPIC, queue_id, offset, count, usize::MAX, |_| true).await?;
+        if read.status == GetMessageStatus::BeingMended {
+            return Ok(false);
+        }
         if read.status != GetMessageStatus::Found {
             // Nothing can be read there: what is missing has been reported by the store.
             tracing::error!(level, offset = offset.0, status = ?read.status, "delayed messages are missing: passed over");

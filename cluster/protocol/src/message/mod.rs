@@ -18,12 +18,14 @@
 mod batch;
 mod checksum;
 mod ext;
+mod owner;
 mod record;
 mod to_store;
 
 pub use batch::{BatchError, BatchIter, BatchMessage, batch_message_len, decode_batch, encode_batch_message};
 pub use checksum::{CHECKSUM_BYTES, reserve_checksum, write_checksum};
 pub use ext::{MessageExt, MessageIter, decode_messages, inflate_body};
+pub use owner::{RECORD_OWNER_BYTES_MAX, RecordOwner};
 pub use record::{
     BLANK_MAGIC, BLANK_RECORD_BYTES, MAGIC_V1, MAGIC_V2, PHYSICAL_OFFSET_POSITION, QUEUE_OFFSET_POSITION,
     RECORD_BYTES_MIN, RecordError, RecordHead, RecordView, blank_record, body_crc, parse_record, parse_record_head,

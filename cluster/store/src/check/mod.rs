@@ -176,7 +176,7 @@ pub async fn check(options: CheckOptions) -> Result<CheckReport, StoreError> {
     let is_open = matches!(lock_file::acquire(&root.join("lock"), false).await, Err(StoreError::Locked { .. }));
     let mut check = Check {
         is_abnormal: disk::exists(root.join("abort")).await.map_err(io_error("look for", &root))?,
-        checkpoint: Checkpoint::load(&root.join("checkpoint")).await?,
+        checkpoint: Checkpoint::load(&root.join("checkpoint")).await?.0,
         is_open,
         root,
         options,

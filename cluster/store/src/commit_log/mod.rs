@@ -4,17 +4,21 @@
 //! written and flushed. Only the [appender](crate::appender) writes. A file holds whole records and ends with a blank.
 
 mod tail;
+pub(crate) mod walk;
 
-use std::sync::{
-    Arc, Mutex, PoisonError, RwLock,
-    atomic::{AtomicI64, Ordering},
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc, Mutex, PoisonError, RwLock,
+        atomic::{AtomicI64, Ordering},
+    },
 };
 
 use bytes::Bytes;
 use protocol::{
     PhysicalOffset,
     frame::FRAME_BYTES_MAX,
-    message::{RECORD_BYTES_MIN, parse_record, parse_record_head, store_timestamp_position},
+    message::{RECORD_BYTES_MIN, RecordOwner, parse_record, parse_record_head, store_timestamp_position},
 };
 
 use sim::task;
@@ -61,7 +65,17 @@ pub(crate) struct CommitLog {
     flushed_watch: watch::Sender<PhysicalOffset>,
     /// STORETIMESTAMP of the last flushed record.
     flushed_timestamp_ms: AtomicI64,
+    /// Where the log was flushed to, at a distance from one another.
+    flushed_marks: Mutex<VecDeque<PhysicalOffset>>,
 }
+
+/// How far before what the checkpoint claims recovery looks at the log again: a drive may have lied.
+pub(crate) const RECOVERY_MARGIN_BYTES: i64 = 16 << 20;
+/// How far apart the places are from which recovery can begin.
+const MARK_DISTANCE_BYTES: i64 = 4 << 20;
+
+/// How much is read to learn whose a record is: the heads and topics of most records.
+const OWNER_BYTES: usize = 1024;
 
 /// How far the log is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,6 +128,7 @@ impl CommitLog {
             written_watch: watch::Sender::new(written.offset),
             flushed_watch: watch::Sender::new(written.offset),
             flushed_timestamp_ms: AtomicI64::new(written.store_timestamp_ms),
+            flushed_marks: Mutex::new(VecDeque::from([written.offset])),
         }
     }
 
@@ -151,6 +166,7 @@ impl CommitLog {
     pub(crate) fn begin_at(&self, written: Written) -> Vec<Arc<Segment>> {
         let forgotten = std::mem::take(&mut *self.segments.write().unwrap_or_else(PoisonError::into_inner));
         self.flushed.begin_at(written.offset);
+        *lock(&self.flushed_marks) = VecDeque::from([written.offset]);
         *lock(&self.written) = written;
         self.written_offset.store(written.offset.0, Ordering::Release);
         forgotten
@@ -196,8 +212,23 @@ impl CommitLog {
 
     /// Tells everyone who waits that the log is flushed up to here.
     pub(crate) fn note_flushed(&self, offset: PhysicalOffset) {
+        {
+            let mut marks = lock(&self.flushed_marks);
+            if marks.back().is_none_or(|last| offset.0 - last.0 >= MARK_DISTANCE_BYTES) {
+                marks.push_back(offset);
+            }
+        }
         self.flushed.advance(offset);
         self.flushed_watch.send_replace(offset);
+    }
+
+    /// A place where a record begins, [`RECOVERY_MARGIN_BYTES`] or more before `offset`, and flushed; 0 if none is known. Those
+    /// before it are forgotten.
+    pub(crate) fn flushed_mark_before(&self, offset: PhysicalOffset) -> PhysicalOffset {
+        let mut marks = lock(&self.flushed_marks);
+        let before = marks.partition_point(|mark| mark.0 + RECOVERY_MARGIN_BYTES <= offset.0);
+        marks.drain(..before.saturating_sub(1));
+        if before == 0 { PhysicalOffset::ZERO } else { marks[0] }
     }
 
     pub(crate) fn subscribe_written(&self) -> watch::Receiver<PhysicalOffset> {
@@ -222,15 +253,20 @@ impl CommitLog {
     pub(crate) async fn record(&self, offset: PhysicalOffset, length: usize) -> Result<Option<Bytes>, StoreError> {
         let found = self.read_record(offset, length).await?;
         if let Some(Err(why)) = &found {
-            let file = self.segment_at(offset).map(|segment| segment.path().display().to_string()).unwrap_or_default();
-            let position = offset.0 % self.segment_bytes().cast_signed();
-            tracing::error!(file, position, why, "damaged record in the CommitLog is not served");
+            self.tell_damage(offset, why);
         }
         Ok(found.and_then(Result::ok))
     }
 
-    /// As [`CommitLog::record`]; an error says why what is there is not that record.
-    async fn read_record(
+    /// Logs that the record at `offset` is damaged.
+    pub(crate) fn tell_damage(&self, offset: PhysicalOffset, why: &str) {
+        let file = self.segment_at(offset).map(|segment| segment.path().display().to_string()).unwrap_or_default();
+        let position = offset.0 % self.segment_bytes().cast_signed();
+        tracing::error!(file, position, why, "damaged record in the CommitLog is not served");
+    }
+
+    /// As [`CommitLog::record`]; an error says why what is there is not that record. Nothing is logged.
+    pub(crate) async fn read_record(
         &self,
         offset: PhysicalOffset,
         length: usize,
@@ -257,6 +293,40 @@ impl CommitLog {
         // A few at a time: nobody's requests have much memory in hand because places within bodies were made to look like records.
         let _turn = self.long_reads.acquire().await;
         task::aside(read).await
+    }
+
+    /// Whose the record at `offset` says it is, and its topic, whether or not it is sound; `None` if no record begins there.
+    pub(crate) async fn owner_at(&self, offset: PhysicalOffset) -> Result<Option<(RecordOwner, String)>, StoreError> {
+        let Some((segment, left)) = self.extent(offset) else { return Ok(None) };
+        let position = offset.0.cast_unsigned() - segment.start();
+        let length = left.min(OWNER_BYTES);
+        let cached = lock(&self.tail).get(offset.0, length);
+        let bytes = match cached {
+            Some(bytes) => bytes,
+            None => segment.read(position, length).await?,
+        };
+        let Some(owner) = RecordOwner::parse(&bytes) else { return Ok(None) };
+        if owner.total_bytes > left {
+            return Ok(None);
+        }
+        let topic_end_max = (owner.topic_length_position + 2 + usize::from(u8::MAX)).min(owner.total_bytes);
+        let topic = match bytes.get(owner.topic_length_position..topic_end_max) {
+            Some(bytes) => owner.topic(bytes).map(str::to_owned),
+            None => {
+                let length = topic_end_max - owner.topic_length_position;
+                let bytes = segment.read(position + owner.topic_length_position as u64, length).await?;
+                owner.topic(&bytes).map(str::to_owned)
+            }
+        };
+        Ok(topic.map(|topic| (owner, topic)))
+    }
+
+    /// The file of `offset`, and how many bytes of the log it has from there on.
+    fn extent(&self, offset: PhysicalOffset) -> Option<(Arc<Segment>, usize)> {
+        let segment = self.segment_at(offset)?;
+        let end = segment.end().min(self.written_offset().0.cast_unsigned());
+        let left = end.checked_sub(offset.0.cast_unsigned())?;
+        Some((segment, usize::try_from(left).unwrap_or(usize::MAX)))
     }
 
     /// Whether these bytes are the record that was written at `offset`.

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use protocol::PhysicalOffset;
 use sim::disk;
 
-use super::{ConsumeQueue, ConsumeQueueUnit, UNIT_BYTES, units};
+use super::{ConsumeQueue, UNIT_BYTES};
 use crate::{
+    checkpoint::QueueClaim,
     durable,
     error::{StoreError, io_error, lock},
     segment::Segment,
@@ -19,12 +20,33 @@ impl ConsumeQueue {
         state.flushing_since_ms.or(state.dirty_since_ms)
     }
 
+    /// Where the record is of the first unit that is not on the drive.
+    pub(crate) fn first_unflushed(&self) -> Option<PhysicalOffset> {
+        let state = lock(&self.state);
+        let first = usize::try_from(state.synced - state.tail_start).ok()?;
+        // The blank units before a queue's first message lead nowhere.
+        state.tail.range(first..).find(|unit| !unit.is_blank()).map(|unit| unit.physical_offset)
+    }
+
+    /// What the queue has on the drive, if it has anything.
+    pub(crate) fn claim(&self) -> Option<QueueClaim> {
+        let state = lock(&self.state);
+        let is_whole = state.repair.is_none() && state.last_synced.0 >= 0 && state.synced > state.min;
+        is_whole.then(|| QueueClaim {
+            topic: Arc::clone(&self.topic),
+            queue_id: self.queue_id,
+            min: state.min,
+            max: state.synced,
+            last: state.last_synced,
+        })
+    }
+
     /// Writes and syncs the units that are not on the drive. After an error they stay in memory and are written anew by
     /// the next flush: a sync that failed once may have thrown the pages away.
     pub(crate) async fn flush(&self) -> Result<(), StoreError> {
         let _flushing = self.flushing.lock().await;
         self.repair().await?;
-        let (from, bytes) = {
+        let (from, bytes, last) = {
             let mut state = lock(&self.state);
             if state.synced == state.max || state.deleted {
                 return Ok(());
@@ -36,11 +58,13 @@ impl ConsumeQueue {
             }
             state.flushing_since_ms = state.flushing_since_ms.or(state.dirty_since_ms);
             state.dirty_since_ms = None;
-            (state.synced, bytes)
+            let last = state.tail.back().filter(|unit| !unit.is_blank()).map(|unit| unit.physical_offset);
+            (state.synced, bytes, last.unwrap_or(PhysicalOffset(-1)))
         };
         self.write(from, &bytes).await?;
         let mut state = lock(&self.state);
         state.synced = from + (bytes.len() / UNIT_BYTES) as i64;
+        state.last_synced = last;
         state.flushing_since_ms = None;
         self.list(&mut state);
         let synced_in_tail = (state.synced - state.tail_start) as usize;
@@ -86,35 +110,22 @@ impl ConsumeQueue {
         Ok(segment)
     }
 
-    /// Removes the files all of whose messages are below `log_min` except the last file, which keeps the queue's end, and
-    /// moves the queue's beginning.
-    pub(crate) async fn delete_expired(&self, log_min: PhysicalOffset) -> Result<usize, StoreError> {
+    /// Removes the files that lie before the queue's beginning, except the last file, which keeps the queue's end.
+    pub(crate) async fn delete_expired(&self) -> Result<usize, StoreError> {
         let _flushing = self.flushing.lock().await;
         let mut removed = 0;
         loop {
             let first = {
-                let state = lock(&self.state);
+                let mut state = lock(&self.state);
+                let begins = state.min.cast_unsigned() * UNIT_BYTES as u64;
                 match state.segments.as_slice() {
-                    [first, _, ..] => Arc::clone(first),
-                    _ => break,
+                    [first, _, ..] if first.end() <= begins => state.segments.remove(0),
+                    _ => return Ok(removed),
                 }
             };
-            let last_unit = first.read(self.series.size_bytes - UNIT_BYTES as u64, UNIT_BYTES).await?;
-            let expired = units(&last_unit).all(|unit: ConsumeQueueUnit| unit.physical_offset < log_min);
-            if !expired {
-                break;
-            }
-            {
-                let mut state = lock(&self.state);
-                state.segments.remove(0);
-                let begins = (first.end() / UNIT_BYTES as u64).cast_signed();
-                state.min = state.min.max(begins);
-            }
             first.remove().await?;
             removed += 1;
         }
-        self.correct_min_offset(log_min).await?;
-        Ok(removed)
     }
 
     /// Removes the queue's directory; units that are still on their way go nowhere.

@@ -1,15 +1,16 @@
 //! Opening a queue's files, as far as they can be believed.
 //!
-//! The units of records below `limit` are known to be on the drive (recovery says how). What follows them may be whole,
-//! torn, or missing in parts: it is cut off here, in memory, and dispatched again from the log. On disk it is erased later,
-//! when it is certain that the store opens.
+//! The queue ends with the last unit that the log confirms and whose record ends below `limit` (recovery says how that is
+//! found); it is looked for from the back, so that damage before it hides nothing. What follows it is cut off here, in memory,
+//! and dispatched again from the log; on disk it is erased later, when it is certain that the store opens. Units before it are
+//! confirmed when they are read. Files that are missing or have a wrong length are made anew, empty, and filled from the log.
 
 use std::sync::Arc;
 
-use protocol::{PhysicalOffset, message::parse_record};
+use protocol::{PhysicalOffset, QueueOffset};
 use quirks::Quirk;
 
-use super::{ConsumeQueue, ConsumeQueueUnit, UNIT_BYTES, units};
+use super::{ConsumeQueue, ConsumeQueueUnit, UNIT_BYTES, confirm::Verdict, units};
 use crate::{
     commit_log::CommitLog,
     durable,
@@ -23,96 +24,162 @@ use crate::{
 pub(super) struct Repair {
     /// Files without a unit that counts, in order.
     pub remove: Vec<Arc<Segment>>,
-    /// A file whose creation a crash cut short.
-    pub remove_unfinished: Option<u64>,
+    /// Files whose creation a crash cut short, or that are damaged as a whole.
+    pub remove_unusable: Vec<u64>,
+    /// Files to be made between others, empty.
+    pub create: Vec<u64>,
     /// The byte of the last file from which on nothing counts.
     pub erase_from: Option<u64>,
 }
 
+impl Repair {
+    fn is_needed(&self) -> bool {
+        let Repair { remove, remove_unusable, create, erase_from } = self;
+        !remove.is_empty() || !remove_unusable.is_empty() || !create.is_empty() || erase_from.is_some()
+    }
+}
+
+/// Where the units of a file end that count.
+#[derive(Debug, Default)]
+struct End {
+    /// So many units count.
+    count: u64,
+    /// The last of them.
+    last: Option<ConsumeQueueUnit>,
+    /// What follows is not only zeros.
+    has_more: bool,
+    /// Some of that cannot be explained.
+    is_doubtful: bool,
+    beyond: Option<(u64, PhysicalOffset)>,
+}
+
 impl ConsumeQueue {
-    /// Takes up the queue's files: the units of records below `limit`, in order. What follows them in the last file is to be
-    /// erased; with `erase` it is looked for even behind zeros. `log` confirms the last unit.
+    /// Takes up the queue's files: the units of records below `limit`. What follows them in the last file is to be erased; with
+    /// `erase` it is looked for even behind zeros. Returns from where on the queue may lack records, if there are units that can
+    /// be no queue's end and say nothing.
     pub(crate) async fn load(
         &self,
         listing: &SegmentListing,
         limit: PhysicalOffset,
         erase: bool,
         log: &CommitLog,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Option<PhysicalOffset>, StoreError> {
         let mut segments = Vec::with_capacity(listing.starts.len());
         for start in &listing.starts {
             segments.push(Arc::new(Segment::existing(&self.series, *start)));
         }
-        let mut repair = Repair { remove_unfinished: listing.unfinished, ..Repair::default() };
-        // A file begins with a unit that counts, or nothing in it counts.
-        while let Some(last) = segments.last() {
-            let first_unit = last.read(0, UNIT_BYTES).await?;
-            if units(&first_unit).any(|unit| counts(&unit, None, limit)) {
+        let remove_unusable = listing.unfinished.iter().chain(&listing.damaged).copied().collect();
+        let mut repair = Repair { remove_unusable, ..Repair::default() };
+        let is_end_damaged =
+            listing.damaged.last().is_some_and(|start| listing.starts.last().is_none_or(|last| start > last));
+        let mut left_out = None;
+        let mut is_doubtful = is_end_damaged;
+        let mut max = 0;
+        let mut last_unit = None;
+        while let Some(segment) = segments.last() {
+            let end = self.find_end(segment, limit, log).await?;
+            let first = segment.start() / UNIT_BYTES as u64;
+            if let Some((number, place)) = end.beyond {
+                // What comes after it is beyond too.
+                is_doubtful = false;
+                left_out = Some((QueueOffset((first + number).cast_signed()), place));
+            }
+            is_doubtful |= end.is_doubtful;
+            if end.count > 0 {
+                max = (first + end.count).cast_signed();
+                let byte = end.count * UNIT_BYTES as u64;
+                if (erase || end.has_more) && byte < self.series.size_bytes {
+                    repair.erase_from = Some(byte);
+                }
+                last_unit = end.last;
                 break;
             }
             repair.remove.extend(segments.pop());
         }
         repair.remove.reverse();
-        let mut max = 0;
-        if let Some(last) = segments.last() {
-            let (mut count, is_cut) = count_units(last, limit).await?;
-            let counted = count;
-            let start = last.start() / UNIT_BYTES as u64;
-            // A unit torn in two may point too low and so seem to count; the units after it do not. The log knows.
-            while count > 0 && !self.is_confirmed(last, count - 1, log).await? {
-                count -= 1;
-            }
-            max = (start + count).cast_signed();
-            let end = count * UNIT_BYTES as u64;
-            if (erase || is_cut || count < counted) && end < self.series.size_bytes {
-                repair.erase_from = Some(end);
-            }
-            if count == 0 && segments.len() == 1 {
-                repair.erase_from = None;
-                repair.remove.splice(..0, segments.drain(..));
-                max = 0;
-            }
+        let last_unit = last_unit.filter(|unit| !unit.is_blank());
+        let known_below = last_unit.map_or(PhysicalOffset::ZERO, |unit| unit.record_end());
+        if let (Some(first), Some(last)) = (segments.first(), segments.last()) {
+            // What is missing between others was there, and so was a file of a wrong length.
+            let first = first.start().min(listing.damaged.first().copied().unwrap_or(u64::MAX));
+            let is_missing = |start: &u64| segments.iter().all(|segment| segment.start() != *start);
+            repair.create = (first..last.start()).step_by(self.series.size_bytes as usize).filter(is_missing).collect();
         }
+        let min = match (segments.first(), repair.create.first()) {
+            (Some(first), Some(create)) if *create < first.start() => (create / UNIT_BYTES as u64).cast_signed(),
+            (Some(first), _) => (first.start() / UNIT_BYTES as u64 + blanks(first).await?).cast_signed().min(max),
+            (None, _) => 0,
+        };
         let mut state = lock(&self.state);
-        let min = segments.first().map_or(0, |first| (first.start() / UNIT_BYTES as u64).cast_signed());
         (state.min, state.max, state.next) = (min, max, max);
         (state.tail_start, state.synced) = (max, max);
         state.tail.clear();
         (state.dirty_since_ms, state.flushing_since_ms) = (None, None);
         state.segments = segments;
         self.list(&mut state);
-        let is_needed = repair.erase_from.is_some() || repair.remove_unfinished.is_some() || !repair.remove.is_empty();
-        state.repair = is_needed.then_some(repair);
-        Ok(())
+        state.suspects.clear();
+        state.suspects.extend(repair.create.iter().map(|start| (start / UNIT_BYTES as u64).cast_signed()));
+        state.repair = repair.is_needed().then_some(repair);
+        state.last_synced = last_unit.map_or(PhysicalOffset(-1), |unit| unit.physical_offset);
+        (state.known_below, state.left_out) = (known_below, left_out);
+        Ok(is_doubtful.then_some(known_below))
     }
 
-    /// Whether unit `number` of a file leads to the record of exactly that message, or below what the log still has.
-    async fn is_confirmed(&self, segment: &Segment, number: u64, log: &CommitLog) -> Result<bool, StoreError> {
-        if self.quirks.has(Quirk::CheckpointBeforeQueues) {
-            return Ok(true);
+    /// Where the units of a file end that count, looked for from the back.
+    async fn find_end(&self, segment: &Segment, limit: PhysicalOffset, log: &CommitLog) -> Result<End, StoreError> {
+        let content = segment.content_end(0).await?.div_ceil(UNIT_BYTES as u64);
+        let first = segment.start() / UNIT_BYTES as u64;
+        let at_once = (SCAN_CHUNK_BYTES / 4 / UNIT_BYTES) as u64;
+        let mut end = End { count: content, ..End::default() };
+        while end.count > 0 {
+            let from = end.count.saturating_sub(at_once);
+            let bytes = segment.read(from * UNIT_BYTES as u64, (end.count - from) as usize * UNIT_BYTES).await?;
+            let units: Vec<_> = units(&bytes).collect();
+            for at in (0..units.len()).rev() {
+                let (unit, number) = (units[at], from + at as u64);
+                end.count = number + 1;
+                end.last = Some(unit);
+                end.has_more = end.count < content;
+                let is_of_the_log = is_below(&unit, log.written_offset());
+                if unit.is_blank() || self.quirks.has(Quirk::CheckpointBeforeQueues) && is_below(&unit, limit) {
+                    return Ok(end);
+                }
+                if is_of_the_log && !is_below(&unit, limit) {
+                    end.beyond = Some((number, unit.physical_offset));
+                    // What comes after it is beyond too.
+                    end.is_doubtful = false;
+                    continue;
+                }
+                let offset = QueueOffset((first + number).cast_signed());
+                let before = at.checked_sub(1).map(|before| units[before]);
+                let is_in_order =
+                    before.is_none_or(|before| before.is_blank() || before.record_end() <= unit.physical_offset);
+                match self.confirm_place(offset, &unit, log).await? {
+                    Verdict::Right { .. } => return Ok(end),
+                    Verdict::Expired if is_in_order => return Ok(end),
+                    Verdict::Expired | Verdict::Wrong => end.is_doubtful = true,
+                }
+            }
+            end.count = from;
         }
-        let bytes = segment.read(number * UNIT_BYTES as u64, UNIT_BYTES).await?;
-        let Some(unit) = units(&bytes).next() else { return Ok(false) };
-        if unit.is_blank() || unit.physical_offset < log.min_offset() {
-            return Ok(true);
-        }
-        let Ok(size) = usize::try_from(unit.size_bytes) else { return Ok(false) };
-        let Some(record) = log.record(unit.physical_offset, size).await? else { return Ok(false) };
-        let offset = (segment.start() / UNIT_BYTES as u64 + number).cast_signed();
-        Ok(parse_record(&record).is_ok_and(|record| {
-            record.topic == &*self.topic && record.queue_id == self.queue_id && record.queue_offset.0 == offset
-        }))
+        Ok(End { last: None, has_more: content > 0, ..end })
     }
 
-    /// Removes and erases what [`ConsumeQueue::load`] found not to count, durably.
+    /// Removes, makes and erases what [`ConsumeQueue::load`] found to be necessary, durably.
     pub(super) async fn repair(&self) -> Result<(), StoreError> {
         let Some(repair) = lock(&self.state).repair.take() else { return Ok(()) };
-        if let Some(start) = repair.remove_unfinished {
+        for start in repair.remove_unusable {
             durable::remove_file(&self.series.directory.join(segment_name(start))).await?;
         }
         // The last one first: a crash on the way leaves no gap.
         for segment in repair.remove.iter().rev() {
             segment.remove().await?;
+        }
+        for start in repair.create {
+            let segment = Arc::new(Segment::create(&self.series, start).await?);
+            let segments = &mut lock(&self.state).segments;
+            let at = segments.partition_point(|other| other.start() < start);
+            segments.insert(at, segment);
         }
         let last = lock(&self.state).segments.last().cloned();
         if let (Some(from), Some(last)) = (repair.erase_from, last)
@@ -123,6 +190,34 @@ impl ConsumeQueue {
         Ok(())
     }
 
+    /// Whether units are to be erased that were on the drive.
+    pub(crate) fn loses_units(&self) -> bool {
+        lock(&self.state).repair.as_ref().is_some_and(|repair| repair.erase_from.is_some() || !repair.remove.is_empty())
+    }
+
+    /// The queue had units from `min` on, and files are missing before those that were found: they are to be made, and mended.
+    pub(crate) fn begin_at_claimed(&self, min: i64) {
+        let per_segment = self.units_per_segment();
+        let mut state = lock(&self.state);
+        let Some(first) = state.segments.first().map(|first| first.start().cast_signed() / UNIT_BYTES as i64) else {
+            return;
+        };
+        let missing: Vec<i64> = ((min - min % per_segment)..first).step_by(per_segment as usize).collect();
+        if missing.is_empty() {
+            return;
+        }
+        tracing::warn!(topic = %self.topic, queue_id = self.queue_id, files = missing.len(), "files of a ConsumeQueue are missing: they are made anew");
+        let repair = state.repair.get_or_insert_default();
+        for file in &missing {
+            let start = file.cast_unsigned() * UNIT_BYTES as u64;
+            if !repair.create.contains(&start) {
+                repair.create.push(start);
+            }
+        }
+        state.suspects.extend(missing);
+        state.min = min;
+    }
+
     /// [`ConsumeQueue::repair`], when no flush is due.
     pub(crate) async fn finish_repair(&self) -> Result<(), StoreError> {
         let _flushing = self.flushing.lock().await;
@@ -130,31 +225,23 @@ impl ConsumeQueue {
     }
 }
 
-/// Whether a unit leads to a record below `limit` that lies after the previous unit's.
-fn counts(unit: &ConsumeQueueUnit, previous: Option<&ConsumeQueueUnit>, limit: PhysicalOffset) -> bool {
-    if unit.is_blank() {
-        return previous.is_none_or(ConsumeQueueUnit::is_blank);
-    }
-    let follows = previous.is_none_or(|previous| previous.is_blank() || unit.physical_offset >= previous.record_end());
-    unit.size_bytes > 0 && unit.physical_offset.0 >= 0 && unit.record_end() <= limit && follows
-}
-
-/// How many units of the file count, and whether the next one is there but does not.
-async fn count_units(segment: &Segment, limit: PhysicalOffset) -> Result<(u64, bool), StoreError> {
+/// How many blank units a file begins with.
+async fn blanks(segment: &Segment) -> Result<u64, StoreError> {
     let mut buffer = vec![0; (SCAN_CHUNK_BYTES / 4).next_multiple_of(UNIT_BYTES)];
-    let mut previous: Option<ConsumeQueueUnit> = None;
     let mut count = 0;
     loop {
-        let length = segment.read_into(&mut buffer, count * UNIT_BYTES as u64).await?;
-        if length == 0 {
-            return Ok((count, false));
-        }
-        for unit in units(&buffer[..length]) {
-            if !counts(&unit, previous.as_ref(), limit) {
-                return Ok((count, unit.size_bytes != 0 || unit.physical_offset.0 != 0));
-            }
-            previous = Some(unit);
-            count += 1;
+        // Mostly there is none.
+        let wanted = if count == 0 { UNIT_BYTES } else { buffer.len() };
+        let length = segment.read_into(&mut buffer[..wanted], count * UNIT_BYTES as u64).await?;
+        let blank = units(&buffer[..length]).take_while(ConsumeQueueUnit::is_blank).count();
+        count += blank as u64;
+        if blank * UNIT_BYTES < length || length == 0 {
+            return Ok(count);
         }
     }
+}
+
+/// Whether a unit may lead to a record below `limit`.
+fn is_below(unit: &ConsumeQueueUnit, limit: PhysicalOffset) -> bool {
+    unit.size_bytes > 0 && unit.physical_offset.0 >= 0 && unit.record_end() <= limit
 }

@@ -5,13 +5,16 @@
 //! loses what Apache's memory-mapped queue would keep; recovery dispatches that part of the log again.
 
 mod common;
+mod confirm;
 mod flush;
 mod load;
+mod mend;
+mod search;
 mod table;
 mod unit;
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{Arc, Mutex, Weak},
 };
 
@@ -19,17 +22,22 @@ use protocol::{PhysicalOffset, QueueOffset};
 use quirks::QuirkSet;
 
 use crate::{
-    commit_log::CommitLog,
     config::StoreConfig,
     error::{StoreError, lock},
     segment::{Segment, Series},
 };
 pub(crate) use common::Common;
 use common::Lists;
+pub(crate) use confirm::Verdict;
 use load::Repair;
+pub(crate) use mend::Mender;
+pub(crate) use search::{Cut, Depth};
 pub(crate) use table::{ConsumeQueueTable, found_on_disk};
 pub use unit::ConsumeQueueUnit;
 pub(crate) use unit::{UNIT_BYTES, units};
+
+/// So many different tags codes of a queue are remembered as right.
+const TAGS_CODES_MAX: usize = 1024;
 
 #[derive(Debug)]
 pub(crate) struct ConsumeQueue {
@@ -43,6 +51,17 @@ pub(crate) struct ConsumeQueue {
     state: Mutex<State>,
     /// Held while units are written, or files removed.
     flushing: tokio::sync::Mutex<()>,
+    /// Held while a file is held against the log.
+    mending: tokio::sync::Mutex<()>,
+}
+
+/// Units of a queue.
+#[derive(Debug, Default)]
+pub(crate) struct Units {
+    /// In order.
+    pub units: Vec<ConsumeQueueUnit>,
+    /// They are in this process's memory since it has dispatched them. Units from a file have to be confirmed by the log.
+    pub are_own: bool,
 }
 
 #[derive(Debug, Default)]
@@ -60,12 +79,28 @@ struct State {
     tail_start: i64,
     /// The units below are on the drive.
     synced: i64,
+    /// Where the record of the last of them is; negative if there is none.
+    last_synced: PhysicalOffset,
     /// STORETIMESTAMP of the first unit that no flush has taken up yet.
     dirty_since_ms: Option<i64>,
     /// STORETIMESTAMP of the first unit that the running flush writes.
     flushing_since_ms: Option<i64>,
     /// What recovery found to be repaired on disk before anything is written.
     repair: Option<Repair>,
+    /// Files, by their first offset, that do not agree with the log and are to be mended.
+    suspects: BTreeSet<i64>,
+    /// Units that are right and could not be written to their file.
+    mended: BTreeMap<i64, ConsumeQueueUnit>,
+    /// Offsets whose record the log does not have any more.
+    lost: BTreeSet<i64>,
+    /// Tags codes that records of the queue have.
+    tags_codes: BTreeSet<i64>,
+    /// Recovery has found the units of all records below.
+    known_below: PhysicalOffset,
+    /// The first unit that recovery has left out, and the record to which it leads.
+    left_out: Option<(QueueOffset, PhysicalOffset)>,
+    /// How often the queue has begun anew.
+    generation: u64,
     /// The topic was deleted: nothing may be written any more.
     deleted: bool,
     /// The lists on which it is.
@@ -76,33 +111,12 @@ struct State {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Redispatched {
     Appended,
+    /// Recovery has found it in the queue's files.
+    There,
     /// The queue has that offset already.
     Known,
     /// Units between the queue's end and this one are missing.
     Gap,
-}
-
-/// Where a queue is divided into the messages before and those behind.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Cut<'a> {
-    /// Records from this place on are behind.
-    AtPlace(PhysicalOffset),
-    /// Messages stored at this time (milliseconds) or later are behind.
-    AtTime(i64, &'a CommitLog),
-    /// Messages stored later than this are behind.
-    AfterTime(i64, &'a CommitLog),
-}
-
-impl Cut<'_> {
-    /// Whether the record at `place` is behind the cut.
-    async fn is_before(&self, place: PhysicalOffset) -> Result<bool, StoreError> {
-        // A record that is gone is older than every other.
-        match *self {
-            Cut::AtPlace(cut) => Ok(place >= cut),
-            Cut::AtTime(cut_ms, log) => Ok(log.store_timestamp_ms(place).await?.is_some_and(|at_ms| at_ms >= cut_ms)),
-            Cut::AfterTime(cut_ms, log) => Ok(log.store_timestamp_ms(place).await?.is_some_and(|at_ms| at_ms > cut_ms)),
-        }
-    }
 }
 
 impl ConsumeQueue {
@@ -121,6 +135,7 @@ impl ConsumeQueue {
             queue_id,
             state: Mutex::default(),
             flushing: tokio::sync::Mutex::default(),
+            mending: tokio::sync::Mutex::default(),
         })
     }
 
@@ -192,7 +207,7 @@ impl ConsumeQueue {
         };
         let (topic, queue_id, place) = (&self.topic, self.queue_id, unit.physical_offset.0);
         match self.redispatch(offset, unit, store_timestamp_ms) {
-            Redispatched::Appended => {}
+            Redispatched::Appended | Redispatched::There => {}
             Redispatched::Known => tracing::warn!(
                 %topic,
                 queue_id,
@@ -225,7 +240,9 @@ impl ConsumeQueue {
     ) -> Redispatched {
         let mut state = lock(&self.state);
         let is_empty = state.max == 0 && state.segments.is_empty();
-        if offset.0 == state.max {
+        if unit.physical_offset < state.known_below {
+            return Redispatched::There;
+        } else if offset.0 == state.max {
             self.push(&mut state, unit, store_timestamp_ms);
         } else if offset.0 == 0 {
             // The topic was deleted and made anew: what the log has of the old one is no part of the queue any more.
@@ -288,6 +305,12 @@ impl ConsumeQueue {
         state.tail.extend(std::iter::repeat_n(ConsumeQueueUnit::BLANK, (offset - file_start) as usize));
         state.tail_start = file_start;
         state.synced = file_start;
+        state.last_synced = PhysicalOffset(-1);
+        state.suspects.clear();
+        state.mended.clear();
+        state.lost.clear();
+        state.generation += 1;
+        (state.known_below, state.left_out) = (PhysicalOffset::ZERO, None);
         (state.min, state.max, state.next) = (offset, offset, offset);
         (state.dirty_since_ms, state.flushing_since_ms) = (None, None);
     }
@@ -296,19 +319,21 @@ impl ConsumeQueue {
         self.series.size_bytes.cast_signed() / UNIT_BYTES as i64
     }
 
-    /// Up to `count` units from `offset` on; fewer at the end of a file or of the queue.
-    pub(crate) async fn read(&self, offset: QueueOffset, count: usize) -> Result<Vec<ConsumeQueueUnit>, StoreError> {
+    /// Up to `count` units from `offset` on, as they are; fewer at the end of a file or of the queue.
+    pub(crate) async fn read(&self, offset: QueueOffset, count: usize) -> Result<Units, StoreError> {
         let (segment, until) = {
             let state = lock(&self.state);
             let until = state.max.min(offset.0.saturating_add(i64::try_from(count).unwrap_or(i64::MAX)));
             if offset.0 < 0 || offset.0 >= until {
-                return Ok(Vec::new());
+                return Ok(Units::default());
             }
             if offset.0 >= state.tail_start {
                 let range = (offset.0 - state.tail_start) as usize..(until - state.tail_start) as usize;
-                return Ok(state.tail.range(range).copied().collect());
+                return Ok(Units { units: state.tail.range(range).copied().collect(), are_own: true });
             }
-            let Some(segment) = state.segment_of(offset.0, self.units_per_segment()) else { return Ok(Vec::new()) };
+            let Some(segment) = state.segment_of(offset.0, self.units_per_segment()) else {
+                return Ok(Units::default());
+            };
             (segment, until.min(state.tail_start))
         };
         let start = segment.start().cast_signed() / UNIT_BYTES as i64;
@@ -316,38 +341,46 @@ impl ConsumeQueue {
         let bytes = segment
             .read(((offset.0 - start) * UNIT_BYTES as i64) as u64, ((until - offset.0) * UNIT_BYTES as i64) as usize)
             .await?;
-        Ok(units(&bytes).collect())
-    }
-
-    /// The unit at `offset`, if there is one.
-    pub(crate) async fn unit(&self, offset: QueueOffset) -> Result<Option<ConsumeQueueUnit>, StoreError> {
-        Ok(self.read(offset, 1).await?.pop())
-    }
-
-    /// The first offset in `min..max` whose message lies behind the cut, or `max`.
-    pub(crate) async fn partition_point(&self, cut: Cut<'_>) -> Result<QueueOffset, StoreError> {
-        let (mut low, mut high) = {
-            let state = lock(&self.state);
-            (state.min, state.max)
-        };
-        while low < high {
-            let middle = low + (high - low) / 2;
-            // A unit can only be absent when its file was removed meanwhile, as the files before it were.
-            let is_behind = match self.unit(QueueOffset(middle)).await? {
-                Some(unit) if !unit.is_blank() => cut.is_before(unit.physical_offset).await?,
-                _ => false,
-            };
-            if is_behind { high = middle } else { low = middle + 1 }
+        let mut units: Vec<_> = units(&bytes).collect();
+        for (mended, unit) in lock(&self.state).mended.range(offset.0..until) {
+            units[(mended - offset.0) as usize] = *unit;
         }
-        Ok(QueueOffset(low))
+        Ok(Units { units, are_own: false })
     }
 
-    /// Moves the queue's beginning to the first message whose record is not below `log_min` (`correctMinOffset`).
-    pub(crate) async fn correct_min_offset(&self, log_min: PhysicalOffset) -> Result<(), StoreError> {
-        let min = self.partition_point(Cut::AtPlace(log_min)).await?;
-        let mut state = lock(&self.state);
-        state.min = state.min.max(min.0);
-        Ok(())
+    /// The unit at `offset`, if this process has dispatched it and still has it in memory.
+    pub(crate) fn own_unit(&self, offset: QueueOffset) -> Option<ConsumeQueueUnit> {
+        let state = lock(&self.state);
+        let at = usize::try_from(offset.0.checked_sub(state.tail_start)?).ok()?;
+        state.tail.get(at).copied().filter(|unit| !unit.is_blank())
+    }
+
+    /// Recovery has found the units of all records of the queue below.
+    pub(crate) fn known_below(&self) -> PhysicalOffset {
+        lock(&self.state).known_below
+    }
+
+    /// Where the record of the last unit is that is on the drive; negative if there is none.
+    pub(crate) fn last_synced(&self) -> PhysicalOffset {
+        lock(&self.state).last_synced
+    }
+
+    /// The first unit that recovery has left out because its record lies beyond what it loads, and where that is.
+    pub(crate) fn left_out(&self) -> Option<(QueueOffset, PhysicalOffset)> {
+        lock(&self.state).left_out
+    }
+
+    /// Whether a record of the queue is known to have this tags code.
+    pub(crate) fn knows_tags_code(&self, tags_code: i64) -> bool {
+        lock(&self.state).tags_codes.contains(&tags_code)
+    }
+
+    /// Takes down that a record of the queue has this tags code.
+    pub(crate) fn note_tags_code(&self, tags_code: i64) {
+        let codes = &mut lock(&self.state).tags_codes;
+        if codes.len() < TAGS_CODES_MAX {
+            codes.insert(tags_code);
+        }
     }
 }
 

@@ -11,12 +11,15 @@ use std::{
 use protocol::PhysicalOffset;
 use sim::disk;
 
-use super::{Common, ConsumeQueue, UNIT_BYTES};
+use super::{Common, ConsumeQueue, Cut, Mender, UNIT_BYTES};
 use crate::{
     config::StoreConfig,
     error::{StoreError, io_error},
-    segment_dir::{self, SegmentListing},
+    segment::segment_name,
+    segment_dir::{self, Content, SegmentListing},
 };
+
+const SETTING: &str = "mappedFileSizeConsumeQueue";
 
 type Queues = BTreeMap<Arc<str>, BTreeMap<i32, Arc<ConsumeQueue>>>;
 
@@ -62,11 +65,31 @@ pub(crate) async fn found_on_disk(config: &StoreConfig) -> Result<Vec<FoundQueue
                 }
             };
             let size_bytes = config.mapped_file_size_consume_queue_bytes;
-            let files = segment_dir::list(&queue_dir, size_bytes, "mappedFileSizeConsumeQueue").await?;
+            let files = segment_dir::list(&queue_dir, size_bytes, SETTING, Content::Derived).await?;
             found.push(FoundQueue { topic: Arc::clone(&name), queue_id, files });
         }
     }
+    refuse_another_size(config, &found).await?;
     Ok(found)
+}
+
+/// A file of a wrong length is damaged, and rebuilt. If no file has the right one, it is the setting that is wrong.
+async fn refuse_another_size(config: &StoreConfig, found: &[FoundQueue]) -> Result<(), StoreError> {
+    if found.iter().any(|queue| !queue.files.starts.is_empty()) {
+        return Ok(());
+    }
+    let expected_bytes = config.mapped_file_size_consume_queue_bytes;
+    for FoundQueue { topic, queue_id, files } in found {
+        for start in &files.damaged {
+            let directory = config.consume_queue_dir().join(&**topic).join(queue_id.to_string());
+            let path = directory.join(segment_name(*start));
+            let length_bytes = disk::metadata(&path).await.map_err(io_error("look at", &path))?.len;
+            if length_bytes > 0 && length_bytes.is_multiple_of(UNIT_BYTES as u64) {
+                return Err(StoreError::WrongLength { path, length_bytes, expected_bytes, setting: SETTING });
+            }
+        }
+    }
+    Ok(())
 }
 
 impl ConsumeQueueTable {
@@ -151,10 +174,15 @@ impl ConsumeQueueTable {
         self.common.waiting(true).iter().filter_map(|queue| queue.dirty_since_ms()).min()
     }
 
-    /// Moves the beginning of every queue to what the log still has, without removing files.
-    pub(crate) async fn correct_min_offsets(&self, log_min: PhysicalOffset) -> Result<(), StoreError> {
+    /// Moves the beginning of every queue to the first message whose record is not below `log_min`, without removing files
+    /// (`correctMinOffset`).
+    pub(crate) async fn correct_min_offsets(
+        &self,
+        mender: &Mender<'_>,
+        log_min: PhysicalOffset,
+    ) -> Result<(), StoreError> {
         for queue in self.all() {
-            queue.correct_min_offset(log_min).await?;
+            queue.raise_min_offset(mender.partition_point(&queue, Cut::AtPlace(log_min)).await?);
         }
         Ok(())
     }

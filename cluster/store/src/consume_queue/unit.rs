@@ -21,6 +21,10 @@ impl ConsumeQueueUnit {
     pub(crate) const BLANK: ConsumeQueueUnit =
         ConsumeQueueUnit { physical_offset: PhysicalOffset::ZERO, size_bytes: i32::MAX, tags_code: 0 };
 
+    /// What is where nothing was written.
+    pub(crate) const ZERO: ConsumeQueueUnit =
+        ConsumeQueueUnit { physical_offset: PhysicalOffset::ZERO, size_bytes: 0, tags_code: 0 };
+
     pub(crate) fn encode(&self) -> [u8; UNIT_BYTES] {
         let mut bytes = [0; UNIT_BYTES];
         bytes[..8].copy_from_slice(&self.physical_offset.0.to_be_bytes());
@@ -38,9 +42,19 @@ impl ConsumeQueueUnit {
         }
     }
 
-    /// The end of the record that it points at.
+    /// The end of the record that it points at. A unit may be damaged, and say anything.
     pub(crate) fn record_end(&self) -> PhysicalOffset {
-        self.physical_offset + i64::from(self.size_bytes)
+        PhysicalOffset(self.physical_offset.0.saturating_add(i64::from(self.size_bytes)))
+    }
+
+    /// How far before `end` that record begins.
+    pub(crate) fn bytes_before(&self, end: PhysicalOffset) -> i64 {
+        end.0.saturating_sub(self.physical_offset.0)
+    }
+
+    /// How long the record is that it points at; 0 for a number that is no length.
+    pub(crate) fn length(&self) -> usize {
+        usize::try_from(self.size_bytes).unwrap_or(0)
     }
 
     pub(crate) fn is_blank(&self) -> bool {

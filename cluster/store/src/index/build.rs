@@ -5,15 +5,20 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
-use protocol::{
-    PhysicalOffset,
-    message::{MAGIC_V1, MAGIC_V2, PHYSICAL_OFFSET_POSITION, RecordError, RecordView, parse_record},
-};
+use protocol::{PhysicalOffset, message::RecordView};
 use sim::time::{Instant, sleep, sleep_until, wall_clock_ms};
 
 use super::{Index, file::IndexFile, key_hash, keys_of, name::next_name, table::Full};
-use crate::{commit_log::CommitLog, durable, error::StoreError, segment::SCAN_CHUNK_BYTES, store::Shared};
+use crate::{
+    commit_log::{
+        CommitLog,
+        walk::{At, look, read_chunk, skip},
+    },
+    durable,
+    error::StoreError,
+    segment::SCAN_CHUNK_BYTES,
+    store::Shared,
+};
 
 /// How often the task looks for new messages, when there are any.
 const BUILD_INTERVAL: Duration = Duration::from_millis(100);
@@ -31,14 +36,6 @@ pub(super) struct Progress {
     pub next: u64,
     /// How many of its keys are indexed already.
     pub keys_done: usize,
-}
-
-/// What lies at a place of the log.
-enum At<'a> {
-    Record(RecordView<'a>),
-    NextFile,
-    NeedMore(usize),
-    Damaged(String),
 }
 
 impl Shared {
@@ -224,40 +221,4 @@ impl Index {
         self.files.write().unwrap_or_else(PoisonError::into_inner).push(Arc::new(next));
         Ok(())
     }
-}
-
-/// Bytes of the log from `from` on, not beyond its file or `until`, and how many its file has from there on.
-async fn read_chunk(log: &CommitLog, from: u64, until: u64, need: usize) -> Result<Option<(Bytes, usize)>, StoreError> {
-    let Some(segment) = log.segment_at(PhysicalOffset(from.cast_signed())) else { return Ok(None) };
-    let in_file = usize::try_from(segment.end() - from).unwrap_or(usize::MAX);
-    let visible = usize::try_from(until - from).unwrap_or(usize::MAX);
-    let length = SCAN_CHUNK_BYTES.max(need).min(in_file).min(visible);
-    Ok(Some((segment.read(from - segment.start(), length).await?, in_file)))
-}
-
-/// What is at the start of `rest`, which lies at `offset` and has `in_file` bytes to the end of its file.
-fn look(rest: &[u8], in_file: usize, offset: u64) -> At<'_> {
-    match parse_record(rest) {
-        Ok(record) if record.physical_offset.0.cast_unsigned() == offset => At::Record(record),
-        Ok(record) => At::Damaged(format!("a record that belongs at physical offset {}", record.physical_offset)),
-        Err(RecordError::Blank { .. }) => At::NextFile,
-        Err(RecordError::Truncated { need_bytes, .. }) if need_bytes <= in_file => At::NeedMore(need_bytes),
-        // The last bytes of a file that cannot hold a blank record.
-        Err(RecordError::Zeros) if in_file < 8 => At::NextFile,
-        Err(RecordError::Zeros) if rest.len() < 8 => At::NeedMore(8),
-        Err(error) => At::Damaged(error.to_string()),
-    }
-}
-
-/// How far the next place is where a record may begin that says that it belongs there. If there is none: all of `chunk`, or,
-/// unless it `is_last`, so much that a record which begins in its last bytes is found with what follows.
-fn skip(chunk: &[u8], offset: u64, is_last: bool) -> usize {
-    let begins = |at: &usize| {
-        let head = &chunk[*at..];
-        let magic = head.get(4..8).map(|magic| u32::from_be_bytes(std::array::from_fn(|byte| magic[byte])));
-        let place = head.get(PHYSICAL_OFFSET_POSITION..PHYSICAL_OFFSET_POSITION + 8);
-        matches!(magic, Some(MAGIC_V1 | MAGIC_V2)) && place == Some(&(offset + *at as u64).to_be_bytes()[..])
-    };
-    let overlap = if is_last { 0 } else { PHYSICAL_OFFSET_POSITION + 7 };
-    (1..chunk.len()).find(begins).unwrap_or(chunk.len() - overlap)
 }

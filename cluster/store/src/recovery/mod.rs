@@ -26,10 +26,10 @@ use protocol::{
 use sim::disk::File;
 
 use crate::{
-    checkpoint::Checkpoint,
+    checkpoint::{Checkpoint, Origin, QueueClaim, QueueClaims},
     commit_log::{CommitLog, Written, find_segment},
     config::StoreConfig,
-    consume_queue::{ConsumeQueueTable, Redispatched, found_on_disk},
+    consume_queue::{ConsumeQueueTable, Mender, Redispatched, found_on_disk},
     deleted_topics::DeletedTopics,
     dispatch::{DeliverTimestamp, has_queue_offset, unit_of},
     durable,
@@ -37,7 +37,7 @@ use crate::{
     history::{self, EpochEntry, Epochs},
     lock_file::{self, LeftOpen},
     segment::{Segment, segment_name},
-    segment_dir::{self, SegmentListing},
+    segment_dir::{self, Content, SegmentListing},
     shown::{self, ShownLimit},
 };
 use behind::{Behind, Stretch, look_behind};
@@ -122,6 +122,15 @@ struct Recovery<'a> {
     queues: ConsumeQueueTable,
 }
 
+/// How to begin.
+#[derive(Clone, Copy, Debug)]
+struct Start {
+    /// The queues were loaded up to the records that end here.
+    load_below: u64,
+    /// Where to begin to walk.
+    from: u64,
+}
+
 /// Where the log ends, and what the walk met.
 struct Walk {
     end: u64,
@@ -164,16 +173,25 @@ pub(crate) async fn recover(
     let lock_path = config.store_path_root_dir.join("lock");
     let lock = lock_file::acquire(&lock_path, false).await?;
     let segment_bytes = config.mapped_file_size_commit_log_bytes;
-    let listing = segment_dir::list(&config.commit_log_dir(), segment_bytes, "mappedFileSizeCommitLog").await?;
+    let directory = config.commit_log_dir();
+    let listing = segment_dir::list(&directory, segment_bytes, "mappedFileSizeCommitLog", Content::Original).await?;
     found_on_disk(config).await?;
     let left_open = lock_file::left_open(&abort_path(config)).await?;
-    let checkpoint = Checkpoint::load(&checkpoint_path(config)).await?;
+    let (mut checkpoint, origin) = Checkpoint::load(&checkpoint_path(config)).await?;
     let was_flushed = checkpoint.master_flushed_offset > 0;
     if was_flushed && left_open == LeftOpen::No && listing == SegmentListing::default() && options.truncate_at.is_none()
     {
         // A drive that is not mounted looks so. To go on would take everything out of the queues, and offsets would begin anew.
         let flushed_offset = PhysicalOffset(checkpoint.master_flushed_offset);
         return Err(StoreError::LogGone { path: config.commit_log_dir(), flushed_offset });
+    }
+    if origin == Origin::Changed {
+        tracing::warn!(
+            path = %checkpoint_path(config).display(),
+            "the checkpoint is not as a broker of this kind has written it: another has had the store open, or it is damaged. \
+             Nothing that it claims is believed"
+        );
+        checkpoint = Checkpoint::default();
     }
     let mut segments = Vec::with_capacity(listing.starts.len());
     let series = CommitLog::series_of(config);
@@ -206,33 +224,16 @@ impl Recovery<'_> {
     async fn run(self, listing: &SegmentListing, lock: Option<File>) -> Result<Recovered, StoreError> {
         let log_min = self.segments.first().map_or(0, |first| first.start());
         let earlier_risk = tail_at_risk::load(self.config).await?;
-        let (mut from, mut dispatch_from) = if self.limit < log_min {
+        let start = if self.limit < log_min {
             // Nothing stays, not even what the queues remember of deleted records.
             self.load_queues(0).await?;
-            (log_min, log_min)
+            Start { load_below: 0, from: log_min }
         } else if self.abnormal {
             self.start_after_crash().await?
         } else {
             self.start_after_shutdown().await?
         };
-        let mut walk = self.walk(from, dispatch_from).await?;
-        if walk.gap && from > log_min {
-            tracing::warn!("a ConsumeQueue lacks units that the checkpoint claims: dispatching the whole log again");
-            (from, dispatch_from) = (log_min, log_min);
-            self.load_queues(from).await?;
-            walk = self.walk(from, dispatch_from).await?;
-        }
-        if let Some(&first) = walk.foreign.first()
-            && first.0.cast_unsigned() == from
-            && let Some(epoch) = history::epoch_at(&self.stored_epochs, first)
-            && epoch.start < first
-            && from > log_min
-        {
-            // Others may have begun to write before: where, the records of the whole epoch tell.
-            self.load_queues(dispatch_from).await?;
-            from = epoch.start.0.cast_unsigned().max(log_min);
-            walk = self.walk(from, dispatch_from).await?;
-        }
+        let (from, walk) = self.walk_and_agree(start).await?;
         let cuts_off_records = self.judge(&walk).await?;
 
         // From here on the disk is changed.
@@ -291,7 +292,14 @@ impl Recovery<'_> {
         }
         let epochs = Arc::new(Epochs::new(epochs, self.config));
         let log = CommitLog::new(self.config, self.log.series().clone(), kept, written, Arc::clone(&epochs));
-        self.queues.correct_min_offsets(log.min_offset()).await?;
+        let mender = Mender {
+            log: &log,
+            deliver_timestamp: self.deliver_timestamp,
+            config: self.config,
+            until: written.offset,
+            is_starting: true,
+        };
+        self.queues.correct_min_offsets(&mender, log.min_offset()).await?;
         self.finish_deletions(&log).await?;
         let report = RecoveryReport {
             abnormal: self.abnormal,
@@ -367,46 +375,106 @@ impl Recovery<'_> {
         }
     }
 
-    /// Loads the queues up to the records that end at `limit`.
-    async fn load_queues(&self, limit: u64) -> Result<(), StoreError> {
+    /// Walks through the log until queues and log agree. Where the last walk began, and what it met.
+    async fn walk_and_agree(&self, start: Start) -> Result<(u64, Walk), StoreError> {
+        let log_min = self.segments.first().map_or(0, |first| first.start());
+        let Start { load_below, mut from } = start;
+        let mut walk = self.walk(from).await?;
+        if from > log_min && (walk.gap || self.lacks_what_was_there(&walk)) {
+            tracing::warn!("a ConsumeQueue lacks units of what the log has: dispatching the whole log again");
+            from = log_min;
+            self.load_queues(from).await?;
+            walk = self.walk(from).await?;
+        }
+        if let Some(&first) = walk.foreign.first()
+            && first.0.cast_unsigned() == from
+            && let Some(epoch) = history::epoch_at(&self.stored_epochs, first)
+            && epoch.start < first
+            && from > log_min
+        {
+            // Others may have begun to write before: where, the records of the whole epoch tell.
+            from = epoch.start.0.cast_unsigned().max(log_min);
+            self.load_queues(load_below.min(from)).await?;
+            walk = self.walk(from).await?;
+        }
+        if self.queues.all().iter().any(|queue| queue.known_below().0 > walk.end.cast_signed()) {
+            // The log has lost its end, and the queues go on.
+            self.load_queues(walk.end.min(from)).await?;
+            walk = self.walk(from).await?;
+        }
+        Ok((from, walk))
+    }
+
+    /// Whether a queue had a unit that was left out as one of a record beyond, and the walk has not met that record.
+    fn lacks_what_was_there(&self, walk: &Walk) -> bool {
+        self.queues.all().iter().any(|queue| {
+            queue
+                .left_out()
+                .is_some_and(|(offset, place)| place.0.cast_unsigned() < walk.end && queue.max_offset() <= offset)
+        })
+    }
+
+    /// Loads the queues up to the records that end at `limit`. From where on they may lack records below it, if so.
+    async fn load_queues(&self, limit: u64) -> Result<Option<u64>, StoreError> {
         self.queues.clear();
+        let mut doubtful_from: Option<u64> = None;
         for found in found_on_disk(self.config).await? {
             let queue = self.queues.find_or_create(&found.topic, found.queue_id);
             let limit = PhysicalOffset(i64::try_from(limit).unwrap_or(i64::MAX));
-            queue.load(&found.files, limit, self.abnormal, &self.log).await?;
-            let last = queue.unit(queue.max_offset() - 1).await?.filter(|unit| !unit.is_blank());
-            if last.is_some_and(|last| self.deleted.covers(&found.topic, last.physical_offset)) {
+            let doubtful = queue.load(&found.files, limit, self.abnormal, &self.log).await?;
+            if self.deleted.covers(&found.topic, queue.known_below() - 1) {
                 // Its deletion was cut short.
                 queue.restart_at(QueueOffset::ZERO);
+            } else if let Some(doubtful) = doubtful {
+                tracing::warn!(topic = %found.topic, queue_id = found.queue_id, from = doubtful.0, "the end of a ConsumeQueue is damaged: it is dispatched again");
+                let doubtful = doubtful.0.max(0).cast_unsigned();
+                doubtful_from = Some(doubtful_from.map_or(doubtful, |from| from.min(doubtful)));
             }
         }
-        Ok(())
+        for claimed in self.lacking(limit) {
+            doubtful_from = Some(doubtful_from.map_or(claimed, |from| from.min(claimed)));
+        }
+        Ok(doubtful_from)
     }
 
-    /// Begins with the last record that the queues know: they were flushed. Where to walk from, where to dispatch from.
-    async fn start_after_shutdown(&self) -> Result<(u64, u64), StoreError> {
+    /// From where on queues lack units that the checkpoint claims. Those that lack only their beginning are told to mend it.
+    fn lacking(&self, limit: u64) -> Vec<u64> {
+        let claims = &self.checkpoint.queues;
+        let log_min = self.segments.first().map_or(0, |first| first.start()).cast_signed();
+        let mut lacking = Vec::new();
+        for QueueClaim { topic, queue_id, min, max, last } in &*claims.queues {
+            if last.0.cast_unsigned() >= limit || self.deleted.covers(topic, *last) || last.0 < log_min {
+                continue;
+            }
+            let queue = self.queues.find(topic, *queue_id);
+            let known_below = queue.as_ref().map_or(PhysicalOffset::ZERO, |queue| queue.known_below());
+            if known_below <= *last {
+                tracing::warn!(%topic, queue_id, claimed = max, from = known_below.0, "a ConsumeQueue has lost its end: it is dispatched again");
+                lacking.push(known_below.0.max(0).cast_unsigned());
+            } else if let Some(queue) = queue
+                && log_min == claims.log_min.0
+            {
+                queue.begin_at_claimed(*min);
+            }
+        }
+        lacking
+    }
+
+    /// Begins with the last record that the queues know: they were flushed.
+    async fn start_after_shutdown(&self) -> Result<Start, StoreError> {
         let log_min = self.segments.first().map_or(0, |first| first.start());
-        let log_end = self.segments.last().map_or(0, |last| last.end());
-        self.load_queues(log_end.min(self.limit)).await?;
-        let mut last = None;
-        for queue in self.queues.all() {
-            let unit = queue.unit(queue.max_offset() - 1).await?;
-            last = last.max(unit.filter(|unit| !unit.is_blank()).map(|unit| (unit.physical_offset, unit.record_end())));
-        }
-        match last {
+        let load_below = self.segments.last().map_or(0, |last| last.end()).min(self.limit);
+        let doubtful_from = self.load_queues(load_below).await?;
+        let last = self.queues.all().iter().map(|queue| queue.last_synced()).max();
+        let from = match last {
             // Loading has confirmed the last unit of every queue in the log, unless its record is expired.
-            Some((offset, end)) if offset.0.cast_unsigned() >= log_min => {
-                let from = match self.may_be_foreign(offset).await? {
-                    Some(epoch) => epoch.start.0.cast_unsigned().max(log_min),
-                    None => offset.0.cast_unsigned(),
-                };
-                Ok((from, end.0.cast_unsigned()))
-            }
-            _ => {
-                self.load_queues(log_min).await?;
-                Ok((log_min, log_min))
-            }
-        }
+            Some(last) if last.0 >= log_min.cast_signed() => match self.may_be_foreign(last).await? {
+                Some(epoch) => epoch.start.0.cast_unsigned(),
+                None => last.0.cast_unsigned(),
+            },
+            _ => log_min,
+        };
+        Ok(Start { load_below, from: doubtful_from.map_or(from, |doubtful| doubtful.min(from)).max(log_min) })
     }
 
     /// The epoch of a record that has no checksum although all of its epoch should: since where others have written there, if they
@@ -427,10 +495,11 @@ impl Recovery<'_> {
     }
 
     /// Begins with the last file whose first record is older than the checkpoint's claims for the log and for the queues.
-    async fn start_after_crash(&self) -> Result<(u64, u64), StoreError> {
-        let Checkpoint { physic_msg_timestamp_ms, logics_msg_timestamp_ms, .. } = self.checkpoint;
+    async fn start_after_crash(&self) -> Result<Start, StoreError> {
+        let Checkpoint { physic_msg_timestamp_ms, logics_msg_timestamp_ms, .. } = self.checkpoint.clone();
         let claimed_ms = physic_msg_timestamp_ms.min(logics_msg_timestamp_ms) - CHECKPOINT_MARGIN_MS;
-        let mut from = self.segments.first().map_or(0, |first| first.start());
+        let log_min = self.segments.first().map_or(0, |first| first.start());
+        let mut from = log_min;
         for segment in self.segments.iter().rev().filter(|segment| segment.start() < self.limit) {
             let stored_ms = self.first_store_timestamp_ms(segment).await?;
             if stored_ms.is_some_and(|stored_ms| stored_ms <= claimed_ms) {
@@ -438,13 +507,26 @@ impl Recovery<'_> {
                 break;
             }
         }
-        self.load_queues(from).await?;
+        if let Some(marked) = self.recover_from().await? {
+            from = from.max(marked);
+        }
+        let load_below = from;
+        let doubtful_from = self.load_queues(load_below).await?;
         let has_units = self.queues.all().iter().any(|queue| queue.max_offset().0 > 0);
         if !has_units {
             // No queue at all: they were removed to have them rebuilt.
-            from = self.segments.first().map_or(0, |first| first.start());
+            from = log_min;
         }
-        Ok((from, from))
+        Ok(Start { load_below, from: doubtful_from.map_or(from, |doubtful| doubtful.min(from)).max(log_min) })
+    }
+
+    /// Where the checkpoint says that recovery can begin, if a record or a file begins there.
+    async fn recover_from(&self) -> Result<Option<u64>, StoreError> {
+        let from = self.checkpoint.queues.recover_from;
+        if from.0 <= 0 || from.0.cast_unsigned() >= self.limit || self.log.record_at(from).await?.is_none() {
+            return Ok(None);
+        }
+        Ok(Some(from.0.cast_unsigned()))
     }
 
     async fn first_store_timestamp_ms(&self, segment: &Segment) -> Result<Option<i64>, StoreError> {
@@ -453,8 +535,8 @@ impl Recovery<'_> {
         Ok(parse_record(&record).ok().map(|record| record.store_timestamp_ms))
     }
 
-    /// Walks the log from `from` on and dispatches the records from `dispatch_from` on.
-    async fn walk(&self, from: u64, dispatch_from: u64) -> Result<Walk, StoreError> {
+    /// Walks the log from `from` on and dispatches the records that are not in their queues.
+    async fn walk(&self, from: u64) -> Result<Walk, StoreError> {
         let flushed = self.checkpoint.master_flushed_offset.cast_unsigned();
         let epochs = self.checked_epochs();
         let mut scanner = LogScanner::new(&self.segments, from, self.limit, flushed, self.config, epochs);
@@ -463,15 +545,12 @@ impl Recovery<'_> {
         let (mut records, mut redispatched, mut gap) = (0, 0, false);
         let mut visit = |record: &RecordView<'_>| {
             records += 1;
-            let is_known = record.physical_offset.0.cast_unsigned() < dispatch_from;
-            if is_known
-                || !has_queue_offset(record.sys_flag)
-                || self.deleted.covers(record.topic, record.physical_offset)
-            {
+            if !has_queue_offset(record.sys_flag) || self.deleted.covers(record.topic, record.physical_offset) {
                 return;
             }
             match self.redispatch(record, is_whole_log) {
                 Redispatched::Appended => redispatched += 1,
+                Redispatched::There => {}
                 Redispatched::Known => {
                     tracing::warn!(
                         topic = record.topic,
@@ -491,11 +570,7 @@ impl Recovery<'_> {
                 flushed_bytes = self.queues.appended_bytes();
                 if std::mem::take(&mut claims_queues) {
                     // The queues are erased and rebuilt in parts from here on.
-                    let claims_nothing = Checkpoint { logics_msg_timestamp_ms: 0, ..self.checkpoint };
-                    let path = checkpoint_path(self.config);
-                    if !has_room(claims_nothing.store(&path).await)? {
-                        durable::remove_file(&path).await?;
-                    }
+                    self.store_checkpoint(&self.claiming_no_queues()).await?;
                 }
                 // What has no room stays in memory.
                 has_room(self.queues.flush(true).await)?;
@@ -590,7 +665,7 @@ impl Recovery<'_> {
     /// Takes back what the checkpoint claims of units that are about to be erased and of records that are gone: if power
     /// fails before they are on the drive again, the next recovery must not believe in them.
     async fn lower_claims(&self, walk: &Walk) -> Result<(), StoreError> {
-        let known = self.checkpoint;
+        let known = &self.checkpoint;
         let queues_ms = self.queues.dirty_since_ms().map_or(i64::MAX, |dirty_ms| dirty_ms - 1);
         let log_ms = walk.last_store_timestamp_ms.unwrap_or(0);
         let lowered = Checkpoint {
@@ -598,10 +673,22 @@ impl Recovery<'_> {
             logics_msg_timestamp_ms: known.logics_msg_timestamp_ms.min(queues_ms).min(log_ms),
             master_flushed_offset: known.master_flushed_offset.min(walk.end.cast_signed()),
             confirm_phy_offset: known.confirm_phy_offset.min(walk.end.cast_signed()),
-            ..known
+            ..self.claiming_no_queues()
         };
+        let is_lowered = Checkpoint { queues: QueueClaims::default(), ..known.clone() } != lowered;
+        let loses_units = self.queues.all().iter().any(|queue| queue.loses_units());
+        if is_lowered || loses_units { self.store_checkpoint(&lowered).await } else { Ok(()) }
+    }
+
+    /// The checkpoint without its claims of queues.
+    fn claiming_no_queues(&self) -> Checkpoint {
+        Checkpoint { logics_msg_timestamp_ms: 0, queues: QueueClaims::default(), ..self.checkpoint.clone() }
+    }
+
+    async fn store_checkpoint(&self, checkpoint: &Checkpoint) -> Result<(), StoreError> {
+        let has_checksum = !self.config.quirks.has(Quirk::CheckpointBeforeQueues);
         let path = checkpoint_path(self.config);
-        if lowered != known && !has_room(lowered.store(&path).await)? {
+        if !has_room(checkpoint.store(&path, has_checksum).await)? {
             // Without a checkpoint nothing is claimed.
             durable::remove_file(&path).await?;
         }

@@ -8,6 +8,7 @@ mod hostile;
 mod index;
 mod machine;
 mod model;
+mod mutations;
 mod put_get;
 mod quirks;
 mod readers;

@@ -99,11 +99,10 @@ fn truncated_files_are_named() {
         file.set_len(bytes).await.unwrap();
         file.sync_all().await.unwrap();
     }
-    let harms: [Harm; 4] = [
+    let harms: [Harm; 3] = [
         || Box::pin(truncate("/store/commitlog/00000000000000000000", 4000)),
         || Box::pin(truncate("/store/commitlog/00000000000000000000", 0)),
         || Box::pin(truncate("/store/commitlog/00000000000000004096", 5000)),
-        || Box::pin(truncate("/store/consumequeue/TopicA/0/00000000000000000000", 159)),
     ];
     for harm in harms {
         let error = refused(true, harm);
@@ -132,6 +131,20 @@ fn another_file_size_is_named() {
     let config = StoreConfig { mapped_file_size_commit_log_bytes: 8192, ..small_config() };
     let error = refused_with(config, true, || Box::pin(async {}));
     assert!(matches!(error, StoreError::WrongLength { setting: "mappedFileSizeCommitLog", .. }), "{error}");
+}
+
+/// One queue's file of another length is damaged, and mended; all of them are of another setting.
+#[test]
+fn another_size_of_queue_files_is_named() {
+    let config = StoreConfig { mapped_file_size_consume_queue_bytes: 20 * 4, ..small_config() };
+    let error = refused_with(config, true, || {
+        Box::pin(async {
+            for file in ["00000000000000000160", "00000000000000000320"] {
+                disk::remove_file(format!("/store/consumequeue/TopicA/0/{file}")).await.unwrap();
+            }
+        })
+    });
+    assert!(matches!(error, StoreError::WrongLength { setting: "mappedFileSizeConsumeQueue", .. }), "{error}");
 }
 
 #[test]
