@@ -23,7 +23,7 @@ use protocol::{
     PhysicalOffset, QueueOffset,
     message::{RecordView, parse_record},
 };
-use sim::disk::File;
+use sim::disk::{self, File};
 
 use crate::{
     checkpoint::{Checkpoint, Origin, QueueClaim, QueueClaims},
@@ -33,7 +33,7 @@ use crate::{
     deleted_topics::DeletedTopics,
     dispatch::{DeliverTimestamp, has_queue_offset, unit_of},
     durable,
-    error::StoreError,
+    error::{StoreError, io_error},
     history::{self, EpochEntry, Epochs},
     lock_file::{self, LeftOpen},
     segment::{Segment, segment_name},
@@ -688,7 +688,8 @@ impl Recovery<'_> {
     async fn store_checkpoint(&self, checkpoint: &Checkpoint) -> Result<(), StoreError> {
         let has_checksum = !self.config.quirks.has(Quirk::CheckpointBeforeQueues);
         let path = checkpoint_path(self.config);
-        if !has_room(checkpoint.store(&path, has_checksum).await)? {
+        let is_stored = has_room(checkpoint.store(&path, has_checksum).await)?;
+        if !is_stored && disk::exists(&path).await.map_err(io_error("look for", &path))? {
             // Without a checkpoint nothing is claimed.
             durable::remove_file(&path).await?;
         }
