@@ -54,7 +54,7 @@ async fn write(path: &str, bytes: Vec<u8>) {
 
 /// Makes topics until no more can be written: what is reserved already takes some on a full drive, too.
 async fn use_up(stage: &Stage) {
-    for number in 0..100 {
+    for number in 0..100_000 {
         if create(stage, &format!("Filler{number}"), 1, 6).await.code != code::SUCCESS {
             return;
         }
@@ -99,7 +99,7 @@ fn a_topic_that_cannot_be_written_takes_no_message_until_it_is() {
                         assert!(answer.remark.unwrap_or_default().contains("subscriptionGroup.json was not written"));
                         break;
                     }
-                    assert!(number < 100 && how == "a full drive");
+                    assert!(number < 100_000 && how == "a full drive");
                 }
                 let group = SubscriptionGroupConfig { retry_max_times: 3, ..SubscriptionGroupConfig::new("group") };
                 assert_ne!(create_group(&stage, &group).await.code, code::SUCCESS);

@@ -180,11 +180,13 @@ impl<'de> Deserialize<'de> for DialectFields {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<ExtFields, A::Error> {
-                let mut fields = ExtFields::new();
+                let (mut fields, mut read) = (ExtFields::new(), 0);
                 while let Some((name, value)) = access.next_entry::<String, String>()? {
-                    if fields.len() == FIELDS_MAX {
+                    // One that comes again counts again.
+                    if read == FIELDS_MAX {
                         return Err(A::Error::custom("too many ext fields"));
                     }
+                    read += 1;
                     fields.insert(&name, &value);
                 }
                 Ok(fields)

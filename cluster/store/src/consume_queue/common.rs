@@ -7,7 +7,7 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, Weak,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
@@ -22,8 +22,9 @@ const TAIL_UNITS_MIN: usize = 32;
 /// …and how many all of them keep together, between the two: 24 MiB.
 const TAIL_UNITS_TOGETHER: usize = 1 << 20;
 
-/// By topic and queue id.
-type Queues = BTreeMap<(Arc<str>, i32), Arc<ConsumeQueue>>;
+/// By topic and queue id. Weak, because each queue holds what all share: a store that is dropped with units that wait for the
+/// drive must not stay in memory.
+type Queues = BTreeMap<(Arc<str>, i32), Weak<ConsumeQueue>>;
 
 #[derive(Debug)]
 pub(crate) struct Common {
@@ -74,7 +75,7 @@ impl Common {
         for (is_on, list) in [(lists.all, all), (lists.full, full)] {
             let key = (Arc::clone(&queue.topic), queue.queue_id);
             if is_on {
-                list.insert(key, Arc::clone(queue));
+                list.insert(key, Arc::downgrade(queue));
             } else {
                 list.remove(&key);
             }
@@ -85,7 +86,7 @@ impl Common {
     pub(super) fn waiting(&self, thorough: bool) -> Vec<Arc<ConsumeQueue>> {
         let waiting = lock(&self.waiting);
         let list = if thorough { &waiting.all } else { &waiting.full };
-        list.values().cloned().collect()
+        list.values().filter_map(Weak::upgrade).collect()
     }
 
     /// All queues are forgotten.
