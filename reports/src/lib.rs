@@ -26,6 +26,7 @@ mod markdown;
 mod record;
 mod records;
 mod run_text;
+mod seal;
 mod summary;
 mod table;
 mod text;
@@ -39,6 +40,7 @@ pub use record::{
 };
 pub use records::{RecordsError, read_records, write_record};
 pub use run_text::run_text;
+pub use seal::seal_of;
 pub use summary::CellSummary;
 pub use table::TableStyle;
 pub use text::{count, duration_ms};

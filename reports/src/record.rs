@@ -7,6 +7,9 @@ use std::{collections::BTreeMap, fmt};
 /// Everything that a run leaves for reports. All but `wall_ms` is a function of scenario, seed and build.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RunRecord {
+    /// The form of the record, [`RunRecord::FORMAT`]; records from before there was this field have form 1.
+    #[serde(default = "first_format")]
+    pub format: u32,
     /// The scenario's name.
     pub scenario: String,
     /// The cluster mode: `single-master`, ….
@@ -100,6 +103,13 @@ pub struct RunRecord {
     pub spec: serde_json::Value,
     /// The fault plan that was carried out.
     pub plan: serde_json::Value,
+    /// The digest of all other fields but `wall_ms`, see [`seal_of`](crate::seal_of): who alters a record breaks it.
+    #[serde(default)]
+    pub seal: String,
+}
+
+fn first_format() -> u32 {
+    1
 }
 
 /// The profile that is meant where none is said.
@@ -127,6 +137,9 @@ pub struct Build {
     pub version: String,
     /// `debug` or `release`.
     pub profile: String,
+    /// The digest of the source that it was built from. Two builds with the same one, and of one profile, run the same.
+    #[serde(default)]
+    pub source: String,
 }
 
 /// What became of an active fault point in a run.
@@ -216,6 +229,18 @@ impl fmt::Display for Verdict {
 }
 
 impl RunRecord {
+    /// The form of the records that this version writes.
+    pub const FORMAT: u32 = 2;
+
+    /// The record with the seal that belongs to it.
+    #[must_use]
+    pub fn sealed(mut self) -> RunRecord {
+        let text = serde_json::to_string(&self).expect("a record is plain data");
+        // As whoever reads it will see it.
+        self.seal = crate::seal_of(&serde_json::from_str(&text).expect("what was just written"));
+        self
+    }
+
     /// The command that runs this again, from the root of the repository. A plan of the user's own is in `run.json` only,
     /// which `replay` takes.
     pub fn command(&self) -> String {

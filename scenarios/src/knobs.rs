@@ -69,6 +69,27 @@ pub fn turned(scenario: &Scenario, seed: u64) -> Scenario {
     turned
 }
 
+/// The scenario with these values of its knobs, as [`turned`] has once drawn them: those that a record holds.
+///
+/// # Errors
+/// When there is no such knob (any more).
+pub fn turned_to(scenario: &Scenario, values: &BTreeMap<String, u64>) -> Result<Scenario, UnknownKnob> {
+    let mut turned = scenario.clone();
+    for (name, value) in values {
+        let knob = ALL.iter().find(|knob| knob.name == name).ok_or_else(|| UnknownKnob(name.clone()))?;
+        turned.knobs.values.insert(knob.name, *value);
+        if let Place::Scenario { set, .. } = knob.place {
+            set(&mut turned, *value);
+        }
+    }
+    Ok(turned)
+}
+
+/// A name that no knob has.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is no knob `{0}`; `staticfire list` shows them")]
+pub struct UnknownKnob(String);
+
 impl Knob {
     /// The value that the seed gives it; `None`: it stays as it is.
     fn draw(&self, key: Key) -> Option<u64> {

@@ -70,6 +70,24 @@ pub fn plan(scenario: &Scenario, seed: u64) -> Result<Plan, FaultError> {
     Ok(scenario.budget.applied(&plan, &scenario.lasting_cast(), key.derive("budget")))
 }
 
+/// A run that is about to begin: all that it depends on beside its seed and the build.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Prepared {
+    pub scenario: Scenario,
+    /// The scenario with its knobs as they are turned.
+    pub turned: Scenario,
+    pub plan: Plan,
+}
+
+/// What a scenario becomes with this seed: its knobs and its plan are drawn.
+///
+/// # Errors
+/// As [`plan`].
+pub fn prepare(scenario: &Scenario, seed: u64) -> Result<Prepared, FaultError> {
+    let (turned, plan) = (knobs::turned(scenario, seed), plan(scenario, seed)?);
+    Ok(Prepared { scenario: scenario.clone(), turned, plan })
+}
+
 /// Runs a scenario, which must have passed [`Scenario::check`].
 ///
 /// # Errors
@@ -78,22 +96,31 @@ pub fn plan(scenario: &Scenario, seed: u64) -> Result<Plan, FaultError> {
 /// # Panics
 /// When the scenario has nobody for its fault to strike, which the check says.
 pub fn run(scenario: &Scenario, options: &RunOptions) -> Result<RunOutcome, Panicked> {
+    let prepared = prepare(scenario, options.seed)
+        .unwrap_or_else(|error| panic!("the scenario has not passed its check: {error}"));
+    run_prepared(prepared, options)
+}
+
+/// Runs what was prepared, or recorded: nothing is drawn but by the simulation.
+///
+/// # Errors
+/// When the cluster's own code (or the harness) panics.
+pub fn run_prepared(prepared: Prepared, options: &RunOptions) -> Result<RunOutcome, Panicked> {
     let started = Instant::now();
-    let plan =
-        plan(scenario, options.seed).unwrap_or_else(|error| panic!("the scenario has not passed its check: {error}"));
+    let Prepared { scenario, turned, plan } = prepared;
     let spec = SimulationSpec {
         seed: options.seed,
         time_limit: Duration::from_millis(scenario.schedule.load_to_ms + scenario.schedule.drain_ms_max) + LIMIT_BEYOND,
         keep_trace: options.keep_trace,
     };
-    let turned = Arc::new(knobs::turned(scenario, options.seed));
+    let turned = Arc::new(turned);
     let (shared, harness_plan) = (Arc::clone(&turned), plan.clone());
     let finished = simulate(spec, move |world| async move {
         let (history, injected) = harness(world.clone(), shared, harness_plan).await;
         (history, injected, fault_points::counts(&world))
     })?;
     let (history, injected, fault_points) = finished.value;
-    let mut record = record(scenario, &turned, &plan, &history);
+    let mut record = record(&scenario, &turned, &plan, &history);
     record.fault_points = fault_points;
     record.injected = injected.into_iter().map(injection).collect();
     record.seed = options.seed;
@@ -101,7 +128,7 @@ pub fn run(scenario: &Scenario, options: &RunOptions) -> Result<RunOutcome, Pani
     record.trace_steps = finished.trace_steps;
     record.sim_seconds = finished.simulated_ns as f64 / 1e9;
     record.wall_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-    Ok(RunOutcome { record, history, trace: finished.trace })
+    Ok(RunOutcome { record: record.sealed(), history, trace: finished.trace })
 }
 
 fn injection(injected: Injected) -> Injection {
@@ -117,6 +144,7 @@ fn record(scenario: &Scenario, turned: &Scenario, plan: &Plan, history: &[Event]
     let counts = judgement.ledger.counts;
     let lost: &[LostMessage] = &judgement.loss.lost;
     RunRecord {
+        format: RunRecord::FORMAT,
         scenario: scenario.name.clone(),
         mode: scenario.mode.name().to_owned(),
         flush: scenario.flush.name().to_owned(),
@@ -128,6 +156,7 @@ fn record(scenario: &Scenario, turned: &Scenario, plan: &Plan, history: &[Event]
         build: Build {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             profile: if cfg!(debug_assertions) { "debug" } else { "release" }.to_owned(),
+            source: env!("STATICFIRE_SOURCE").to_owned(),
         },
         trace_hash: String::new(),
         trace_steps: 0,
@@ -165,5 +194,6 @@ fn record(scenario: &Scenario, turned: &Scenario, plan: &Plan, history: &[Event]
         injected: Vec::new(),
         spec: serde_json::to_value(scenario).expect("a scenario is plain data"),
         plan: serde_json::to_value(plan).expect("a plan is plain data"),
+        seal: String::new(),
     }
 }

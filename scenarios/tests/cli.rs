@@ -203,17 +203,69 @@ fn run_leaves_a_record_that_replays() {
     }
 }
 
+/// Replays what a change makes of a record; the exit status, and the object that is printed.
+fn replayed(dir: &Path, change: impl FnOnce(&mut Value), is_sealed: bool) -> (Option<i32>, Value) {
+    let text = std::fs::read_to_string(dir.join("run.json")).expect("written");
+    let mut record: Value = serde_json::from_str(&text).expect("JSON");
+    change(&mut record);
+    if is_sealed {
+        record["seal"] = reports::seal_of(&record).into();
+    }
+    std::fs::write(dir.join("changed.json"), record.to_string()).expect("a file");
+    let output = staticfire(dir, &["replay", "changed.json", "--json"]);
+    (output.status.code(), serde_json::from_slice(&output.stdout).unwrap_or(Value::Null))
+}
+
 #[test]
-fn a_record_with_another_hash_is_another_run() {
+fn replay_says_what_a_record_is_to_this_build() {
     let dir = dir();
-    let output = staticfire(dir.path(), &with_short(&["run", "single-master", "--out", "."]));
+    let words = with_short(&["run", "single-master", "--fault", "power-loss", "--set", "knobs=random", "--out", "."]);
+    let output = staticfire(dir.path(), &words);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
-    let path = dir.path().join("run.json");
-    let mut record: Value = serde_json::from_str(&std::fs::read_to_string(&path).expect("written")).expect("JSON");
-    record["trace_hash"] = "0123456789abcdef".into();
-    std::fs::write(&path, record.to_string()).expect("a file");
-    let replayed = staticfire(dir.path(), &["replay", "run.json"]);
-    assert_eq!(replayed.status.code(), Some(12), "{replayed:?}");
+    let (status, whole) = replayed(dir.path(), |_| (), false);
+    assert_eq!((status, &whole["origin"], &whole["same"]), (Some(0), &"this-build".into(), &true.into()));
+    // The wall-clock time, the order of keys and white space are no part of what was recorded.
+    let (status, _) = replayed(dir.path(), |record| record["wall_ms"] = 1.into(), false);
+    assert_eq!(status, Some(0));
+    let is_altered = |change: fn(&mut Value)| {
+        let (status, told) = replayed(dir.path(), change, false);
+        assert_eq!((status, &told["origin"], &told["same"]), (Some(1), &"altered".into(), &false.into()));
+        told["trace_hash"].clone()
+    };
+    // What runs is what the record says, not what its seed would draw.
+    let moved = is_altered(|record| {
+        let at_ms = &mut record["plan"]["events"][0]["at_ms"];
+        *at_ms = (at_ms.as_u64().expect("a time") + 500).into();
+    });
+    assert_ne!(moved, whole["trace_hash"]);
+    let turned = is_altered(|record| record["knobs"]["broker.flush_interval_ms"] = 3.into());
+    assert_ne!(turned, whole["trace_hash"]);
+    is_altered(|record| record["trace_hash"] = "0123456789abcdef".into());
+    is_altered(|record| record["verdict"] = "broken".into());
+    is_altered(|record| record["more"] = 1.into());
+    // The same build and a whole record, and yet another trace: that alone is no determinism.
+    let (status, told) = replayed(dir.path(), |record| record["trace_hash"] = "0123456789abcdef".into(), true);
+    assert_eq!((status, &told["origin"]), (Some(12), &"this-build".into()));
+    let another = |record: &mut Value| {
+        record["trace_hash"] = "0123456789abcdef".into();
+        record["build"]["source"] = "0123456789abcdef".into();
+    };
+    let (status, told) = replayed(dir.path(), another, true);
+    assert_eq!((status, &told["origin"], &told["same_verdict"]), (Some(0), &"another-build".into(), &true.into()));
+    let older = |record: &mut Value| {
+        let record = record.as_object_mut().expect("a record");
+        record.retain(|field, _| !["format", "seal"].contains(&field.as_str()));
+    };
+    let (status, told) = replayed(dir.path(), older, false);
+    assert_eq!((status, &told["origin"]), (Some(0), &"older-form".into()));
+    // What no build could run is refused before anything runs.
+    for change in [
+        |record: &mut Value| record["format"] = 99.into(),
+        |record: &mut Value| record["plan"]["events"][0]["action"]["host"] = "nobody".into(),
+        |record: &mut Value| record["knobs"]["speed"] = 1.into(),
+    ] {
+        assert_eq!(replayed(dir.path(), change, true), (Some(1), Value::Null));
+    }
 }
 
 #[test]

@@ -55,7 +55,10 @@ pub fn carry_out(trials: &[Trial], jobs: Option<u16>, out: &Path) -> Result<Matr
                 if let Some(coverage) = &mut coverage {
                     coverage.add(&record);
                 }
-                record.lost_ids.truncate(LOST_IDS_MAX);
+                if record.lost_ids.len() > LOST_IDS_MAX {
+                    record.lost_ids.truncate(LOST_IDS_MAX);
+                    record = record.sealed();
+                }
                 if written.is_ok() {
                     written = reports::write_record(&record, &mut records);
                 }
