@@ -171,7 +171,7 @@ impl CachedFile {
         lock(&self.0).is_kept = keep;
     }
 
-    #[cfg(test)]
+    #[cfg(all(test, not(feature = "real")))]
     fn is_open(&self) -> bool {
         lock(&self.0).file.is_some()
     }
