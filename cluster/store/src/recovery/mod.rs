@@ -14,19 +14,17 @@
 mod behind;
 mod cut_off;
 mod scan;
+mod start;
 pub(crate) mod sync_failed;
 pub(crate) mod tail_at_risk;
 
 use std::{ops::Range, path::PathBuf, sync::Arc};
 
-use protocol::{
-    PhysicalOffset, QueueOffset,
-    message::{RecordView, parse_record},
-};
+use protocol::{PhysicalOffset, QueueOffset, message::RecordView};
 use sim::disk::{self, File};
 
 use crate::{
-    checkpoint::{Checkpoint, Origin, QueueClaim, QueueClaims},
+    checkpoint::{Checkpoint, Origin, QueueClaims},
     commit_log::{CommitLog, Written, find_segment},
     config::StoreConfig,
     consume_queue::{ConsumeQueueTable, Mender, Redispatched, found_on_disk},
@@ -43,11 +41,10 @@ use crate::{
 use behind::{Behind, Stretch, look_behind};
 use quirks::Quirk;
 use scan::{LogScanner, Stop};
+use start::Start;
 pub use tail_at_risk::Shown;
 use tail_at_risk::TailAtRisk;
 
-/// How far before the checkpoint's times recovery begins (`StoreCheckpoint.getMinTimestamp`: 3 s).
-const CHECKPOINT_MARGIN_MS: i64 = 3_000;
 /// So many bytes of units are gathered in memory before they are written, when much has to be dispatched again.
 const REDISPATCH_FLUSH_BYTES: u64 = 32 << 20;
 
@@ -120,15 +117,6 @@ struct Recovery<'a> {
     log: CommitLog,
     segments: Vec<Arc<Segment>>,
     queues: ConsumeQueueTable,
-}
-
-/// How to begin.
-#[derive(Clone, Copy, Debug)]
-struct Start {
-    /// The queues were loaded up to the records that end here.
-    load_below: u64,
-    /// Where to begin to walk.
-    from: u64,
 }
 
 /// Where the log ends, and what the walk met.
@@ -414,125 +402,9 @@ impl Recovery<'_> {
         })
     }
 
-    /// Loads the queues up to the records that end at `limit`. From where on they may lack records below it, if so.
-    async fn load_queues(&self, limit: u64) -> Result<Option<u64>, StoreError> {
-        self.queues.clear();
-        let mut doubtful_from: Option<u64> = None;
-        for found in found_on_disk(self.config).await? {
-            let queue = self.queues.find_or_create(&found.topic, found.queue_id);
-            let limit = PhysicalOffset(i64::try_from(limit).unwrap_or(i64::MAX));
-            let doubtful = queue.load(&found.files, limit, self.abnormal, &self.log).await?;
-            if self.deleted.covers(&found.topic, queue.known_below() - 1) {
-                // Its deletion was cut short.
-                queue.restart_at(QueueOffset::ZERO);
-            } else if let Some(doubtful) = doubtful {
-                tracing::warn!(topic = %found.topic, queue_id = found.queue_id, from = doubtful.0, "the end of a ConsumeQueue is damaged: it is dispatched again");
-                let doubtful = doubtful.0.max(0).cast_unsigned();
-                doubtful_from = Some(doubtful_from.map_or(doubtful, |from| from.min(doubtful)));
-            }
-        }
-        for claimed in self.lacking(limit) {
-            doubtful_from = Some(doubtful_from.map_or(claimed, |from| from.min(claimed)));
-        }
-        Ok(doubtful_from)
-    }
-
-    /// From where on queues lack units that the checkpoint claims. Those that lack only their beginning are told to mend it.
-    fn lacking(&self, limit: u64) -> Vec<u64> {
-        let claims = &self.checkpoint.queues;
-        let log_min = self.segments.first().map_or(0, |first| first.start()).cast_signed();
-        let mut lacking = Vec::new();
-        for QueueClaim { topic, queue_id, min, max, last } in &*claims.queues {
-            if last.0.cast_unsigned() >= limit || self.deleted.covers(topic, *last) || last.0 < log_min {
-                continue;
-            }
-            let queue = self.queues.find(topic, *queue_id);
-            let known_below = queue.as_ref().map_or(PhysicalOffset::ZERO, |queue| queue.known_below());
-            if known_below <= *last {
-                tracing::warn!(%topic, queue_id, claimed = max, from = known_below.0, "a ConsumeQueue has lost its end: it is dispatched again");
-                lacking.push(known_below.0.max(0).cast_unsigned());
-            } else if let Some(queue) = queue
-                && log_min == claims.log_min.0
-            {
-                queue.begin_at_claimed(*min);
-            }
-        }
-        lacking
-    }
-
-    /// Begins with the last record that the queues know: they were flushed.
-    async fn start_after_shutdown(&self) -> Result<Start, StoreError> {
-        let log_min = self.segments.first().map_or(0, |first| first.start());
-        let load_below = self.segments.last().map_or(0, |last| last.end()).min(self.limit);
-        let doubtful_from = self.load_queues(load_below).await?;
-        let last = self.queues.all().iter().map(|queue| queue.last_synced()).max();
-        let from = match last {
-            // Loading has confirmed the last unit of every queue in the log, unless its record is expired.
-            Some(last) if last.0 >= log_min.cast_signed() => match self.may_be_foreign(last).await? {
-                Some(epoch) => epoch.start.0.cast_unsigned(),
-                None => last.0.cast_unsigned(),
-            },
-            _ => log_min,
-        };
-        Ok(Start { load_below, from: doubtful_from.map_or(from, |doubtful| doubtful.min(from)).max(log_min) })
-    }
-
-    /// The epoch of a record that has no checksum although all of its epoch should: since where others have written there, if they
-    /// have, the walk will tell.
-    async fn may_be_foreign(&self, offset: PhysicalOffset) -> Result<Option<EpochEntry>, StoreError> {
-        let epoch = history::epoch_at(self.checked_epochs(), offset).filter(EpochEntry::has_checksums);
-        if epoch.is_none() {
-            return Ok(None);
-        }
-        let record = self.log.record_at(offset).await?;
-        let has_checksum = record.is_some_and(|record| parse_record(&record).is_ok_and(|record| record.has_checksum()));
-        Ok(epoch.filter(|_| !has_checksum))
-    }
-
     /// The epochs by which records are checked.
     fn checked_epochs(&self) -> &[EpochEntry] {
         if self.config.quirks.has(Quirk::BodyCrcOnly) { &[] } else { &self.stored_epochs }
-    }
-
-    /// Begins with the last file whose first record is older than the checkpoint's claims for the log and for the queues.
-    async fn start_after_crash(&self) -> Result<Start, StoreError> {
-        let Checkpoint { physic_msg_timestamp_ms, logics_msg_timestamp_ms, .. } = self.checkpoint.clone();
-        let claimed_ms = physic_msg_timestamp_ms.min(logics_msg_timestamp_ms) - CHECKPOINT_MARGIN_MS;
-        let log_min = self.segments.first().map_or(0, |first| first.start());
-        let mut from = log_min;
-        for segment in self.segments.iter().rev().filter(|segment| segment.start() < self.limit) {
-            let stored_ms = self.first_store_timestamp_ms(segment).await?;
-            if stored_ms.is_some_and(|stored_ms| stored_ms <= claimed_ms) {
-                from = segment.start();
-                break;
-            }
-        }
-        if let Some(marked) = self.recover_from().await? {
-            from = from.max(marked);
-        }
-        let load_below = from;
-        let doubtful_from = self.load_queues(load_below).await?;
-        let has_units = self.queues.all().iter().any(|queue| queue.max_offset().0 > 0);
-        if !has_units {
-            // No queue at all: they were removed to have them rebuilt.
-            from = log_min;
-        }
-        Ok(Start { load_below, from: doubtful_from.map_or(from, |doubtful| doubtful.min(from)).max(log_min) })
-    }
-
-    /// Where the checkpoint says that recovery can begin, if a record or a file begins there.
-    async fn recover_from(&self) -> Result<Option<u64>, StoreError> {
-        let from = self.checkpoint.queues.recover_from;
-        if from.0 <= 0 || from.0.cast_unsigned() >= self.limit || self.log.record_at(from).await?.is_none() {
-            return Ok(None);
-        }
-        Ok(Some(from.0.cast_unsigned()))
-    }
-
-    async fn first_store_timestamp_ms(&self, segment: &Segment) -> Result<Option<i64>, StoreError> {
-        let start = PhysicalOffset(segment.start().cast_signed());
-        let Some(record) = self.log.record_at(start).await? else { return Ok(None) };
-        Ok(parse_record(&record).ok().map(|record| record.store_timestamp_ms))
     }
 
     /// Walks the log from `from` on and dispatches the records that are not in their queues.

@@ -40,6 +40,10 @@ const SEARCH_PERIOD: Duration = Duration::from_secs(2);
 const RETRY_PERIOD: Duration = Duration::from_secs(2);
 /// How soon everything is told because topics were deleted: many may be.
 const DELETION_DELAY: Duration = Duration::from_secs(1);
+/// How soon everything is told after the last topic that was told by itself: REGISTER_TOPIC_IN_NAMESRV says nothing of the
+/// table's version. As long as a name server does not know that, the next period is news to it, and undoes what an administrator
+/// has changed there meanwhile.
+const VERSION_DELAY: Duration = Duration::from_millis(500);
 /// So many more topics may be told one by one than a quarter of all.
 const ONE_BY_ONE_MIN: usize = 16;
 
@@ -127,27 +131,39 @@ struct Told {
 struct Schedule {
     last: Instant,
     failed: bool,
-    everything_at: Option<Instant>,
+    /// Everything, because topics were deleted.
+    gone_at: Option<Instant>,
+    /// Everything, because the name server does not know the table's version.
+    version_at: Option<Instant>,
+}
+
+impl Schedule {
+    /// When everything is due, if the usual period is `period`.
+    fn everything_at(&self, period: Duration) -> Instant {
+        let due = [self.gone_at, self.version_at].into_iter().flatten();
+        due.fold(self.last + period, Instant::min)
+    }
 }
 
 /// Tells a name server what there is to tell, for ever.
 pub(super) async fn keep_told(name_server: Arc<NameServer>, core: Arc<Core>) {
     let _telling = name_server.telling.lock().await;
     let mut told: Option<Told> = None;
-    let mut schedule = Schedule { last: Instant::now(), failed: false, everything_at: None };
+    let mut schedule = Schedule { last: Instant::now(), failed: false, gone_at: None, version_at: None };
     let mut everything = false;
     loop {
         everything |= name_server.everything_wanted.swap(false, Ordering::AcqRel);
         if everything {
-            (schedule.last, schedule.everything_at) = (Instant::now(), None);
+            (schedule.last, schedule.gone_at, schedule.version_at) = (Instant::now(), None, None);
         }
         let round = Round { name_server: &name_server, core: &core };
         let outcome = round.tell(&mut told, everything).await;
         schedule.failed = outcome.is_none();
         match outcome {
             Some(Outcome::Told) => {}
+            Some(Outcome::WithoutVersion) => schedule.version_at = Some(Instant::now() + VERSION_DELAY),
             Some(Outcome::SomeGone) => {
-                schedule.everything_at.get_or_insert(Instant::now() + DELETION_DELAY);
+                schedule.gone_at.get_or_insert(Instant::now() + DELETION_DELAY);
             }
             None => {
                 schedule.last = Instant::now();
@@ -174,7 +190,7 @@ async fn wait(name_server: &NameServer, core: &Core, told: Option<&Told>, schedu
         if is_searching(core) {
             period = period.min(SEARCH_PERIOD);
         }
-        let due_at = schedule.everything_at.map_or(schedule.last + period, |at| at.min(schedule.last + period));
+        let due_at = schedule.everything_at(period);
         tokio::select! {
             biased;
             // First: single topics, however many, are no sign of life to a name server.
@@ -194,6 +210,8 @@ fn is_searching(core: &Core) -> bool {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Outcome {
     Told,
+    /// Topics were told by themselves: the name server does not know the version of the table.
+    WithoutVersion,
     /// Topics were deleted, which is told with everything.
     SomeGone,
 }
@@ -229,6 +247,7 @@ impl Round<'_> {
         loop {
             let asked_at = Instant::now();
             let (plan, up_to, are_gone) = self.plan(told, everything);
+            let without_version = matches!(plan, Plan::Topics(_)) && !told.is_of_4x;
             let answered = match plan {
                 Plan::Nothing => Ok(true),
                 Plan::Everything => self.tell_everything(told, timeout).await,
@@ -242,7 +261,11 @@ impl Round<'_> {
                 Ok(true) => {
                     told.up_to = Some(up_to);
                     self.name_server.settle(up_to);
-                    return Some(if are_gone { Outcome::SomeGone } else { Outcome::Told });
+                    return Some(match (are_gone, without_version) {
+                        (true, _) => Outcome::SomeGone,
+                        (false, true) => Outcome::WithoutVersion,
+                        (false, false) => Outcome::Told,
+                    });
                 }
                 // In another way.
                 Ok(false) => {}
