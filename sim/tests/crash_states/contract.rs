@@ -178,9 +178,13 @@ impl Contract {
                 file.versions.push(content);
             }
             Step::ZeroRange { name, at, len } => {
+                let is_size = self.promises.reserved_room_is_size;
                 let file = self.file(name);
                 let mut content = file.now().clone();
                 let (from, until) = (content.len().min(at as usize), content.len().min(at as usize + len));
+                if is_size && from < until {
+                    file.other_sizes.push(until);
+                }
                 content[from..until].fill(0);
                 file.versions.push(content);
             }

@@ -251,11 +251,13 @@ impl Disk {
             let zeros = [0; PAGE_BYTES];
             self.land_write(id, from, &zeros[..(until - from) as usize], wall_ms, now_ns)?;
         }
+        // `ext4_update_disksize_before_punch`, in Linux from 6.18 on.
+        self.reserve_within(id, range.end, wall_ms, now_ns);
         Ok(())
     }
 
-    /// Room is reserved within a file. ext4 takes the end of that into the inode (`ext4_alloc_file_blocks`), even if the size that
-    /// programs see waits for write-back and is larger: a crash may leave a size that the file never had.
+    /// Room within a file is reserved or zeroed. ext4 takes the end of that into the inode (`ext4_alloc_file_blocks`), even if the
+    /// size that programs see waits for write-back and is larger: a crash may leave a size that the file never had.
     fn reserve_within(&mut self, id: InodeId, len: u64, wall_ms: i64, now_ns: u64) {
         let sequence = self.next_number();
         if self.spec.personality == Personality::Ext4Ordered
