@@ -31,6 +31,15 @@ pub(crate) async fn create_dir(path: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Creates directories of these names in one that exists durably, as far as they are missing, durably.
+pub(crate) async fn create_dirs_in(parent: &Path, names: Vec<PathBuf>) -> Result<(), StoreError> {
+    for name in names {
+        let path = parent.join(name);
+        disk::create_dir_all(&path).await.map_err(io_error("create the directory", &path))?;
+    }
+    sync_dir(parent).await
+}
+
 /// Makes the entries of a directory durable.
 pub(crate) async fn sync_dir(path: &Path) -> Result<(), StoreError> {
     disk::sync_dir(path).await.map_err(io_error("sync the directory", path))

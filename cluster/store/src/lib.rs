@@ -29,6 +29,7 @@
 //! Connections to other replicas are not the store's. Left out: DLedger, 5.x's BatchConsumeQueue and timers.
 
 mod appender;
+mod at_once;
 pub mod check;
 mod checkpoint;
 mod commit_log;

@@ -22,9 +22,14 @@ use sim::{
 use crate::error::lock;
 
 /// The most that the series of one kind have open: of the queues, or of the log…
-const OPEN_MAX: u64 = 128;
+const OPEN_MAX: usize = 128;
 /// …which is such a part of what the process may have open, if that is little.
 const OPEN_PART: u64 = 8;
+
+/// The part of the files that this process may have open which is for one kind of use.
+pub(crate) fn part_of_open_files() -> usize {
+    usize::try_from(process::open_files_max() / OPEN_PART).unwrap_or(usize::MAX).max(1)
+}
 
 /// Too many open files in the process (EMFILE), or in the system (ENFILE).
 const TOO_MANY_OPEN: [i32; 2] = [24, 23];
@@ -73,8 +78,7 @@ impl State {
 impl OpenFiles {
     /// As many files are open as is reasonable in this process.
     pub(crate) fn for_this_process() -> Arc<OpenFiles> {
-        let max = OPEN_MAX.min(process::open_files_max() / OPEN_PART);
-        OpenFiles::new(usize::try_from(max).unwrap_or(usize::MAX))
+        OpenFiles::new(OPEN_MAX.min(part_of_open_files()))
     }
 
     /// At most `max` files are open, but for those that have to be.

@@ -1,7 +1,7 @@
 //! One file of a series: a CommitLog file or a ConsumeQueue file (Apache's `MappedFile`).
 //!
-//! It has its full size from the beginning, and is durable, with its name, before anything is put in it: a later `fdatasync` then
-//! has only content to write. It is a hole: it takes room on the drive where something was written, or where room was reserved
+//! It has its full size from the beginning, and of the log it is durable, with its name, before anything is put in it: a later
+//! `fdatasync` then has only content to write. A queue's file is made durable together with its first units. It is a hole: it takes room on the drive where something was written, or where room was reserved
 //! ahead of that ([`Segment::reserve`]). Apache maps these files; here they are written and read with offsets, and are open while
 //! that happens (see [`crate::open_files`]).
 
@@ -64,13 +64,25 @@ pub(crate) struct Segment {
 impl Segment {
     /// Creates the file with its full size, durably. The directory must exist durably.
     pub(crate) async fn create(series: &Series, start: u64) -> Result<Segment, StoreError> {
+        let segment = Segment::create_unsynced(series, start).await?;
+        segment.sync_creation().await?;
+        Ok(segment)
+    }
+
+    /// Creates the file with its full size, not durably yet: until [`Segment::sync_creation`] a power loss may leave it shorter,
+    /// or without its name, whatever was put in it.
+    pub(crate) async fn create_unsynced(series: &Series, start: u64) -> Result<Segment, StoreError> {
         let path = series.directory.join(segment_name(start));
         // What a failed creation may have left is no content.
         let file = create_file(&path).await?;
         file.set_len(series.size_bytes).await.map_err(io_error("size", &path))?;
-        file.sync_all().await.map_err(io_error("sync", &path))?;
-        durable::sync_dir(&series.directory).await?;
         Ok(Segment { series: series.clone(), file: series.open_files.adopt(file), start })
+    }
+
+    /// Makes the file durable, with its name and what it has by now.
+    pub(crate) async fn sync_creation(&self) -> Result<(), StoreError> {
+        self.sync_all().await?;
+        durable::sync_dir(&self.series.directory).await
     }
 
     /// A file that is there, whose size has been checked.

@@ -49,10 +49,10 @@ pub(crate) async fn list(
     content: Content,
 ) -> Result<SegmentListing, StoreError> {
     let mut listing = SegmentListing::default();
-    if !disk::exists(directory).await.map_err(io_error("look for", directory))? {
-        return Ok(listing);
-    }
-    let mut entries = disk::read_dir(directory).await.map_err(io_error("list", directory))?;
+    let mut entries = match disk::read_dir(directory).await {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(listing),
+        listed => listed.map_err(io_error("list", directory))?,
+    };
     entries.retain(|entry| !is_the_file_systems(&entry.name));
     let is_copy = |entry: &mut DirEntry| !entry.is_dir && is_unfinished_copy(&entry.name);
     listing.copies = entries.extract_if(.., is_copy).map(|entry| entry.name).collect();

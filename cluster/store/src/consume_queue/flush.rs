@@ -41,10 +41,24 @@ impl ConsumeQueue {
         })
     }
 
+    /// Keeps others from writing and removing the queue's files.
+    pub(super) async fn hold_files(&self) -> tokio::sync::OwnedMutexGuard<()> {
+        Arc::clone(&self.flushing).lock_owned().await
+    }
+
+    /// Whether the queue has files, and so a directory.
+    pub(super) fn has_files(&self) -> bool {
+        !lock(&self.state).segments.is_empty()
+    }
+
+    pub(super) fn is_deleted(&self) -> bool {
+        lock(&self.state).deleted
+    }
+
     /// Writes and syncs the units that are not on the drive. After an error they stay in memory and are written anew by
-    /// the next flush: a sync that failed once may have thrown the pages away.
-    pub(crate) async fn flush(&self) -> Result<(), StoreError> {
-        let _flushing = self.flushing.lock().await;
+    /// the next flush: a sync that failed once may have thrown the pages away. The caller has [`ConsumeQueue::hold_files`], and
+    /// has made the queue's directory.
+    pub(super) async fn flush(&self) -> Result<(), StoreError> {
         self.repair().await?;
         let (from, bytes, last) = {
             let mut state = lock(&self.state);
@@ -86,28 +100,28 @@ impl ConsumeQueue {
         let mut position = from.cast_unsigned() * UNIT_BYTES as u64;
         let mut rest = bytes;
         while !rest.is_empty() {
-            let segment = self.segment_for_writing(position).await?;
+            let existing = lock(&self.state).segment_of(
+                (position / UNIT_BYTES as u64).cast_signed(),
+                self.units_per_segment(),
+            );
+            let segment = match &existing {
+                Some(segment) => Arc::clone(segment),
+                None => Arc::new(Segment::create_unsynced(&self.series, position - position % self.series.size_bytes).await?),
+            };
             let room = usize::try_from(segment.end() - position).unwrap_or(usize::MAX);
             let (now, later) = rest.split_at(rest.len().min(room));
             segment.write(now, position - segment.start()).await?;
-            segment.sync_data().await?;
+            if existing.is_some() {
+                segment.sync_data().await?;
+            } else {
+                // Until all of it is durable, the next flush makes it anew.
+                segment.sync_creation().await?;
+                lock(&self.state).segments.push(Arc::clone(&segment));
+            }
             position += now.len() as u64;
             rest = later;
         }
         Ok(())
-    }
-
-    async fn segment_for_writing(&self, position: u64) -> Result<Arc<Segment>, StoreError> {
-        let offset = (position / UNIT_BYTES as u64).cast_signed();
-        let existing = lock(&self.state).segment_of(offset, self.units_per_segment());
-        if let Some(segment) = existing {
-            return Ok(segment);
-        }
-        durable::create_dir(&self.series.directory).await?;
-        let start = position - position % self.series.size_bytes;
-        let segment = Arc::new(Segment::create(&self.series, start).await?);
-        lock(&self.state).segments.push(Arc::clone(&segment));
-        Ok(segment)
     }
 
     /// Removes the files that lie before the queue's beginning, except the last file, which keeps the queue's end.

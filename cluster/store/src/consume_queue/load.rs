@@ -54,14 +54,13 @@ struct End {
 }
 
 impl ConsumeQueue {
-    /// Takes up the queue's files: the units of records below `limit`. What follows them in the last file is to be erased; with
-    /// `erase` it is looked for even behind zeros. Returns from where on the queue may lack records, if there are units that can
+    /// Takes up the queue's files: the units of records below `limit`. What follows them in the last file is to be erased.
+    /// Returns from where on the queue may lack records, if there are units that can
     /// be no queue's end and say nothing.
     pub(crate) async fn load(
         &self,
         listing: &SegmentListing,
         limit: PhysicalOffset,
-        erase: bool,
         log: &CommitLog,
     ) -> Result<Option<PhysicalOffset>, StoreError> {
         let mut segments = Vec::with_capacity(listing.starts.len());
@@ -88,7 +87,7 @@ impl ConsumeQueue {
             if end.count > 0 {
                 max = (first + end.count).cast_signed();
                 let byte = end.count * UNIT_BYTES as u64;
-                if (erase || end.has_more) && byte < self.series.size_bytes {
+                if end.has_more && byte < self.series.size_bytes {
                     repair.erase_from = Some(byte);
                 }
                 last_unit = end.last;

@@ -32,7 +32,7 @@ pub(crate) use confirm::Verdict;
 use load::Repair;
 pub(crate) use mend::Mender;
 pub(crate) use search::{Cut, Depth};
-pub(crate) use table::{ConsumeQueueTable, found_on_disk};
+pub(crate) use table::{ConsumeQueueTable, FoundQueue, found_on_disk};
 pub use unit::ConsumeQueueUnit;
 pub(crate) use unit::{UNIT_BYTES, units};
 
@@ -50,7 +50,7 @@ pub(crate) struct ConsumeQueue {
     quirks: QuirkSet,
     state: Mutex<State>,
     /// Held while units are written, or files removed.
-    flushing: tokio::sync::Mutex<()>,
+    flushing: Arc<tokio::sync::Mutex<()>>,
     /// Held while a file is held against the log.
     mending: tokio::sync::Mutex<()>,
 }
@@ -122,7 +122,7 @@ pub(crate) enum Redispatched {
 impl ConsumeQueue {
     pub(crate) fn new(config: &StoreConfig, common: &Arc<Common>, topic: Arc<str>, queue_id: i32) -> Arc<ConsumeQueue> {
         let series = Series {
-            directory: config.consume_queue_dir().join(&*topic).join(queue_id.to_string()).into(),
+            directory: table::queue_dir(config, &topic, queue_id).into(),
             size_bytes: config.mapped_file_size_consume_queue_bytes,
             open_files: Arc::clone(&common.open_files),
         };
@@ -134,7 +134,7 @@ impl ConsumeQueue {
             topic,
             queue_id,
             state: Mutex::default(),
-            flushing: tokio::sync::Mutex::default(),
+            flushing: Arc::default(),
             mending: tokio::sync::Mutex::default(),
         })
     }

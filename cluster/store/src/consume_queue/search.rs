@@ -90,6 +90,14 @@ impl Mender<'_> {
     /// The first offset of a queue whose message lies behind the cut, or the queue's end.
     pub(crate) async fn partition_point(&self, queue: &ConsumeQueue, cut: Cut) -> Result<QueueOffset, StoreError> {
         let (mut low, mut high) = (queue.min_offset().0, queue.max_offset().0);
+        // Mostly a queue begins where it began.
+        if let Cut::AtPlace(_) = cut
+            && low < high
+            && let Some(first) = self.unit(queue, QueueOffset(low), Depth::Place).await?
+            && cut.is_before(&first)
+        {
+            return Ok(QueueOffset(low));
+        }
         while low < high {
             let middle = low + (high - low) / 2;
             // One that is lost tells nothing: the next that is not does.

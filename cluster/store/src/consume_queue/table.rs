@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    path::PathBuf,
     sync::{
         Arc, PoisonError, RwLock,
         atomic::{AtomicUsize, Ordering},
@@ -9,17 +10,22 @@ use std::{
 };
 
 use protocol::PhysicalOffset;
-use sim::disk;
+use sim::disk::{self, DirEntry};
 
 use super::{Common, ConsumeQueue, Cut, Mender, UNIT_BYTES};
 use crate::{
+    at_once,
     config::StoreConfig,
+    durable,
     error::{StoreError, io_error},
     segment::segment_name,
     segment_dir::{self, Content, SegmentListing},
 };
 
 const SETTING: &str = "mappedFileSizeConsumeQueue";
+
+/// So many queues are flushed together: those of one topic then share the syncs of their directories.
+const FLUSHED_TOGETHER: usize = 512;
 
 type Queues = BTreeMap<Arc<str>, BTreeMap<i32, Arc<ConsumeQueue>>>;
 
@@ -29,6 +35,11 @@ pub(crate) struct ConsumeQueueTable {
     common: Arc<Common>,
     queues: RwLock<Queues>,
     count: AtomicUsize,
+}
+
+/// The directory of a queue.
+pub(super) fn queue_dir(config: &StoreConfig, topic: &str, queue_id: i32) -> PathBuf {
+    config.consume_queue_dir().join(topic).join(queue_id.to_string())
 }
 
 /// A queue's directory as it was found.
@@ -42,35 +53,42 @@ pub(crate) struct FoundQueue {
 /// What lies in `consumequeue/`, checked: `{topic}/{queueId}/{files of one size}`.
 pub(crate) async fn found_on_disk(config: &StoreConfig) -> Result<Vec<FoundQueue>, StoreError> {
     let root = config.consume_queue_dir();
-    let mut found = Vec::new();
     if !disk::exists(&root).await.map_err(io_error("look for", &root))? {
-        return Ok(found);
+        return Ok(Vec::new());
     }
-    for topic in disk::read_dir(&root).await.map_err(io_error("list", &root))? {
-        if segment_dir::is_the_file_systems(&topic.name) {
-            continue;
-        }
-        let topic_dir = root.join(&topic.name);
-        if !topic.is_dir {
-            return Err(StoreError::ForeignFile { path: topic_dir, why: "a file among the directories of topics" });
-        }
-        let name: Arc<str> = topic.name.into();
-        for queue in disk::read_dir(&topic_dir).await.map_err(io_error("list", &topic_dir))? {
-            let queue_dir = topic_dir.join(&queue.name);
-            let queue_id = match queue.name.parse::<i32>() {
-                Ok(queue_id) if queue.is_dir && queue_id >= 0 && queue_id.to_string() == queue.name => queue_id,
-                _ => {
-                    let why = "neither a queue's directory nor named by a queue id";
-                    return Err(StoreError::ForeignFile { path: queue_dir, why });
-                }
-            };
-            let size_bytes = config.mapped_file_size_consume_queue_bytes;
-            let files = segment_dir::list(&queue_dir, size_bytes, SETTING, Content::Derived).await?;
-            found.push(FoundQueue { topic: Arc::clone(&name), queue_id, files });
-        }
-    }
+    let mut topics = disk::read_dir(&root).await.map_err(io_error("list", &root))?;
+    topics.retain(|topic| !segment_dir::is_the_file_systems(&topic.name));
+    let queues = at_once::all(topics.into_iter().map(|topic| queues_of(root.join(&topic.name), topic))).await?;
+    let found = at_once::all(queues.into_iter().flatten().map(|(topic, queue_id)| async move {
+        let directory = queue_dir(config, &topic, queue_id);
+        let size_bytes = config.mapped_file_size_consume_queue_bytes;
+        let files = segment_dir::list(&directory, size_bytes, SETTING, Content::Derived).await?;
+        Ok(FoundQueue { topic, queue_id, files })
+    }));
+    let found = found.await?;
     refuse_another_size(config, &found).await?;
     Ok(found)
+}
+
+/// The queues of a topic's directory, by their numbers' text.
+async fn queues_of(directory: PathBuf, topic: DirEntry) -> Result<Vec<(Arc<str>, i32)>, StoreError> {
+    if !topic.is_dir {
+        return Err(StoreError::ForeignFile { path: directory, why: "a file among the directories of topics" });
+    }
+    let name: Arc<str> = topic.name.into();
+    let mut queues = Vec::new();
+    for queue in disk::read_dir(&directory).await.map_err(io_error("list", &directory))? {
+        match queue.name.parse::<i32>() {
+            Ok(queue_id) if queue.is_dir && queue_id >= 0 && queue_id.to_string() == queue.name => {
+                queues.push((Arc::clone(&name), queue_id));
+            }
+            _ => {
+                let why = "neither a queue's directory nor named by a queue id";
+                return Err(StoreError::ForeignFile { path: directory.join(&queue.name), why });
+            }
+        }
+    }
+    Ok(queues)
 }
 
 /// A file of a wrong length is damaged, and rebuilt. If no file has the right one, it is the setting that is wrong.
@@ -81,8 +99,7 @@ async fn refuse_another_size(config: &StoreConfig, found: &[FoundQueue]) -> Resu
     let expected_bytes = config.mapped_file_size_consume_queue_bytes;
     for FoundQueue { topic, queue_id, files } in found {
         for start in &files.damaged {
-            let directory = config.consume_queue_dir().join(&**topic).join(queue_id.to_string());
-            let path = directory.join(segment_name(*start));
+            let path = queue_dir(config, topic, *queue_id).join(segment_name(*start));
             let length_bytes = disk::metadata(&path).await.map_err(io_error("look at", &path))?.len;
             if length_bytes > 0 && length_bytes.is_multiple_of(UNIT_BYTES as u64) {
                 return Err(StoreError::WrongLength { path, length_bytes, expected_bytes, setting: SETTING });
@@ -158,10 +175,45 @@ impl ConsumeQueueTable {
     /// queue that cannot be flushed does not keep the others from it; the first error is returned.
     pub(crate) async fn flush(&self, thorough: bool) -> Result<(), StoreError> {
         let mut result = Ok(());
-        for queue in self.common.waiting(thorough) {
-            result = result.and(queue.flush().await);
+        for queues in self.common.waiting(thorough).chunks(FLUSHED_TOGETHER) {
+            result = result.and(self.flush_together(queues).await);
         }
         result
+    }
+
+    /// Flushes these queues, which are in the order of their names.
+    async fn flush_together(&self, queues: &[Arc<ConsumeQueue>]) -> Result<(), StoreError> {
+        let mut held = Vec::with_capacity(queues.len());
+        for queue in queues {
+            // Whoever holds several takes them in this order.
+            held.push(queue.hold_files().await);
+        }
+        let (with, without): (Vec<_>, Vec<_>) = queues.iter().cloned().partition(|queue| queue.has_files());
+        let made = self.make_directories(&without).await;
+        let writable = if made.is_ok() { with.into_iter().chain(without).collect() } else { with };
+        let flushed = at_once::all(writable.into_iter().map(|queue| async move { Ok(queue.flush().await) })).await?;
+        drop(held);
+        flushed.into_iter().fold(made, Result::and)
+    }
+
+    /// Makes the directories of queues that have no files, durably.
+    async fn make_directories(&self, queues: &[Arc<ConsumeQueue>]) -> Result<(), StoreError> {
+        let mut topics: BTreeMap<Arc<str>, Vec<i32>> = BTreeMap::new();
+        for queue in queues.iter().filter(|queue| !queue.is_deleted()) {
+            topics.entry(Arc::clone(queue.topic())).or_default().push(queue.queue_id());
+        }
+        if topics.is_empty() {
+            return Ok(());
+        }
+        let root = self.config.consume_queue_dir();
+        durable::create_dir(&root).await?;
+        durable::create_dirs_in(&root, topics.keys().map(|topic| PathBuf::from(&**topic)).collect()).await?;
+        let of_topics = topics.into_iter().map(|(topic, queue_ids)| {
+            let directory = root.join(&*topic);
+            let names = queue_ids.iter().map(|queue_id| PathBuf::from(queue_id.to_string())).collect();
+            async move { durable::create_dirs_in(&directory, names).await }
+        });
+        at_once::all(of_topics).await.map(drop)
     }
 
     /// How many bytes of units were appended since the table was made.
@@ -181,9 +233,15 @@ impl ConsumeQueueTable {
         mender: &Mender<'_>,
         log_min: PhysicalOffset,
     ) -> Result<(), StoreError> {
-        for queue in self.all() {
-            queue.raise_min_offset(mender.partition_point(&queue, Cut::AtPlace(log_min)).await?);
+        if log_min <= PhysicalOffset::ZERO {
+            return Ok(());
         }
-        Ok(())
+        at_once::all(self.all().into_iter().map(|queue| async move {
+            let min = mender.partition_point(&queue, Cut::AtPlace(log_min)).await?;
+            queue.raise_min_offset(min);
+            Ok(())
+        }))
+        .await
+        .map(drop)
     }
 }

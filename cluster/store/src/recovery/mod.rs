@@ -18,16 +18,21 @@ mod start;
 pub(crate) mod sync_failed;
 pub(crate) mod tail_at_risk;
 
-use std::{ops::Range, path::PathBuf, sync::Arc};
+use std::{
+    ops::Range,
+    path::PathBuf,
+    sync::{Arc, Mutex},
+};
 
 use protocol::{PhysicalOffset, QueueOffset, message::RecordView};
 use sim::disk::{self, File};
 
 use crate::{
+    at_once,
     checkpoint::{Checkpoint, Origin, QueueClaims},
     commit_log::{CommitLog, Written, find_segment},
     config::StoreConfig,
-    consume_queue::{ConsumeQueueTable, Mender, Redispatched, found_on_disk},
+    consume_queue::{ConsumeQueueTable, FoundQueue, Mender, Redispatched, found_on_disk},
     deleted_topics::DeletedTopics,
     dispatch::{DeliverTimestamp, has_queue_offset, unit_of},
     durable,
@@ -116,6 +121,8 @@ struct Recovery<'a> {
     stored_epochs: Vec<EpochEntry>,
     log: CommitLog,
     segments: Vec<Arc<Segment>>,
+    /// The directories of the queues as they were found, until the queues are loaded.
+    found: Mutex<Option<Vec<FoundQueue>>>,
     queues: ConsumeQueueTable,
 }
 
@@ -163,7 +170,7 @@ pub(crate) async fn recover(
     let segment_bytes = config.mapped_file_size_commit_log_bytes;
     let directory = config.commit_log_dir();
     let listing = segment_dir::list(&directory, segment_bytes, "mappedFileSizeCommitLog", Content::Original).await?;
-    found_on_disk(config).await?;
+    let found = found_on_disk(config).await?;
     let left_open = lock_file::left_open(&abort_path(config)).await?;
     let (mut checkpoint, origin) = Checkpoint::load(&checkpoint_path(config)).await?;
     let was_flushed = checkpoint.master_flushed_offset > 0;
@@ -204,6 +211,7 @@ pub(crate) async fn recover(
         shown_limit: shown::load(config).await?,
         limit: options.truncate_at.map_or(u64::MAX, |limit| limit.0.max(0).cast_unsigned()),
         segments,
+        found: Mutex::new(Some(found)),
     };
     recovery.run(&listing, lock).await
 }
@@ -264,9 +272,7 @@ impl Recovery<'_> {
             }
         };
         sync_failed::clear(self.config).await?;
-        for queue in self.queues.all() {
-            queue.finish_repair().await?;
-        }
+        at_once::all(self.queues.all().into_iter().map(|queue| async move { queue.finish_repair().await })).await?;
         let written = Written {
             offset: PhysicalOffset(walk.end.cast_signed()),
             store_timestamp_ms: walk.last_store_timestamp_ms.unwrap_or(0),

@@ -5,9 +5,10 @@ use protocol::{PhysicalOffset, QueueOffset, message::parse_record};
 
 use super::Recovery;
 use crate::{
+    at_once,
     checkpoint::{Checkpoint, QueueClaim},
     consume_queue::found_on_disk,
-    error::StoreError,
+    error::{StoreError, lock},
     history::{self, EpochEntry},
     segment::Segment,
 };
@@ -29,10 +30,19 @@ impl Recovery<'_> {
     pub(super) async fn load_queues(&self, limit: u64) -> Result<Option<u64>, StoreError> {
         self.queues.clear();
         let mut doubtful_from: Option<u64> = None;
-        for found in found_on_disk(self.config).await? {
+        let found = lock(&self.found).take();
+        let found = match found {
+            Some(found) => found,
+            // It may have changed since.
+            None => found_on_disk(self.config).await?,
+        };
+        let loading = found.into_iter().map(|found| async move {
             let queue = self.queues.find_or_create(&found.topic, found.queue_id);
             let limit = PhysicalOffset(i64::try_from(limit).unwrap_or(i64::MAX));
-            let doubtful = queue.load(&found.files, limit, self.abnormal, &self.log).await?;
+            let doubtful = queue.load(&found.files, limit, &self.log).await?;
+            Ok((found, queue, doubtful))
+        });
+        for (found, queue, doubtful) in at_once::all(loading).await? {
             if self.deleted.covers(&found.topic, queue.known_below() - 1) {
                 // Its deletion was cut short.
                 queue.restart_at(QueueOffset::ZERO);

@@ -34,7 +34,8 @@ impl Segment {
             at = data.end;
             stretches.push(data);
         }
-        let mut buffer = vec![0; SCAN_CHUNK_BYTES];
+        let longest = stretches.iter().map(|data| data.end - data.start).max().unwrap_or(0);
+        let mut buffer = vec![0; usize::try_from(longest).unwrap_or(usize::MAX).min(SCAN_CHUNK_BYTES)];
         for data in stretches.into_iter().rev() {
             let mut end = data.end;
             while end > data.start {
@@ -69,8 +70,8 @@ impl Segment {
                 Err(error) => return Err(self.error("erase a part of")(error)),
             }
         }
-        let mut buffer = vec![0; SCAN_CHUNK_BYTES];
-        let zeros = vec![0; SCAN_CHUNK_BYTES];
+        let length = usize::try_from(data.end - data.start).unwrap_or(usize::MAX).min(SCAN_CHUNK_BYTES);
+        let (mut buffer, zeros) = (vec![0; length], vec![0; length]);
         let (mut at, mut erased) = (data.start, false);
         while at < data.end {
             let wanted = usize::try_from(data.end - at).unwrap_or(usize::MAX).min(buffer.len());
