@@ -5,14 +5,7 @@
 //! meanwhile, the start after a stop, and the start after a kill. And what the store takes of the drive, and of descriptors.
 #![allow(clippy::disallowed_methods, reason = "what the operating system says of files and descriptors")]
 
-use std::{
-    fs,
-    net::SocketAddr,
-    os::unix::fs::MetadataExt,
-    path::Path,
-    sync::Arc,
-    time::Duration,
-};
+use std::{fs, net::SocketAddr, os::unix::fs::MetadataExt, path::Path, sync::Arc, time::Duration};
 
 use protocol::{PhysicalOffset, message::MessageToStore};
 use sim::time::{Instant, sleep};
@@ -31,7 +24,11 @@ fn config(directory: &Path) -> StoreConfig {
     StoreConfig {
         flush_interval_consume_queue_ms: never,
         flush_consume_queue_thorough_interval_ms: never,
-        mapped_file_size_commit_log_bytes: if std::env::args().any(|argument| argument == "--expired") { 1 << 20 } else { 1 << 30 },
+        mapped_file_size_commit_log_bytes: if std::env::args().any(|argument| argument == "--expired") {
+            1 << 20
+        } else {
+            1 << 30
+        },
         ..StoreConfig::new(directory)
     }
 }
@@ -57,7 +54,8 @@ fn message(topic: String, queue_id: usize) -> MessageToStore {
 }
 
 async fn put_in_each(store: &MessageStore, queues: usize) {
-    let messages = (0..queues).map(|queue| message(format!("Topic{}", queue / QUEUES_OF_TOPIC), queue % QUEUES_OF_TOPIC));
+    let messages =
+        (0..queues).map(|queue| message(format!("Topic{}", queue / QUEUES_OF_TOPIC), queue % QUEUES_OF_TOPIC));
     let puts: Vec<_> = messages.map(|message| store.put(message)).collect();
     for put in puts {
         assert!(put.await.is_ok());

@@ -46,9 +46,10 @@ impl ConsumeQueue {
         Arc::clone(&self.flushing).lock_owned().await
     }
 
-    /// Whether the queue has files, and so a directory.
-    pub(super) fn has_files(&self) -> bool {
-        !lock(&self.state).segments.is_empty()
+    /// Whether the queue has a directory that a power loss leaves there.
+    pub(super) fn has_durable_names(&self) -> bool {
+        let state = lock(&self.state);
+        state.has_durable_names && !state.segments.is_empty()
     }
 
     pub(super) fn is_deleted(&self) -> bool {
@@ -97,30 +98,34 @@ impl ConsumeQueue {
     }
 
     async fn write(&self, from: i64, bytes: &[u8]) -> Result<(), StoreError> {
+        let has_durable_names = lock(&self.state).has_durable_names;
         let mut position = from.cast_unsigned() * UNIT_BYTES as u64;
         let mut rest = bytes;
         while !rest.is_empty() {
-            let existing = lock(&self.state).segment_of(
-                (position / UNIT_BYTES as u64).cast_signed(),
-                self.units_per_segment(),
-            );
+            let existing =
+                lock(&self.state).segment_of((position / UNIT_BYTES as u64).cast_signed(), self.units_per_segment());
             let segment = match &existing {
                 Some(segment) => Arc::clone(segment),
-                None => Arc::new(Segment::create_unsynced(&self.series, position - position % self.series.size_bytes).await?),
+                None => Arc::new(
+                    Segment::create_unsynced(&self.series, position - position % self.series.size_bytes).await?,
+                ),
             };
             let room = usize::try_from(segment.end() - position).unwrap_or(usize::MAX);
             let (now, later) = rest.split_at(rest.len().min(room));
             segment.write(now, position - segment.start()).await?;
-            if existing.is_some() {
+            if existing.is_some() && has_durable_names {
                 segment.sync_data().await?;
             } else {
-                // Until all of it is durable, the next flush makes it anew.
                 segment.sync_creation().await?;
+            }
+            if existing.is_none() {
+                // Until all of it is durable, the next flush makes it anew.
                 lock(&self.state).segments.push(Arc::clone(&segment));
             }
             position += now.len() as u64;
             rest = later;
         }
+        lock(&self.state).has_durable_names = true;
         Ok(())
     }
 

@@ -2,8 +2,8 @@
 //!
 //! The queue ends with the last unit that the log confirms and whose record ends below `limit` (recovery says how that is
 //! found); it is looked for from the back, so that damage before it hides nothing. What follows it is cut off here, in memory,
-//! and dispatched again from the log; on disk it is erased later, when it is certain that the store opens. Units before it are
-//! confirmed when they are read. Files that are missing or have a wrong length are made anew, empty, and filled from the log.
+//! and dispatched again from the log, mostly to what is there. What the files have beyond that is erased later, when it is certain
+//! that the store opens. Units before it are confirmed when they are read. Files that are missing or have a wrong length are made anew, empty, and filled from the log.
 
 use std::sync::Arc;
 
@@ -28,14 +28,15 @@ pub(super) struct Repair {
     pub remove_unusable: Vec<u64>,
     /// Files to be made between others, empty.
     pub create: Vec<u64>,
-    /// The byte of the last file from which on nothing counts.
-    pub erase_from: Option<u64>,
+    /// The files have nothing but zeros from this offset of the queue on. What lies between the queue's end and here is to be
+    /// erased.
+    pub content_end: i64,
 }
 
 impl Repair {
-    fn is_needed(&self) -> bool {
-        let Repair { remove, remove_unusable, create, erase_from } = self;
-        !remove.is_empty() || !remove_unusable.is_empty() || !create.is_empty() || erase_from.is_some()
+    fn is_needed(&self, max: i64) -> bool {
+        let Repair { remove, remove_unusable, create, content_end } = self;
+        !remove.is_empty() || !remove_unusable.is_empty() || !create.is_empty() || *content_end > max
     }
 }
 
@@ -46,21 +47,22 @@ struct End {
     count: u64,
     /// The last of them.
     last: Option<ConsumeQueueUnit>,
-    /// What follows is not only zeros.
-    has_more: bool,
+    /// What follows this unit is only zeros.
+    content: u64,
     /// Some of that cannot be explained.
     is_doubtful: bool,
     beyond: Option<(u64, PhysicalOffset)>,
 }
 
 impl ConsumeQueue {
-    /// Takes up the queue's files: the units of records below `limit`. What follows them in the last file is to be erased.
-    /// Returns from where on the queue may lack records, if there are units that can
+    /// Takes up the queue's files: the units of records below `limit`. What follows them is to be erased, but for what is
+    /// dispatched again. After a crash of the process alone names and sizes of files may be in memory only. Returns from where on the queue may lack records, if there are units that can
     /// be no queue's end and say nothing.
     pub(crate) async fn load(
         &self,
         listing: &SegmentListing,
         limit: PhysicalOffset,
+        is_after_crash: bool,
         log: &CommitLog,
     ) -> Result<Option<PhysicalOffset>, StoreError> {
         let mut segments = Vec::with_capacity(listing.starts.len());
@@ -75,7 +77,9 @@ impl ConsumeQueue {
         let mut is_doubtful = is_end_damaged;
         let mut max = 0;
         let mut last_unit = None;
-        while let Some(segment) = segments.last() {
+        // So many files have units that count.
+        let mut counting = segments.len();
+        while let Some(segment) = counting.checked_sub(1).map(|last| &segments[last]) {
             let end = self.find_end(segment, limit, log).await?;
             let first = segment.start() / UNIT_BYTES as u64;
             if let Some((number, place)) = end.beyond {
@@ -84,21 +88,27 @@ impl ConsumeQueue {
                 left_out = Some((QueueOffset((first + number).cast_signed()), place));
             }
             is_doubtful |= end.is_doubtful;
+            repair.content_end = repair.content_end.max((first + end.content).cast_signed());
             if end.count > 0 {
                 max = (first + end.count).cast_signed();
-                let byte = end.count * UNIT_BYTES as u64;
-                if end.has_more && byte < self.series.size_bytes {
-                    repair.erase_from = Some(byte);
-                }
                 last_unit = end.last;
                 break;
             }
-            repair.remove.extend(segments.pop());
+            counting -= 1;
         }
-        repair.remove.reverse();
+        // What is dispatched again goes to the files that follow, if they do.
+        let surplus = segments.split_off(counting);
+        let kept = segments.len();
+        for segment in surplus {
+            if segment.start() == segments.last().map_or(0, |last| last.end()) {
+                segments.push(segment);
+            } else {
+                repair.remove.push(segment);
+            }
+        }
         let last_unit = last_unit.filter(|unit| !unit.is_blank());
         let known_below = last_unit.map_or(PhysicalOffset::ZERO, |unit| unit.record_end());
-        if let (Some(first), Some(last)) = (segments.first(), segments.last()) {
+        if let (Some(first), Some(last)) = (segments.first(), segments[..kept].last()) {
             // What is missing between others was there, and so was a file of a wrong length.
             let first = first.start().min(listing.damaged.first().copied().unwrap_or(u64::MAX));
             let is_missing = |start: &u64| segments.iter().all(|segment| segment.start() != *start);
@@ -118,7 +128,8 @@ impl ConsumeQueue {
         self.list(&mut state);
         state.suspects.clear();
         state.suspects.extend(repair.create.iter().map(|start| (start / UNIT_BYTES as u64).cast_signed()));
-        state.repair = repair.is_needed().then_some(repair);
+        state.repair = repair.is_needed(max).then_some(repair);
+        state.has_durable_names = !is_after_crash;
         state.last_synced = last_unit.map_or(PhysicalOffset(-1), |unit| unit.physical_offset);
         (state.known_below, state.left_out) = (known_below, left_out);
         Ok(is_doubtful.then_some(known_below))
@@ -129,7 +140,7 @@ impl ConsumeQueue {
         let content = segment.content_end(0).await?.div_ceil(UNIT_BYTES as u64);
         let first = segment.start() / UNIT_BYTES as u64;
         let at_once = (SCAN_CHUNK_BYTES / 4 / UNIT_BYTES) as u64;
-        let mut end = End { count: content, ..End::default() };
+        let mut end = End { count: content, content, ..End::default() };
         while end.count > 0 {
             let from = end.count.saturating_sub(at_once);
             let bytes = segment.read(from * UNIT_BYTES as u64, (end.count - from) as usize * UNIT_BYTES).await?;
@@ -138,7 +149,6 @@ impl ConsumeQueue {
                 let (unit, number) = (units[at], from + at as u64);
                 end.count = number + 1;
                 end.last = Some(unit);
-                end.has_more = end.count < content;
                 let is_of_the_log = is_below(&unit, log.written_offset());
                 if unit.is_blank() || self.quirks.has(Quirk::CheckpointBeforeQueues) && is_below(&unit, limit) {
                     return Ok(end);
@@ -161,7 +171,7 @@ impl ConsumeQueue {
             }
             end.count = from;
         }
-        Ok(End { last: None, has_more: content > 0, ..end })
+        Ok(End { last: None, ..end })
     }
 
     /// Removes, makes and erases what [`ConsumeQueue::load`] found to be necessary, durably.
@@ -180,9 +190,22 @@ impl ConsumeQueue {
             let at = segments.partition_point(|other| other.start() < start);
             segments.insert(at, segment);
         }
-        let last = lock(&self.state).segments.last().cloned();
-        if let (Some(from), Some(last)) = (repair.erase_from, last)
-            && last.erase_from(from).await?
+        let (end, last, surplus) = {
+            let mut state = lock(&self.state);
+            if repair.content_end <= state.max {
+                return Ok(());
+            }
+            let end = state.max.cast_unsigned() * UNIT_BYTES as u64;
+            let kept = state.segments.partition_point(|segment| segment.start() < end);
+            let surplus = state.segments.split_off(kept);
+            (end, state.segments.last().cloned(), surplus)
+        };
+        for segment in surplus.iter().rev() {
+            segment.remove().await?;
+        }
+        if let Some(last) = last
+            && end < last.end()
+            && last.erase_from(end - last.start()).await?
         {
             last.sync_data().await?;
         }
@@ -191,7 +214,8 @@ impl ConsumeQueue {
 
     /// Whether units are to be erased that were on the drive.
     pub(crate) fn loses_units(&self) -> bool {
-        lock(&self.state).repair.as_ref().is_some_and(|repair| repair.erase_from.is_some() || !repair.remove.is_empty())
+        let state = lock(&self.state);
+        state.repair.as_ref().is_some_and(|repair| repair.content_end > state.max || !repair.remove.is_empty())
     }
 
     /// The queue had units from `min` on, and files are missing before those that were found: they are to be made, and mended.

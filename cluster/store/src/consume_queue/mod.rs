@@ -85,6 +85,8 @@ struct State {
     dirty_since_ms: Option<i64>,
     /// STORETIMESTAMP of the first unit that the running flush writes.
     flushing_since_ms: Option<i64>,
+    /// A power loss leaves the names and sizes of the files as they are.
+    has_durable_names: bool,
     /// What recovery found to be repaired on disk before anything is written.
     repair: Option<Repair>,
     /// Files, by their first offset, that do not agree with the log and are to be mended.
@@ -239,7 +241,7 @@ impl ConsumeQueue {
         store_timestamp_ms: i64,
     ) -> Redispatched {
         let mut state = lock(&self.state);
-        let is_empty = state.max == 0 && state.segments.is_empty();
+        let is_empty = state.max == 0;
         if unit.physical_offset < state.known_below {
             return Redispatched::There;
         } else if offset.0 == state.max {
@@ -296,7 +298,7 @@ impl ConsumeQueue {
     fn begin_at(&self, state: &mut State, offset: i64) {
         let dropped = std::mem::take(&mut state.segments);
         let repair = state.repair.get_or_insert_default();
-        repair.erase_from = None;
+        repair.content_end = 0;
         repair.remove.splice(..0, dropped);
         // The file's units before the first are blank, as fillPreBlank leaves them.
         let units_per_segment = self.units_per_segment();

@@ -188,7 +188,7 @@ impl ConsumeQueueTable {
             // Whoever holds several takes them in this order.
             held.push(queue.hold_files().await);
         }
-        let (with, without): (Vec<_>, Vec<_>) = queues.iter().cloned().partition(|queue| queue.has_files());
+        let (with, without): (Vec<_>, Vec<_>) = queues.iter().cloned().partition(|queue| queue.has_durable_names());
         let made = self.make_directories(&without).await;
         let writable = if made.is_ok() { with.into_iter().chain(without).collect() } else { with };
         let flushed = at_once::all(writable.into_iter().map(|queue| async move { Ok(queue.flush().await) })).await?;
@@ -196,7 +196,7 @@ impl ConsumeQueueTable {
         flushed.into_iter().fold(made, Result::and)
     }
 
-    /// Makes the directories of queues that have no files, durably.
+    /// Makes the directories of these queues durable, and themselves if need be.
     async fn make_directories(&self, queues: &[Arc<ConsumeQueue>]) -> Result<(), StoreError> {
         let mut topics: BTreeMap<Arc<str>, Vec<i32>> = BTreeMap::new();
         for queue in queues.iter().filter(|queue| !queue.is_deleted()) {

@@ -39,7 +39,7 @@ impl Recovery<'_> {
         let loading = found.into_iter().map(|found| async move {
             let queue = self.queues.find_or_create(&found.topic, found.queue_id);
             let limit = PhysicalOffset(i64::try_from(limit).unwrap_or(i64::MAX));
-            let doubtful = queue.load(&found.files, limit, &self.log).await?;
+            let doubtful = queue.load(&found.files, limit, self.abnormal, &self.log).await?;
             Ok((found, queue, doubtful))
         });
         for (found, queue, doubtful) in at_once::all(loading).await? {
