@@ -9,13 +9,14 @@
 //! its answers, and a large frame is read when there is memory for it (see [`crate::memory`]), straight into that.
 
 use std::future::{Future, poll_fn};
+use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::{BufMut, BytesMut};
 use futures_util::stream::{FuturesUnordered, Stream};
-use protocol::{RemotingCommand, SerializeType, command, frame};
+use protocol::{FrameError, RemotingCommand, SerializeType, command, frame};
 use sim::net::TcpStream;
 use sim::time::{Instant, Sleep};
 use tokio::io::{AsyncReadExt, AsyncWrite};
@@ -23,6 +24,7 @@ use tokio::io::{AsyncReadExt, AsyncWrite};
 use crate::channel::{Answering, Channel, Ending, Orders};
 use crate::error::CloseReason;
 use crate::handler::{Reply, ReplyFuture, RequestHandler, system_error};
+use crate::large_frame::{LargeFrame, MAPPED_ABOVE_BYTES};
 use crate::memory::{Backlog, FrameClaim, LOOK_INTERVAL, SMALL_FRAME_BYTES, TooSlow};
 use crate::outgoing::Outgoing;
 
@@ -97,8 +99,10 @@ pub(crate) struct Connection<H: RequestHandler + ?Sized> {
     read_bytes: usize,
     /// There may be whole frames in `incoming`.
     undecoded: bool,
-    /// The memory for the large frame that has begun to come.
+    /// The claim to memory of the large frame that has begun to come…
     claim: Option<FrameClaim>,
+    /// …and that frame, if it is long enough to be read into a map of its own.
+    large: Option<LargeFrame>,
     outgoing: Outgoing,
     /// Since when more is queued than the high-water mark.
     full_since: Option<Instant>,
@@ -133,6 +137,7 @@ impl<H: RequestHandler + ?Sized> Connection<H> {
             read_bytes: FIRST_READ_BYTES,
             undecoded: false,
             claim: None,
+            large: None,
             full_since: None,
             in_flight: FuturesUnordered::new(),
             in_flight_bytes: 0,
@@ -166,8 +171,8 @@ impl<H: RequestHandler + ?Sized> Connection<H> {
             .await;
         }
         self.handler.on_close(&self.channel);
-        let Self { stream, incoming, claim, outgoing, mut in_flight, .. } = self;
-        drop((stream, incoming, claim, outgoing));
+        let Self { stream, incoming, claim, large, outgoing, mut in_flight, .. } = self;
+        drop((stream, incoming, claim, large, outgoing));
         // A store that is half-way through a put must not be stopped there because the producer hung up.
         while poll_fn(|context| Pin::new(&mut in_flight).poll_next(context)).await.is_some() {}
     }
@@ -236,15 +241,14 @@ impl<H: RequestHandler + ?Sized> Connection<H> {
         let mut frames = 0;
         self.undecoded = true;
         while frames < FRAMES_AT_A_TIME {
-            let before = self.incoming.len();
-            match frame::decode(&mut self.incoming) {
-                Ok(Some(command)) => {
+            match self.next_frame() {
+                Ok(Some((command, frame_bytes))) => {
                     let claim = self.claim.take().inspect(FrameClaim::is_whole);
                     if claim.is_some() {
                         // All of that memory is the frame's: it goes when its request has been handled.
                         self.incoming = BytesMut::new();
                     }
-                    self.take(command, before - self.incoming.len(), claim, context);
+                    self.take(command, frame_bytes, claim, context);
                     frames += 1;
                 }
                 Ok(None) => {
@@ -271,6 +275,27 @@ impl<H: RequestHandler + ?Sized> Connection<H> {
         Ok(if is_much { Taken::Much } else { Taken::Some })
     }
 
+    /// The next frame that has come whole, and its length.
+    fn next_frame(&mut self) -> Result<Option<(RemotingCommand, usize)>, FrameError> {
+        let Some(large) = self.large.take() else {
+            let before = self.incoming.len();
+            let command = frame::decode(&mut self.incoming)?;
+            return Ok(command.map(|command| (command, before - self.incoming.len())));
+        };
+        match large.into_whole() {
+            Ok(whole) => {
+                let frame_bytes = whole.len();
+                frame::decode_whole(whole).map(|command| Some((command, frame_bytes)))
+            }
+            Err(large) => {
+                // Its beginning may tell that it is no frame.
+                frame::frame_len(large.received())?;
+                self.large = Some(large);
+                Ok(None)
+            }
+        }
+    }
+
     /// A frame has begun to come: if it is a large one, its memory is asked for, and taken when it is there.
     fn claim_memory(&mut self) {
         if self.claim.is_none()
@@ -284,7 +309,21 @@ impl<H: RequestHandler + ?Sized> Connection<H> {
 
     /// Reads once. Says how many bytes came, 0 for none yet.
     fn poll_read(&mut self, context: &mut Context<'_>) -> Result<usize, CloseReason> {
-        let mut most = match &self.claim {
+        let short = if sim::fault_point!("remoting.read.short", 0.05) { SHORT_READ_BYTES } else { usize::MAX };
+        if self.large.is_none()
+            && let Some(claim) = &self.claim
+            && claim.bytes() > MAPPED_ABOVE_BYTES
+        {
+            let begun = std::mem::take(&mut self.incoming);
+            let large = LargeFrame::new(claim.bytes(), &begun);
+            self.large = Some(large.map_err(|error| CloseReason::Io(format!("no memory for a large frame: {error}")))?);
+        }
+        if let Some(large) = &mut self.large {
+            let read = large.poll_read(Pin::new(&mut self.stream), short.min(LARGE_READ_BYTES), context);
+            let received = large.received().len();
+            return self.has_read(read, received);
+        }
+        let most = match &self.claim {
             None => {
                 if self.incoming.capacity() - self.incoming.len() < self.read_bytes / READ_PART_MIN {
                     self.incoming.reserve(self.read_bytes.max(self.incoming.len()));
@@ -300,24 +339,29 @@ impl<H: RequestHandler + ?Sized> Connection<H> {
                 (claim.bytes() - self.incoming.len()).min(LARGE_READ_BYTES)
             }
         };
-        if sim::fault_point!("remoting.read.short", 0.05) {
-            most = most.min(SHORT_READ_BYTES);
-        }
+        let most = most.min(short);
         let room_bytes = (self.incoming.capacity() - self.incoming.len()).min(most);
         let mut room = (&mut self.incoming).limit(most);
         let read = pin!(self.stream.read_buf(&mut room));
-        match read.poll(context) {
+        let read = read.poll(context);
+        if self.claim.is_none() && matches!(read, Poll::Ready(Ok(bytes)) if bytes == room_bytes) {
+            // More is coming than there was room for.
+            self.read_bytes = READ_BYTES;
+        }
+        self.has_read(read, self.incoming.len())
+    }
+
+    /// What came of a read; so much of the frame has come with it.
+    fn has_read(&mut self, read: Poll<io::Result<usize>>, received: usize) -> Result<usize, CloseReason> {
+        match read {
             Poll::Pending => Ok(0),
             Poll::Ready(Ok(0)) => Err(CloseReason::Peer),
             Poll::Ready(Err(error)) => Err(CloseReason::Io(error.to_string())),
             Poll::Ready(Ok(bytes)) => {
                 self.received_at = Instant::now();
                 self.active_at = self.received_at;
-                match &self.claim {
-                    Some(claim) => claim.received(self.incoming.len()),
-                    // More is coming than there was room for.
-                    None if bytes == room_bytes => self.read_bytes = READ_BYTES,
-                    None => {}
+                if let Some(claim) = &self.claim {
+                    claim.received(received);
                 }
                 Ok(bytes)
             }

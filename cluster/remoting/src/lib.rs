@@ -23,6 +23,7 @@ mod connection;
 pub mod error;
 pub mod handler;
 pub mod lane;
+mod large_frame;
 mod memory;
 pub mod name_servers;
 mod outgoing;

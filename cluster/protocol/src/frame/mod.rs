@@ -181,7 +181,23 @@ pub fn decode(buffer: &mut BytesMut) -> Result<Option<RemotingCommand>, FrameErr
     if buffer.len() < frame_bytes {
         return Ok(None);
     }
-    let mut frame = buffer.split_to(frame_bytes).freeze();
+    read(buffer.split_to(frame_bytes).freeze()).map(Some)
+}
+
+/// Reads one frame, with its length word and nothing behind it. The body of the command shares its memory.
+///
+/// # Errors
+/// The bytes are no frame: close the connection.
+pub fn decode_whole(frame: Bytes) -> Result<RemotingCommand, FrameError> {
+    if frame_len(&frame)? == Some(frame.len()) {
+        return read(frame);
+    }
+    let length = frame.first_chunk::<4>().map_or(0, |word| i32::from_be_bytes(*word));
+    Err(FrameError::BadLength { length })
+}
+
+/// Reads a frame whose length has been looked at.
+fn read(mut frame: Bytes) -> Result<RemotingCommand, FrameError> {
     frame.advance(4);
     let header_word = frame.get_u32();
     let number = (header_word >> 24) as u8;
@@ -196,7 +212,7 @@ pub fn decode(buffer: &mut BytesMut) -> Result<Option<RemotingCommand>, FrameErr
         SerializeType::RocketMq => binary::decode(header)?,
     };
     command.body = if header_bytes == frame.len() { Bytes::new() } else { frame.split_off(header_bytes) };
-    Ok(Some(command))
+    Ok(command)
 }
 
 /// A header longer than this must be UTF-8, because replacing what is not makes it longer still.
