@@ -30,6 +30,9 @@ pub(crate) enum HaError {
     /// The same replica has connected anew.
     #[error("the same replica has connected anew")]
     Replaced,
+    /// Its place is another connection's now.
+    #[error("all places are taken, and this connection has shown least")]
+    NoPlace,
 }
 
 impl From<FrameError> for HaError {

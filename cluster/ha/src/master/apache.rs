@@ -9,6 +9,7 @@ use sim::net::OwnedWriteHalf;
 use super::{
     Shared,
     following::{Course, Judge, follow},
+    places::{Place, Standing},
 };
 use crate::{
     apache_slave::{FirstReport, Knowledge, judge_first_report},
@@ -23,6 +24,7 @@ pub(crate) async fn serve(
     incoming: Incoming,
     outgoing: OwnedWriteHalf,
     peer: SocketAddr,
+    place: &Place,
     report: PhysicalOffset,
 ) -> Result<(), HaError> {
     if !*shared.serving.borrow() {
@@ -53,6 +55,7 @@ pub(crate) async fn serve(
     } else {
         Judge::Sent
     };
+    place.note(Standing::Apache);
     let membership = shared.followers.join_v1(peer);
     membership.acked(report);
     shared.followers.note_shipped_v1(peer.ip(), from);

@@ -13,7 +13,10 @@ use sim::{
     time::sleep,
 };
 
-use super::{Shared, apache, extended};
+use super::{
+    Shared, apache, extended,
+    places::{Place, Places},
+};
 use crate::{error::HaError, frame::REPORT_BYTES, handshake::EXTENDED_MAGIC, incoming::Incoming};
 
 /// The most connections at a time; a master has a handful of slaves.
@@ -21,39 +24,48 @@ const CONNECTIONS_MAX: usize = 128;
 /// When the system cannot accept a connection, it is asked again after this time.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
-/// A task that ends with its owner.
-struct Owned(JoinHandle<()>);
+/// The task of the connection that has a place, which ends with its owner. Gives the place's number.
+struct Owned {
+    number: u64,
+    task: JoinHandle<()>,
+}
 
 impl Drop for Owned {
     fn drop(&mut self) {
-        self.0.abort();
+        self.task.abort();
     }
 }
 
 impl Future for Owned {
-    type Output = ();
+    type Output = u64;
 
-    fn poll(mut self: std::pin::Pin<&mut Self>, context: &mut std::task::Context<'_>) -> std::task::Poll<()> {
-        std::pin::Pin::new(&mut self.0).poll(context).map(|ended| {
+    fn poll(mut self: std::pin::Pin<&mut Self>, context: &mut std::task::Context<'_>) -> std::task::Poll<u64> {
+        let number = self.number;
+        std::pin::Pin::new(&mut self.task).poll(context).map(|ended| {
             if let Err(error) = ended {
                 tracing::error!(%error, "HA: a connection's task ended");
             }
+            number
         })
     }
 }
 
 /// Accepts connections for ever; those that are open end with it.
 pub(crate) async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+    let mut places = Places::new(CONNECTIONS_MAX);
     let mut open = FuturesUnordered::new();
     loop {
         tokio::select! {
             biased;
-            Some(()) = open.next(), if !open.is_empty() => {}
+            Some(number) = open.next(), if !open.is_empty() => places.give_back(number),
             accepted = listener.accept() => match accepted {
-                Ok((_, peer)) if open.len() >= CONNECTIONS_MAX => {
-                    tracing::warn!(%peer, "HA: {CONNECTIONS_MAX} connections are open, one more is closed at once");
-                }
-                Ok((stream, peer)) => open.push(Owned(task::spawn(serve(stream, peer, Arc::clone(&shared))))),
+                Ok((stream, peer)) => match places.take(peer.ip()) {
+                    Some((number, place)) => {
+                        let task = task::spawn(serve(stream, peer, Arc::clone(&shared), place));
+                        open.push(Owned { number, task });
+                    }
+                    None => tracing::warn!(%peer, "HA: {CONNECTIONS_MAX} slaves are connected, one more is closed at once"),
+                },
                 Err(error) => {
                     tracing::warn!(%error, "HA: cannot accept a connection");
                     sleep(ACCEPT_RETRY).await;
@@ -63,8 +75,13 @@ pub(crate) async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     }
 }
 
-async fn serve(stream: TcpStream, peer: SocketAddr, shared: Arc<Shared>) {
-    match converse(stream, peer, &shared).await {
+async fn serve(stream: TcpStream, peer: SocketAddr, shared: Arc<Shared>, place: Arc<Place>) {
+    let ended = tokio::select! {
+        biased;
+        () = place.given_away() => Err(HaError::NoPlace),
+        ended = converse(stream, peer, &shared, &place) => ended,
+    };
+    match ended {
         Ok(()) => tracing::debug!(%peer, "HA: connection ended"),
         Err(error @ (HaError::Closed | HaError::Io(_) | HaError::Replaced)) => {
             tracing::info!(%peer, %error, "HA: connection ended");
@@ -73,15 +90,15 @@ async fn serve(stream: TcpStream, peer: SocketAddr, shared: Arc<Shared>) {
     }
 }
 
-async fn converse(stream: TcpStream, peer: SocketAddr, shared: &Arc<Shared>) -> Result<(), HaError> {
+async fn converse(stream: TcpStream, peer: SocketAddr, shared: &Arc<Shared>, place: &Place) -> Result<(), HaError> {
     stream.set_nodelay(true)?;
     let (read, write) = stream.into_split();
     let mut incoming = Incoming::new(read);
     let silence = shared.config.housekeeping_interval();
     let first = incoming.exactly(REPORT_BYTES, silence).await?;
     match first.first_chunk().map_or(-1, |bytes| i64::from_be_bytes(*bytes)) {
-        EXTENDED_MAGIC => extended::serve(shared, incoming, write, peer).await,
-        offset if offset >= 0 => apache::serve(shared, incoming, write, peer, PhysicalOffset(offset)).await,
+        EXTENDED_MAGIC => extended::serve(shared, incoming, write, peer, place).await,
+        offset if offset >= 0 => apache::serve(shared, incoming, write, peer, place, PhysicalOffset(offset)).await,
         other => {
             Err(HaError::Nonsense(format!("its first 8 bytes are {other:#018x}, neither an offset nor our magic")))
         }

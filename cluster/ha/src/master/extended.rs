@@ -13,6 +13,7 @@ use super::{
     Shared,
     followers::Membership,
     following::{Course, Judge, follow},
+    places::{Place, Standing},
     tail::{TailOrder, take_tail},
 };
 use crate::{
@@ -38,6 +39,7 @@ pub(crate) async fn serve(
     incoming: Incoming,
     outgoing: OwnedWriteHalf,
     peer: SocketAddr,
+    place: &Place,
 ) -> Result<(), HaError> {
     let mut dialogue = Dialogue { shared, incoming, outgoing };
     let silence = shared.config.housekeeping_interval();
@@ -52,6 +54,7 @@ pub(crate) async fn serve(
         Ok(membership) => membership,
         Err(why) => return dialogue.refuse(why).await,
     };
+    place.note(Standing::Ours);
     let replica = ReplicaId { broker_id: hello.broker_id, broker_addr: hello.broker_addr };
     tracing::info!(%peer, id = %replica.broker_id, addr = replica.broker_addr, from = %history.min, to = %history.max, "HA: a slave");
     let talk = async {

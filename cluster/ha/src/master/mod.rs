@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`connection`] | one slave's connection, from its first bytes on: [`extended`] for slaves of ours, [`apache`] for Apache's |
 //! | [`following`] | the log one way, the reports the other |
+//! | [`places`] | how many may be connected, and who goes when there are more |
 //! | [`followers`] | all of them, and what the store is told |
 //! | [`tail`] | before the epoch begins: what this master has lost is taken back |
 
@@ -15,6 +16,7 @@ mod connection;
 mod extended;
 mod followers;
 mod following;
+mod places;
 mod tail;
 
 use std::{

@@ -152,6 +152,41 @@ fn who_sends_byte_by_byte_does_not_keep_the_slave_out() {
     });
 }
 
+/// As many as there may be and more, which connect again as soon as they are closed.
+#[test]
+fn who_says_nothing_does_not_keep_the_slave_waiting() {
+    for opening in [&b""[..], &[0xF5, b'S', b'F', b'H', b'A', b'/', b'1', b'\n', 0, 0, 4, 0], &[0; 8]] {
+        on_nodes(47, 3, |nodes| async move {
+            let [a, b, c] = &nodes[..] else { unreachable!() };
+            let master = serve(a, &Setup::new(a, Role::AsyncMaster, 0)).await;
+            put_ok(a, &master.store, 5, 100).await;
+            let addr: SocketAddr = a.addr(HA_PORT).parse().unwrap();
+            c.run(move || async move {
+                for _ in 0..200 {
+                    sim::task::spawn(async move {
+                        loop {
+                            let mut stream = TcpStream::connect(addr).await.unwrap();
+                            // Errors mean that it was closed.
+                            let _ = stream.write_all(opening).await;
+                            let _ = stream.read_to_end(&mut Vec::new()).await;
+                            sim::time::sleep(std::time::Duration::from_millis(100)).await;
+                        }
+                    });
+                }
+            })
+            .await;
+            a.sleep(1_000).await;
+            let slave = start_slave(b, &Setup::new(b, Role::Slave, 1), a).await;
+            // haHousekeepingInterval would be 20 s.
+            a.sleep(2_000).await;
+            assert_eq!(slave.store().max_physical_offset(), master.store.max_physical_offset(), "{:?}", slave.status());
+            put_ok(a, &master.store, 5, 100).await;
+            until_equal(&master, &slave, a).await;
+            assert!(slave.status().connected, "it keeps its place");
+        });
+    }
+}
+
 #[test]
 fn nonsense_on_the_port_disturbs_nobody() {
     on_nodes(45, 3, |nodes| async move {
