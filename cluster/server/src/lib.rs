@@ -5,6 +5,7 @@
 
 pub mod admin;
 pub mod broker_settings;
+mod log_limit;
 pub mod logging;
 #[cfg(feature = "real")]
 pub mod program;

@@ -8,6 +8,10 @@ use std::io::{self, IsTerminal, Write};
 
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::log_limit::{Cut, RateLimit};
 
 /// The environment variable that selects what is logged, for example `info,remoting=debug`.
 pub const LOG_VARIABLE: &str = "ROCKETMQ_LOG";
@@ -30,13 +34,12 @@ pub fn start() -> WorkerGuard {
         .thread_name("log")
         .finish(Lines::new(io::stderr()));
     DROPPED.set(writer.error_counter()).expect("logging is started once");
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(writer)
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(Cut(writer.clone()))
         .with_ansi(io::stderr().is_terminal())
         .with_target(false)
-        .log_internal_errors(false)
-        .init();
+        .log_internal_errors(false);
+    tracing_subscriber::registry().with(lines).with(RateLimit::new(writer)).with(filter).init();
     if let Some(error) = error {
         tracing::warn!(%error, "{LOG_VARIABLE} cannot be understood; logging at level info");
     }
