@@ -112,6 +112,14 @@ impl Server {
         cpu_s(self.child.as_ref().expect("it runs").id())
     }
 
+    /// The memory that is its own and in use now, in MiB (`VmRSS` without mapped files).
+    pub fn memory_mib(&self) -> u64 {
+        let pid = self.child.as_ref().expect("it runs").id();
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("the process is there");
+        let anonymous = status.lines().find_map(|line| line.strip_prefix("RssAnon:")?.trim().strip_suffix(" kB"));
+        anonymous.and_then(|kib| kib.parse::<u64>().ok()).expect("proc(5)") / 1024
+    }
+
     /// How often its threads have waited so far; see [`waits`].
     pub fn waits(&self) -> f64 {
         waits(self.child.as_ref().expect("it runs").id())
