@@ -51,7 +51,7 @@ async fn pull(
     channel: &Channel,
     mut request: RemotingCommand,
 ) -> Result<Option<RemotingCommand>, Refusal> {
-    let header: PullMessageRequestHeader = request.header()?;
+    let mut header: PullMessageRequestHeader = request.header()?;
     let config = core.config();
     let group = match core.find_or_create_group(&header.consumer_group).await {
         Some(group) => group,
@@ -78,9 +78,11 @@ async fn pull(
         if suspend_ms > 0 {
             request.ext_fields = protocol::ExtFields::new();
             request.body = Bytes::new();
+            header.subscription = None;
             let held = HeldPull {
                 // What waits for the log waits for its next message, wherever it stands.
                 queue_offset: found.wait_from.unwrap_or(header.queue_offset).0,
+                bytes: if pull_flag::has_subscription(header.sys_flag) { bytes_of(&subscription) } else { 0 },
                 subscription,
                 deadline_ms: core.now_ms().saturating_add(suspend_ms),
                 payload: WaitingPull { channel: channel.clone(), request, header },
@@ -157,6 +159,12 @@ fn subscription(
     }
     check_expression_type(&subscription.expression_type)?;
     Ok(Arc::clone(subscription))
+}
+
+/// The memory that a subscription takes, roughly: its text twice, and what the tags and their hashes cost beside.
+fn bytes_of(subscription: &SubscriptionData) -> usize {
+    const TAG_BYTES: usize = 64;
+    2 * subscription.sub_string.len() + subscription.topic.len() + TAG_BYTES * subscription.tags_set.len()
 }
 
 fn check_expression_type(expression_type: &str) -> Result<(), Refusal> {

@@ -44,12 +44,13 @@ impl PullWait {
         let place = Place { channel, group: &group, topic: &topic, queue_id };
         let mut given_back = Vec::new();
         let mut hold = lock(&self.hold);
-        let held = hold.hold(place, pull, &mut given_back);
-        // The message that came between the look and the hold has told nobody.
-        let max_offset = core.store.max_offset_in_queue(&topic, queue_id).0;
-        if max_offset > queue_offset {
-            hold.take_behind(&topic, queue_id, max_offset, &mut given_back);
-        }
+        // A message that comes from now on finds it; one that has come between the look and now has told nobody.
+        let held = if core.store.max_offset_in_queue(&topic, queue_id).0 > queue_offset {
+            given_back.push(pull);
+            Hold::Later
+        } else {
+            hold.hold(place, pull, &mut given_back)
+        };
         if !handle.is_open() {
             // It has ended while the pull looked.
             hold.forget_channel(channel);

@@ -4,10 +4,14 @@
 //! sweep over all of them and no timer for each: the holder asks for the earliest time and waits for that. Times are of a
 //! monotonic clock, in ms.
 //!
+//! A message costs what it wakes, not what waits: pulls are found by tag and offset. Only those that name many tags are looked
+//! through, and of those there are few.
+//!
 //! A pull is small to send and large to keep, so there are limits. A connection that has ended has no pulls here. One reader
 //! (a group on a connection) has [`HELD_BY_READER_MAX`] pulls of one queue at most: the oldest is given back, whoever sent it
-//! has long given up. One connection has no more than half of what is left of [`HELD_MAX`], so that there is always room for
-//! others. `K` names a connection.
+//! has long given up. So is the oldest of more than [`MANY_TAGS_HELD_MAX`] pulls of one queue that name many tags. One connection
+//! has no more than half of what is left of [`HELD_MAX`] and [`HELD_BYTES_MAX`], so that there is always room for others. `K`
+//! names a connection.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -21,6 +25,12 @@ use super::queue_map::QueueMap;
 pub const HELD_MAX: usize = 262_144;
 /// The most pulls of one queue that one group on one connection has here. Clients have one; a proxy has one for each client.
 pub const HELD_BY_READER_MAX: usize = 64;
+/// The most memory that pulls take which bring a subscription of their own.
+pub const HELD_BYTES_MAX: usize = 128 << 20;
+/// A pull that names more tags is not found by tag.
+const INDEXED_TAGS_MAX: usize = 16;
+/// The most pulls of one queue that name so many: each message looks at them.
+pub const MANY_TAGS_HELD_MAX: usize = 1_024;
 
 /// A pull that waits. `T` is what is needed to answer it.
 #[derive(Debug)]
@@ -31,6 +41,8 @@ pub struct HeldPull<T> {
     pub subscription: Arc<SubscriptionData>,
     /// When it is answered at the latest.
     pub deadline_ms: i64,
+    /// The memory that is its own.
+    pub bytes: usize,
     /// How to answer it.
     pub payload: T,
 }
@@ -65,25 +77,79 @@ struct Held<K, T> {
     topic: Arc<str>,
     queue_id: i32,
     number: u64,
-    /// Its place among the pulls of its queue.
-    index: usize,
     reader: (K, u64),
+}
+
+/// By number: the oldest first.
+type Numbered = (u64, usize);
+
+/// The pulls of one queue.
+#[derive(Debug, Default)]
+struct Waiters {
+    /// Those that want every message, by offset.
+    any: BTreeSet<(i64, Numbered)>,
+    /// Those that name a few tags: once for each, by its hash and by offset.
+    tagged: BTreeSet<(i32, i64, Numbered)>,
+    /// Those that name many.
+    many: BTreeSet<Numbered>,
+}
+
+impl Waiters {
+    fn names_many_tags<T>(pull: &HeldPull<T>) -> bool {
+        !pull.subscription.takes_all() && pull.subscription.code_set.len() > INDEXED_TAGS_MAX
+    }
+
+    fn insert<T>(&mut self, pull: &HeldPull<T>, numbered: Numbered) {
+        let tags = &pull.subscription.code_set;
+        if pull.subscription.takes_all() {
+            self.any.insert((pull.queue_offset, numbered));
+        } else if Self::names_many_tags(pull) {
+            self.many.insert(numbered);
+        } else {
+            self.tagged.extend(tags.iter().map(|tag| (*tag, pull.queue_offset, numbered)));
+        }
+    }
+
+    fn remove<T>(&mut self, pull: &HeldPull<T>, numbered: Numbered) {
+        let tags = &pull.subscription.code_set;
+        if pull.subscription.takes_all() {
+            self.any.remove(&(pull.queue_offset, numbered));
+        } else if Self::names_many_tags(pull) {
+            self.many.remove(&numbered);
+        } else {
+            for tag in tags {
+                self.tagged.remove(&(*tag, pull.queue_offset, numbered));
+            }
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.any.is_empty() && self.tagged.is_empty() && self.many.is_empty()
+    }
 }
 
 /// All pulls that wait, by queue, by time and by reader.
 #[derive(Debug)]
 pub struct PullHold<K, T> {
     pulls: Slab<Held<K, T>>,
-    queues: QueueMap<Vec<usize>>,
+    queues: QueueMap<Waiters>,
     /// By deadline and number.
     deadlines: BTreeSet<(i64, u64, usize)>,
     /// By connection, a hash of the group and the queue, and number.
     readers: BTreeMap<(K, u64, u64), usize>,
-    /// How many each connection has.
-    channels: BTreeMap<K, usize>,
+    /// What each connection has.
+    channels: BTreeMap<K, Taken>,
+    bytes: usize,
     number_next: u64,
     /// Those that a message wakes; kept for its memory.
-    wanted: Vec<usize>,
+    wanted: Vec<Numbered>,
+}
+
+/// What a connection has here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Taken {
+    pulls: usize,
+    bytes: usize,
 }
 
 impl<K: Ord + Copy, T> Default for PullHold<K, T> {
@@ -94,6 +160,7 @@ impl<K: Ord + Copy, T> Default for PullHold<K, T> {
             deadlines: BTreeSet::new(),
             readers: BTreeMap::new(),
             channels: BTreeMap::new(),
+            bytes: 0,
             number_next: 0,
             wanted: Vec::new(),
         }
@@ -110,8 +177,10 @@ impl<K: Ord + Copy, T> PullHold<K, T> {
     /// Holds a pull. `given_back` gets it if there is no room, and another pull of the same reader if that has too many.
     pub fn hold(&mut self, place: Place<'_, K>, pull: HeldPull<T>, given_back: &mut Vec<HeldPull<T>>) -> Hold {
         let Place { channel, group, topic, queue_id } = place;
-        let of_channel = self.channels.get(&channel).copied().unwrap_or(0);
-        if of_channel >= HELD_MAX.saturating_sub(self.pulls.len()) / 2 {
+        let of_channel = self.channels.get(&channel).copied().unwrap_or_default();
+        if of_channel.pulls >= HELD_MAX.saturating_sub(self.pulls.len()) / 2
+            || of_channel.bytes + pull.bytes > HELD_BYTES_MAX.saturating_sub(self.bytes) / 2
+        {
             given_back.push(pull);
             return Hold::Refused;
         }
@@ -122,15 +191,25 @@ impl<K: Ord + Copy, T> PullHold<K, T> {
         {
             given_back.push(self.take(oldest));
         }
+        if Waiters::names_many_tags(&pull)
+            && let Some(waiters) = self.queues.get(topic, queue_id)
+            && waiters.many.len() >= MANY_TAGS_HELD_MAX
+            && let Some((_, oldest)) = waiters.many.first().copied()
+        {
+            given_back.push(self.take(oldest));
+        }
         let number = self.number_next;
         self.number_next += 1;
         let deadline_ms = pull.deadline_ms;
-        let ids = self.queues.get_or_insert_with(topic, queue_id, Vec::new);
-        let held = Held { pull, topic: topic.into(), queue_id, number, index: ids.len(), reader: (channel, hash) };
-        let id = self.pulls.insert(held);
-        ids.push(id);
+        let taken = self.channels.entry(channel).or_default();
+        taken.pulls += 1;
+        taken.bytes += pull.bytes;
+        self.bytes += pull.bytes;
+        let entry = self.pulls.vacant_entry();
+        let id = entry.key();
+        self.queues.get_or_insert_with(topic, queue_id, Waiters::default).insert(&pull, (number, id));
+        entry.insert(Held { pull, topic: topic.into(), queue_id, number, reader: (channel, hash) });
         self.readers.insert((channel, hash, number), id);
-        *self.channels.entry(channel).or_insert(0) += 1;
         let key = (deadline_ms, number, id);
         let is_first = self.deadlines.first().is_none_or(|first| key < *first);
         self.deadlines.insert(key);
@@ -140,20 +219,19 @@ impl<K: Ord + Copy, T> PullHold<K, T> {
     /// Takes a pull out. The list of its queue stays, also when it is empty: the consumer's next pull comes at once, and the
     /// memory is ready for it.
     fn take(&mut self, id: usize) -> HeldPull<T> {
-        let Held { pull, topic, queue_id, number, index, reader: (channel, hash) } = self.pulls.remove(id);
+        let Held { pull, topic, queue_id, number, reader: (channel, hash) } = self.pulls.remove(id);
         self.deadlines.remove(&(pull.deadline_ms, number, id));
         self.readers.remove(&(channel, hash, number));
-        if let Some(count) = self.channels.get_mut(&channel) {
-            *count -= 1;
-            if *count == 0 {
+        self.bytes -= pull.bytes;
+        if let Some(taken) = self.channels.get_mut(&channel) {
+            taken.pulls -= 1;
+            taken.bytes -= pull.bytes;
+            if taken.pulls == 0 {
                 self.channels.remove(&channel);
             }
         }
-        if let Some(ids) = self.queues.get_mut(&topic, queue_id) {
-            ids.swap_remove(index);
-            if let Some(moved) = ids.get(index) {
-                self.pulls[*moved].index = index;
-            }
+        if let Some(waiters) = self.queues.get_mut(&topic, queue_id) {
+            waiters.remove(&pull, (number, id));
         }
         pull
     }
@@ -162,7 +240,7 @@ impl<K: Ord + Copy, T> PullHold<K, T> {
     fn take_for_good(&mut self, id: usize) -> HeldPull<T> {
         let (topic, queue_id) = (Arc::clone(&self.pulls[id].topic), self.pulls[id].queue_id);
         let pull = self.take(id);
-        if self.queues.get(&topic, queue_id).is_some_and(Vec::is_empty) {
+        if self.queues.get(&topic, queue_id).is_some_and(Waiters::is_empty) {
             self.queues.remove(&topic, queue_id);
         }
         pull
@@ -177,30 +255,21 @@ impl<K: Ord + Copy, T> PullHold<K, T> {
         tags_code: i64,
         woken: &mut Vec<HeldPull<T>>,
     ) {
-        self.wake(topic, queue_id, woken, |pull| {
+        let Some(waiters) = self.queues.get(topic, queue_id) else { return };
+        let mut wanted = std::mem::take(&mut self.wanted);
+        wanted.extend(waiters.any.range(..(next_offset, (0, 0))).map(|(_, numbered)| *numbered));
+        if let Ok(tag) = i32::try_from(tags_code) {
+            let tagged = waiters.tagged.range((tag, i64::MIN, (0, 0))..(tag, next_offset, (0, 0)));
+            wanted.extend(tagged.map(|(_, _, numbered)| *numbered));
+        }
+        let many = waiters.many.iter().filter(|(_, id)| {
+            let pull = &self.pulls[*id].pull;
             next_offset > pull.queue_offset && pull.subscription.may_match(tags_code)
         });
-    }
-
-    /// The pulls of a queue whose offset lies before `max_offset`, taken out whatever their filters say.
-    pub fn take_behind(&mut self, topic: &str, queue_id: i32, max_offset: i64, woken: &mut Vec<HeldPull<T>>) {
-        self.wake(topic, queue_id, woken, |pull| pull.queue_offset < max_offset);
-    }
-
-    fn wake(
-        &mut self,
-        topic: &str,
-        queue_id: i32,
-        woken: &mut Vec<HeldPull<T>>,
-        is_wanted: impl Fn(&HeldPull<T>) -> bool,
-    ) {
-        let Some(ids) = self.queues.get(topic, queue_id) else { return };
-        let pulls = &self.pulls;
-        let mut wanted = std::mem::take(&mut self.wanted);
-        wanted.extend(ids.iter().filter(|id| is_wanted(&pulls[**id].pull)));
+        wanted.extend(many);
         // Whoever came first is woken first.
-        wanted.sort_unstable_by_key(|id| pulls[*id].number);
-        woken.extend(wanted.drain(..).map(|id| self.take(id)));
+        wanted.sort_unstable();
+        woken.extend(wanted.drain(..).map(|(_, id)| self.take(id)));
         self.wanted = wanted;
     }
 
@@ -250,7 +319,7 @@ mod tests {
 
     fn pull(queue_offset: i64, expression: &str, deadline_ms: i64, payload: u32) -> HeldPull<u32> {
         let subscription = Arc::new(SubscriptionData::by_tags("T", expression, 1));
-        HeldPull { queue_offset, subscription, deadline_ms, payload }
+        HeldPull { queue_offset, subscription, deadline_ms, bytes: 10, payload }
     }
 
     fn place(channel: u32, queue_id: i32) -> Place<'static, u32> {
@@ -297,7 +366,7 @@ mod tests {
         assert!(woken.is_empty());
         table.expired(200, &mut woken);
         assert_eq!(payloads(&mut woken), [2, 3]);
-        table.take_behind("T", 0, 6, &mut woken);
+        table.message_arrived("T", 0, 6, 0, &mut woken);
         assert_eq!(payloads(&mut woken), [1]);
         assert!(table.is_empty());
         assert_eq!(table.earliest_deadline_ms(), None);
@@ -325,12 +394,38 @@ mod tests {
         assert_eq!((table.len(), table.channels.len(), table.readers.len()), (1, 1, 1));
     }
 
+    #[test]
+    fn pulls_of_many_tags_are_few_and_take_little_memory() {
+        let mut table = Table::default();
+        let mut given_back = Vec::new();
+        let tags: Vec<String> = (0..=INDEXED_TAGS_MAX).map(|number| format!("tag{number}")).collect();
+        for number in 0..=MANY_TAGS_HELD_MAX as u32 {
+            table.hold(place(number, 0), pull(5, &tags.join("||"), 1000, number), &mut given_back);
+        }
+        assert_eq!(payloads(&mut given_back), [0], "the oldest");
+        let mut large = pull(5, "tagX", 1000, 7);
+        large.bytes = HELD_BYTES_MAX / 2;
+        assert_eq!(table.hold(place(1, 1), large, &mut given_back), Hold::Refused);
+        for (expected, number) in [(Hold::Later, 8), (Hold::Refused, 9)] {
+            let mut large = pull(5, "tagX", 1000, number);
+            large.bytes = HELD_BYTES_MAX / 4;
+            assert_eq!(table.hold(place(1, 1), large, &mut given_back), expected);
+        }
+        assert_eq!(payloads(&mut given_back), [7, 9]);
+        let code = i64::from(*SubscriptionData::by_tags("T", "tag3", 1).code_set.first().expect("one tag"));
+        table.message_arrived("T", 0, 6, code, &mut given_back);
+        assert_eq!(given_back.len(), MANY_TAGS_HELD_MAX);
+    }
+
     proptest! {
         /// However pulls come and go, every way to find them leads to the same ones.
         #[test]
         fn all_sides_of_the_table_agree(
             steps in prop::collection::vec((0..5_u8, 0..4_u32, 0..3_i32, 0..10_i64, 0..50_i64), 1..80)
         ) {
+            let many: Vec<String> = (0..=INDEXED_TAGS_MAX).map(|number| format!("tag{number}")).collect();
+            let many = many.join("||");
+            let code = i64::from(*SubscriptionData::by_tags("T", "tag3", 1).code_set.first().expect("one tag"));
             let mut table = Table::default();
             let mut woken = Vec::new();
             let (mut came, mut forgotten) = (0, 0);
@@ -338,9 +433,19 @@ mod tests {
                 match kind {
                     0 | 1 => {
                         came += 1;
-                        table.hold(place(channel, queue_id), pull(offset, "*", time_ms, came), &mut woken);
+                        let expression = ["*", "tag3", "tag3||tag4", "tag5", &many][time_ms as usize % 5];
+                        table.hold(place(channel, queue_id), pull(offset, expression, time_ms, came), &mut woken);
                     }
-                    2 => table.message_arrived("T", queue_id, offset, 0, &mut woken),
+                    2 => {
+                        let code = if time_ms % 2 == 0 { code } else { 0 };
+                        let before = woken.len();
+                        table.message_arrived("T", queue_id, offset, code, &mut woken);
+                        let is_wanted =
+                            |pull: &HeldPull<u32>| pull.queue_offset < offset && pull.subscription.may_match(code);
+                        prop_assert!(woken[before..].iter().all(is_wanted));
+                        let mut others = table.pulls.iter().filter(|(_, held)| held.queue_id == queue_id);
+                        prop_assert!(!others.any(|(_, held)| is_wanted(&held.pull)));
+                    }
                     3 => table.expired(time_ms, &mut woken),
                     _ => {
                         let before = table.len();
@@ -351,14 +456,13 @@ mod tests {
                 let count = table.len();
                 prop_assert_eq!(count + woken.len() + forgotten, came as usize);
                 prop_assert_eq!((table.deadlines.len(), table.readers.len()), (count, count));
-                prop_assert_eq!(table.channels.values().sum::<usize>(), count);
+                let taken = table.channels.values();
+                let taken = taken.fold((0, 0), |sum, of_one| (sum.0 + of_one.pulls, sum.1 + of_one.bytes));
+                prop_assert_eq!((taken, table.bytes), ((count, 10 * count), 10 * count));
                 let mut in_queues = 0;
-                for (topic, queue_id, ids) in table.queues.iter() {
-                    for (index, id) in ids.iter().enumerate() {
-                        let held = &table.pulls[*id];
-                        prop_assert_eq!((held.index, &*held.topic, held.queue_id), (index, topic, queue_id));
-                        in_queues += 1;
-                    }
+                for (_, _, waiters) in table.queues.iter() {
+                    let tagged = waiters.tagged.iter().map(|(_, _, numbered)| *numbered).collect::<BTreeSet<_>>();
+                    in_queues += waiters.any.len() + waiters.many.len() + tagged.len();
                 }
                 prop_assert_eq!(in_queues, count);
             }
