@@ -8,6 +8,7 @@ use crate::core::{Core, lock};
 use crate::persistence::saved_table::NotSaved;
 use crate::service::registration;
 use crate::state::subscription_groups::SubscriptionGroups;
+use crate::state::tracked::TableFull;
 
 impl Core {
     /// A consumer group's settings; an unknown group is made if that is allowed. A slave makes none: what the master would
@@ -33,7 +34,11 @@ impl Core {
         if self.is_slave() {
             return Some((config, false));
         }
-        lock(&self.groups).put(config.clone(), wall_clock_ms());
+        if let Err(error) = lock(&self.groups).put(config.clone(), wall_clock_ms()) {
+            // Its members need not suffer for that: what a new group has is what they go by.
+            tracing::warn!(group, %error, "subscription group not remembered");
+            return Some((config, false));
+        }
         tracing::info!(group, "subscription group created");
         Some((config, true))
     }
@@ -41,24 +46,27 @@ impl Core {
     /// Makes a topic that the broker itself needs (`createTopicInSendMessageBackMethod`), unless it is there.
     ///
     /// # Errors
-    /// It is not on disk: what is stored in it now might be lost with it.
+    /// It is not on disk: what is stored in it now might be lost with it. Or there is no room for it.
     pub(crate) async fn ensure_topic(&self, name: &str, queue_nums: i32, perm: i32) -> Result<(), NotSaved> {
-        if self.put_if_missing(name, queue_nums, perm) {
+        if self.put_if_missing(name, queue_nums, perm)? {
             return self.topics_changed().await;
         }
         self.files.topics.ensure_saved(&self.topics, name).await
     }
 
     /// The same, in memory only; says whether it was new.
-    pub(crate) fn put_if_missing(&self, name: &str, queue_nums: i32, perm: i32) -> bool {
+    ///
+    /// # Errors
+    /// There is no room for it.
+    pub(crate) fn put_if_missing(&self, name: &str, queue_nums: i32, perm: i32) -> Result<bool, TableFull> {
         let mut topics = lock(&self.topics);
         let is_missing = topics.get(name).is_none();
         if is_missing {
-            topics.put(TopicConfig::new(name, queue_nums, perm), wall_clock_ms());
+            topics.put(TopicConfig::new(name, queue_nums, perm), wall_clock_ms())?;
             drop(topics);
             tracing::info!(topic = name, queue_nums, "topic created");
         }
-        is_missing
+        Ok(is_missing)
     }
 
     /// The table of topics has changed: it is brought to the drive, and the name servers are told.

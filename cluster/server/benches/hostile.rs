@@ -63,8 +63,13 @@ fn is_wanted(name: &str) -> bool {
 }
 
 async fn measure(extent: &Extent, hostile: &tokio::runtime::Handle) {
-    println!("sends beside hostile clients; real binaries, one master, asynchronous flush; aim: p99 at most {AIM} times");
-    println!("{:<58} {:>9} {:>9} {:>6} {:>7} {:>7} {:>6}", "attack", "p99", "p99 then", "ratio", "MiB", "after", "failed");
+    println!(
+        "sends beside hostile clients; real binaries, one master, asynchronous flush; aim: p99 at most {AIM} times"
+    );
+    println!(
+        "{:<58} {:>9} {:>9} {:>6} {:>7} {:>7} {:>6}",
+        "attack", "p99", "p99 then", "ratio", "MiB", "after", "failed"
+    );
     for attack in ATTACKS.iter().filter(|attack| is_wanted(attack.name)) {
         // Each has a broker of its own: what one leaves behind does not fall on the next.
         let mut machines = Machines::start(1).await;
@@ -98,7 +103,10 @@ async fn measure(extent: &Extent, hostile: &tokio::runtime::Handle) {
         let left_mib = memory().saturating_sub(before_mib);
         let verdict = if ratio > AIM || failed > 0 { "  MISSED" } else { "" };
         let (usual, then) = (format!("{usual:.1?}"), format!("{then:.1?}"));
-        println!("{:<58} {usual:>9} {then:>9} {ratio:>6.1} {most_mib:>7} {left_mib:>7} {failed:>6}{verdict}", attack.name);
+        println!(
+            "{:<58} {usual:>9} {then:>9} {ratio:>6.1} {most_mib:>7} {left_mib:>7} {failed:>6}{verdict}",
+            attack.name
+        );
         producer.shutdown().await;
     }
 }

@@ -10,7 +10,7 @@ use store::{LoadedTable, StoreError, TableChange, TableFile};
 use tokio::sync::Notify;
 
 use crate::core::lock;
-use crate::state::tracked::{ChangeNumber, Holds};
+use crate::state::tracked::{ChangeNumber, Holds, TableFull};
 
 /// How long a table rests that could not be written.
 const RETRY: Duration = Duration::from_secs(1);
@@ -19,12 +19,15 @@ const WHOLE_AFTER: Duration = Duration::from_secs(1);
 /// A large table is written as a whole so seldom that it makes no more than this of its own writes.
 const WHOLE_BYTES_PER_S: u64 = 1 << 20;
 
-/// A table is not on disk as it is in memory.
+/// What should be in a table's file is not.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("{file} was not written: {why}. It is tried again every second; what is not on disk does not count yet")]
-pub(crate) struct NotSaved {
-    file: &'static str,
-    why: Arc<str>,
+pub(crate) enum NotSaved {
+    /// The table is not on disk as it is in memory.
+    #[error("{file} was not written: {why}. It is tried again every second; what is not on disk does not count yet")]
+    NotWritten { file: &'static str, why: Arc<str> },
+    /// The table does not take it.
+    #[error(transparent)]
+    Full(#[from] TableFull),
 }
 
 /// A table's file.
@@ -132,7 +135,7 @@ impl<T: ConfigTable> SavedTable<T> {
             }
             Err(error) => {
                 tracing::error!(%error, "{} was not written: it is tried again", self.name);
-                let error = NotSaved { file: self.name, why: error.to_string().into() };
+                let error = NotSaved::NotWritten { file: self.name, why: error.to_string().into() };
                 let failure = Failure { attempt, up_to, at: Instant::now(), error: error.clone() };
                 lock(&self.attempts).failure = Some(failure);
                 Err(error)

@@ -59,7 +59,10 @@ async fn make_groups(core: &Core, heartbeat: &HeartbeatData) {
             new_groups |= is_new;
             let retry_topic = topic::retry_topic(&data.group_name);
             let perm = perm::PERM_READ | perm::PERM_WRITE;
-            new_topics |= core.put_if_missing(&retry_topic, group.retry_queue_nums, perm);
+            match core.put_if_missing(&retry_topic, group.retry_queue_nums, perm) {
+                Ok(is_new) => new_topics |= is_new,
+                Err(error) => tracing::warn!(group = data.group_name, %error, "a group has no retry topic"),
+            }
         }
     }
     // Errors have been told, and are tried again: nothing is in these topics yet, and what comes waits until they are on disk.

@@ -24,7 +24,7 @@ use sim::time::wall_clock_ms;
 use store::BoundaryType;
 
 use super::topic_admin::queues_to_show;
-use super::{Answer, Refusal, success_body};
+use super::{Answer, Refusal, offset, success_body};
 use crate::core::{Core, lock};
 use crate::state::clients::Member;
 
@@ -94,7 +94,8 @@ pub(crate) async fn topic_consumed_by(core: Arc<Core>, request: RemotingCommand)
     let mut group_list = BTreeSet::new();
     let mut after: Option<String> = None;
     loop {
-        let (groups, next) = lock(&core.clients).groups_subscribed_to(&topic, after.as_deref(), GROUPS_AT_A_TIME);
+        let (groups, next) =
+            lock(&core.clients).groups_subscribed_to().some(&topic, after.as_deref(), GROUPS_AT_A_TIME);
         group_list.extend(groups);
         after = next;
         if after.is_none() {
@@ -103,7 +104,7 @@ pub(crate) async fn topic_consumed_by(core: Arc<Core>, request: RemotingCommand)
         yield_now().await;
     }
     loop {
-        let (groups, next) = lock(&core.offsets).groups_of(&topic, after.as_deref(), GROUPS_AT_A_TIME);
+        let (groups, next) = lock(&core.offsets).groups_of().some(&topic, after.as_deref(), GROUPS_AT_A_TIME);
         group_list.extend(groups);
         after = next;
         if after.is_none() {
@@ -237,7 +238,7 @@ pub(crate) async fn reset_offset(core: Arc<Core>, request: RemotingCommand) -> A
         return Err(Refusal::new(code::CONSUMER_NOT_ONLINE, remark));
     }
     for (queue, offset) in &offset_table {
-        lock(&core.offsets).commit(group, topic, queue.queue_id, offset.0);
+        offset::commit(&core, group, topic, queue.queue_id, *offset)?;
     }
     core.persist_offsets().await?;
     let body = ResetOffsetBody { offset_table };

@@ -15,8 +15,9 @@ pub(crate) async fn create(core: Arc<Core>, request: RemotingCommand) -> Answer 
     only_on_a_master(&core)?;
     let config = SubscriptionGroupConfig::decode(&request.body)?;
     topic::validate_group(&config.group_name).map_err(|error| Refusal::new(code::SYSTEM_ERROR, error.to_string()))?;
-    tracing::info!(group = config.group_name, "subscription group updated");
-    lock(&core.groups).put(config, wall_clock_ms());
+    let group = config.group_name.clone();
+    lock(&core.groups).put(config, wall_clock_ms())?;
+    tracing::info!(group, "subscription group updated");
     core.save_groups().await?;
     Ok(success())
 }

@@ -31,6 +31,7 @@ use crate::core::{Core, lock};
 use crate::persistence::saved_table::NotSaved;
 use crate::replication::MASTER_IS_BACK;
 use crate::service::notices::notify_members;
+use crate::state::tracked::TableFull;
 
 /// Why a request gets no answer of its own kind.
 #[derive(Debug)]
@@ -74,6 +75,12 @@ impl From<BodyError> for Refusal {
 
 impl From<NotSaved> for Refusal {
     fn from(error: NotSaved) -> Self {
+        Self::new(response_code::SYSTEM_ERROR, error.to_string())
+    }
+}
+
+impl From<TableFull> for Refusal {
+    fn from(error: TableFull) -> Self {
         Self::new(response_code::SYSTEM_ERROR, error.to_string())
     }
 }

@@ -20,6 +20,7 @@ use store::BoundaryType;
 use super::{Answer, Refusal, later, now, success_body, success_with};
 use crate::core::{Core, lock};
 use crate::replication::log_position::LogPosition;
+use crate::state::consumer_offsets::TABLE_BYTES_MAX;
 use crate::state::subscription_groups::is_system_group;
 
 /// UPDATE_CONSUMER_OFFSET. What a tool sets is on the drive before it is answered; what consumers commit is written now and
@@ -65,8 +66,36 @@ fn store_commit(
             return Err(Refusal::new(code::PULL_OFFSET_MOVED, remark));
         }
     }
-    lock(&core.offsets).commit(group, topic, *queue_id, offset);
+    commit(core, group, topic, *queue_id, *commit_offset)?;
     Ok(success_with(&EmptyResponseHeader {}))
+}
+
+/// Stores a group's offset of a queue that there is: the table would have no end otherwise. Apache's broker takes any up to 4.9
+/// and asks for the topic from 5.0 on.
+pub(crate) fn commit(core: &Core, group: &str, topic: &str, queue_id: i32, offset: QueueOffset) -> Result<(), Refusal> {
+    let queue_nums = {
+        let topics = lock(&core.topics);
+        topics.get(topic).map(|config| config.read_queue_nums.max(config.write_queue_nums))
+    };
+    let Some(queue_nums) = queue_nums else {
+        return Err(Refusal::new(code::TOPIC_NOT_EXIST, format!("Topic {topic} not exist!")));
+    };
+    // One that was taken away may still have messages.
+    if !(0..queue_nums).contains(&queue_id) && !core.store.queue_ids(topic).contains(&queue_id) {
+        let remark = format!("queueId[{queue_id}] is illegal, topic:[{topic}] has {queue_nums} queues");
+        return Err(Refusal::new(code::INVALID_PARAMETER, remark));
+    }
+    let mut offsets = lock(&core.offsets);
+    if !offsets.has_room_for(group, topic, queue_id) {
+        let remark = format!(
+            "the first offset of {group} in {topic} queue {queue_id} was not stored: all offsets together have {} MiB, more \
+             cannot be sent to slaves. Delete groups and topics that nobody uses",
+            TABLE_BYTES_MAX >> 20
+        );
+        return Err(Refusal::new(code::SYSTEM_ERROR, remark));
+    }
+    offsets.commit(group, topic, queue_id, offset.0);
+    Ok(())
 }
 
 /// Whether an offset lies within its queue. One that is beyond the end is of a slave that has shown more than this broker

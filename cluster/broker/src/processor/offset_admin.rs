@@ -13,12 +13,12 @@ use protocol::header::{
     CloneGroupOffsetRequestHeader, GetConsumeStatsInBrokerHeader, GetConsumerStatusRequestHeader,
     QueryCorrectionOffsetHeader, QuerySubscriptionByConsumerRequestHeader, QueryTopicsByConsumerRequestHeader,
 };
-use protocol::{RemotingCommand, request_code, response_code as code};
+use protocol::{QueueOffset, RemotingCommand, request_code, response_code as code};
 use remoting::Channel;
 
 use super::consumer_admin::{is_subscribed, stats_of_topic};
 use super::topic_admin::queues_to_show;
-use super::{Answer, Refusal, only_on_a_master, success, success_body};
+use super::{Answer, Refusal, offset, only_on_a_master, success, success_body};
 use crate::core::{Core, lock};
 
 /// How long a consumer may take to say where it is (`Broker2Client.getConsumeStatus`).
@@ -108,10 +108,9 @@ pub(crate) async fn clone_group_offset(core: Arc<Core>, request: RemotingCommand
             );
             continue;
         }
-        let mut offsets = lock(&core.offsets);
-        let of_source = offsets.of_topic(src_group, topic).cloned().unwrap_or_default();
+        let of_source = lock(&core.offsets).of_topic(src_group, topic).cloned().unwrap_or_default();
         for (queue_id, offset) in of_source {
-            offsets.commit(dest_group, topic, queue_id, offset);
+            offset::commit(&core, dest_group, topic, queue_id, QueueOffset(offset))?;
         }
         tracing::info!(topic, src_group, dest_group, "offsets cloned");
     }

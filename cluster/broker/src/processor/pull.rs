@@ -22,7 +22,7 @@ use store::{GetMessageResult, GetMessageStatus, StoreError};
 use super::Refusal;
 use crate::config::BrokerConfig;
 use crate::core::{Core, join_records, lock};
-use crate::processor::offset::is_in_queue;
+use crate::processor::offset::{self, is_in_queue};
 use crate::service::pull_wait::WaitingPull;
 use crate::state::left_overs::corrected_offset;
 use crate::state::pull_hold::HeldPull;
@@ -182,7 +182,8 @@ fn commit(core: &Core, channel: &Channel, header: &PullMessageRequestHeader) {
     if core.floor_of_left_over(consumer_group, channel, false, queue_offset).is_none()
         && is_in_queue(core, topic, *queue_id, *commit_offset)
     {
-        lock(&core.offsets).commit(consumer_group, topic, *queue_id, commit_offset.0);
+        // The consumer learns it when it commits by itself.
+        let _ = offset::commit(core, consumer_group, topic, *queue_id, *commit_offset);
     }
 }
 

@@ -30,10 +30,11 @@ use store::{PutMessageResult, PutMessageStatus};
 use super::{Answer, Refusal};
 use crate::config::BrokerConfig;
 use crate::core::{Core, lock};
+
 use crate::state::asked::{CannotKeep, asked_of};
 use crate::state::delay_level::DelayLevels;
 use crate::state::send_queue::{SendLimits, SendTicket};
-use crate::state::tracked::Holds;
+use crate::state::tracked::{Holds, TableFull};
 
 /// Longer properties are refused before they are looked into. What is a little too long for a record may lose a part on the
 /// way there: the store tells.
@@ -139,7 +140,7 @@ async fn check_topic(
     if topic::is_not_allowed_send_topic(name) {
         return Err(Refusal::new(code::NO_PERMISSION, format!("Sending message to topic[{name}] is forbidden.")));
     }
-    let created = create_topic(core, config, header);
+    let created = create_topic(core, config, header)?;
     if created {
         tracing::info!(topic = name, default_topic = header.default_topic, producer = %born_host, "topic created by a send");
         return Ok(core.topics_changed().await?);
@@ -153,10 +154,10 @@ async fn check_topic(
     Err(Refusal::new(code::TOPIC_NOT_EXIST, format!("topic[{name}] not exist, apply first please!")))
 }
 
-fn create_topic(core: &Core, config: &BrokerConfig, header: &SendMessageRequestHeader) -> bool {
+fn create_topic(core: &Core, config: &BrokerConfig, header: &SendMessageRequestHeader) -> Result<bool, TableFull> {
     let mut topics = lock(&core.topics);
     if topics.get(&header.topic).is_some() {
-        return false;
+        return Ok(false);
     }
     let inherited = topics.inherited(
         &header.topic,
@@ -165,11 +166,8 @@ fn create_topic(core: &Core, config: &BrokerConfig, header: &SendMessageRequestH
         config.auto_create_topic_enable,
     );
     match inherited {
-        Some(new) => {
-            topics.put(new, wall_clock_ms());
-            true
-        }
-        None => false,
+        Some(new) => topics.put(new, wall_clock_ms()).map(|()| true),
+        None => Ok(false),
     }
 }
 

@@ -52,7 +52,7 @@ pub(crate) async fn create(core: Arc<Core>, request: RemotingCommand) -> Answer 
         topic_sys_flag: header.topic_sys_flag.unwrap_or(0),
         write_queue_nums: header.write_queue_nums,
     };
-    lock(&core.topics).put(config, wall_clock_ms());
+    lock(&core.topics).put(config, wall_clock_ms())?;
     tracing::info!(topic = name, read = header.read_queue_nums, write = header.write_queue_nums, "topic updated");
     core.topics_changed().await?;
     Ok(success())

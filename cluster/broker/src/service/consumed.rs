@@ -33,8 +33,9 @@ fn consumed(core: &Core, name: &str) -> BTreeMap<i32, QueueOffset> {
             core.store.queue_ids(name).into_iter().map(|queue_id| (queue_id, QueueOffset(i64::MAX))).collect()
         }
         _ => {
-            let mut groups = BTreeSet::from_iter(lock(&core.clients).groups_subscribed_to(name, None, usize::MAX).0);
-            let (committed, _) = lock(&core.offsets).groups_of(name, None, usize::MAX);
+            let mut groups: BTreeSet<String> =
+                lock(&core.clients).groups_subscribed_to().all(name).map(str::to_owned).collect();
+            let committed: Vec<String> = lock(&core.offsets).groups_of().all(name).map(str::to_owned).collect();
             {
                 // Offsets may be left over of a group that was deleted.
                 let known = lock(&core.groups);

@@ -17,6 +17,8 @@ use std::sync::Arc;
 use protocol::Language;
 use protocol::body::{ConsumeFromWhere, ConsumeType, ConsumerData, MessageModel, SubscriptionData};
 
+use super::groups_by_topic::GroupsByTopic;
+
 /// One client, as a member of a group.
 #[derive(Clone, Debug)]
 pub struct Member<H> {
@@ -125,8 +127,16 @@ pub struct Clients<K, H> {
     consumers: BTreeMap<String, ConsumerGroup<K, H>>,
     channels: BTreeMap<K, Memberships>,
     limits: ClientLimits,
+    index: Index,
+}
+
+/// What is known of all subscriptions together.
+#[derive(Debug, Default)]
+struct Index {
     /// See [`ClientLimits::bytes`].
     bytes: usize,
+    /// The consumer groups that subscribe to a topic.
+    groups: GroupsByTopic,
 }
 
 /// A group that was looked at for silent members.
@@ -163,7 +173,7 @@ impl<K, H> Default for Clients<K, H> {
             consumers: BTreeMap::new(),
             channels: BTreeMap::new(),
             limits: ClientLimits::default(),
-            bytes: 0,
+            index: Index::default(),
         }
     }
 }
@@ -213,9 +223,9 @@ impl<K: Ord + Copy, H: Clone> Clients<K, H> {
             subscriptions: BTreeMap::new(),
             members: BTreeMap::new(),
         });
-        let before = self.bytes;
-        let subscribed = group.subscribe(data, &mut self.bytes);
-        let grows = self.bytes > before;
+        let before = self.index.bytes;
+        let subscribed = group.subscribe(data, &mut self.index);
+        let grows = self.index.bytes > before;
         if joins {
             let old = group.members.insert(sender.key, sender.member(now_ms));
             self.channels.entry(sender.key).or_default().consumers.insert(name.clone());
@@ -223,7 +233,7 @@ impl<K: Ord + Copy, H: Clone> Clients<K, H> {
         } else if let Some(member) = group.members.get_mut(&sender.key) {
             member.heard_at_ms = now_ms;
         }
-        if grows && self.bytes > self.limits.bytes {
+        if grows && self.index.bytes > self.limits.bytes {
             self.unregister_consumer(name, sender.key);
             return Err(TooMuch::Bytes { max: self.limits.bytes });
         }
@@ -235,13 +245,13 @@ impl<K: Ord + Copy, H: Clone> Clients<K, H> {
         if self.channels.get(&key).is_some_and(|memberships| memberships.len() >= groups_per_channel) {
             return Err(TooMuch::Groups { max: groups_per_channel });
         }
-        if self.bytes >= bytes { Err(TooMuch::Bytes { max: bytes }) } else { Ok(()) }
+        if self.index.bytes >= bytes { Err(TooMuch::Bytes { max: bytes }) } else { Ok(()) }
     }
 
     fn count_member(&mut self, group: &str, client_id: &str, old: Option<Member<H>>) {
-        self.bytes += membership_bytes(group, client_id);
+        self.index.bytes += membership_bytes(group, client_id);
         if let Some(old) = old {
-            self.bytes -= membership_bytes(group, &old.client_id);
+            self.index.bytes -= membership_bytes(group, &old.client_id);
         }
     }
 
@@ -273,7 +283,7 @@ impl<K: Ord + Copy, H: Clone> Clients<K, H> {
     fn remove_producer(&mut self, group: &str, key: K) -> bool {
         let Some(members) = self.producers.get_mut(group) else { return false };
         let Some(member) = members.remove(&key) else { return false };
-        self.bytes -= membership_bytes(group, &member.client_id);
+        self.index.bytes -= membership_bytes(group, &member.client_id);
         if members.is_empty() {
             self.producers.remove(group);
         }
@@ -283,10 +293,14 @@ impl<K: Ord + Copy, H: Clone> Clients<K, H> {
     fn remove_consumer(&mut self, name: &str, key: K) -> bool {
         let Some(group) = self.consumers.get_mut(name) else { return false };
         let Some(member) = group.members.remove(&key) else { return false };
-        self.bytes -= membership_bytes(name, &member.client_id);
-        if group.members.is_empty() {
-            self.bytes -= group.subscriptions.values().map(|data| subscription_bytes(data)).sum::<usize>();
-            self.consumers.remove(name);
+        self.index.bytes -= membership_bytes(name, &member.client_id);
+        if group.members.is_empty()
+            && let Some(group) = self.consumers.remove(name)
+        {
+            for (topic, data) in &group.subscriptions {
+                self.index.bytes -= subscription_bytes(data);
+                self.index.groups.remove(topic, name);
+            }
         }
         true
     }
@@ -343,20 +357,10 @@ impl<K: Ord + Copy, H: Clone> Clients<K, H> {
         self.producers.iter().map(|(group, members)| (group.as_str(), members))
     }
 
-    /// The consumer groups that subscribe to a topic, among the next `walked` groups after `after`; and where to go on, if
-    /// there are more.
+    /// The consumer groups that subscribe to a topic.
     #[must_use]
-    pub fn groups_subscribed_to(
-        &self,
-        topic: &str,
-        after: Option<&str>,
-        walked: usize,
-    ) -> (Vec<String>, Option<String>) {
-        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let slice: Vec<_> = self.consumers.range::<str, _>((from, Bound::Unbounded)).take(walked).collect();
-        let next = slice.last().filter(|_| slice.len() == walked).map(|(name, _)| (*name).clone());
-        let has = slice.into_iter().filter(|(_, group)| group.subscriptions.contains_key(topic));
-        (has.map(|(name, _)| name.clone()).collect(), next)
+    pub fn groups_subscribed_to(&self) -> &GroupsByTopic {
+        &self.index.groups
     }
 
     /// The names of all consumer groups with members.
@@ -366,8 +370,10 @@ impl<K: Ord + Copy, H: Clone> Clients<K, H> {
 }
 
 impl<K: Ord, H> ConsumerGroup<K, H> {
-    /// Takes over what a member says of the group; says whether a topic came or went. `bytes` counts what subscriptions take.
-    fn subscribe(&mut self, data: &ConsumerData, bytes: &mut usize) -> bool {
+    /// Takes over what a member says of the group; says whether a topic came or went. `index` has what is
+    /// known of the subscriptions of all groups.
+    fn subscribe(&mut self, data: &ConsumerData, index: &mut Index) -> bool {
+        let Index { bytes, groups } = index;
         self.consume_type = data.consume_type;
         self.message_model = data.message_model;
         self.consume_from_where = data.consume_from_where;
@@ -384,6 +390,7 @@ impl<K: Ord, H> ConsumerGroup<K, H> {
                 Some(_) => {}
                 None => {
                     *bytes += subscription_bytes(subscription);
+                    groups.insert(&subscription.topic, &data.group_name);
                     self.subscriptions.insert(subscription.topic.clone(), Arc::new(subscription.clone()));
                     changed = true;
                 }
@@ -391,10 +398,11 @@ impl<K: Ord, H> ConsumerGroup<K, H> {
         }
         let before = self.subscriptions.len();
         if topics.len() < before {
-            self.subscriptions.retain(|topic, data| {
+            self.subscriptions.retain(|topic, subscription| {
                 let stays = topics.contains(&**topic);
                 if !stays {
-                    *bytes -= subscription_bytes(data);
+                    *bytes -= subscription_bytes(subscription);
+                    groups.remove(topic, &data.group_name);
                 }
                 stays
             });
@@ -471,7 +479,7 @@ mod tests {
         assert!(clients.producer_group("pg").is_some());
         clients.unregister_producer("pg", 2);
         assert!(clients.producer_group("pg").is_none());
-        assert_eq!((clients.bytes, clients.channels.len()), (0, 0), "nothing is left");
+        assert_eq!((clients.index.bytes, clients.channels.len()), (0, 0), "nothing is left");
     }
 
     #[test]
@@ -588,7 +596,12 @@ mod tests {
                 }
                 prop_assert_eq!(clients.channels.values().map(Memberships::len).sum::<usize>(), memberships);
                 prop_assert!(clients.channels.values().all(|memberships| memberships.len() > 0));
-                prop_assert_eq!(clients.bytes, bytes);
+                prop_assert_eq!(clients.index.bytes, bytes);
+                let mut groups = GroupsByTopic::default();
+                for (name, group) in &clients.consumers {
+                    group.subscriptions.keys().for_each(|topic| groups.insert(topic, name));
+                }
+                prop_assert_eq!(clients.groups_subscribed_to(), &groups);
             }
         }
     }

@@ -12,23 +12,40 @@
 //!
 //! They are kept in consumerOffset.json beside the offsets, where Apache's brokers read past them. Left out: of more than
 //! [`REMOVED_MAX`] removed topics or groups the oldest are forgotten.
+//!
+//! Slaves are sent the table as a whole, in one frame. So there is a limit: beyond it no queue gets its first offset
+//! ([`ConsumerOffsets::has_room_for`]), and those that have one go on.
 
 use std::collections::BTreeMap;
-use std::ops::Bound;
 
 use protocol::QueueOffset;
 use protocol::body::{ConsumerOffsetSerializeWrapper, TOPIC_GROUP_SEPARATOR};
+use protocol::frame::FRAME_BYTES_MAX;
 
+use super::groups_by_topic::GroupsByTopic;
 use super::left_overs::record_bytes_min;
 use super::queue_map::QueueMap;
 
 /// How many removed topics are remembered, and how many groups.
 pub const REMOVED_MAX: usize = 1_000;
 
+/// How long the table may be as it is sent, about: a frame, and a part of it for what is beside the offsets.
+pub const TABLE_BYTES_MAX: usize = FRAME_BYTES_MAX - (2 << 20);
+/// A queue's number and its offset, about, and as much for a generation.
+const QUEUE_BYTES: usize = 20;
+
+/// A topic and a group with what is around them.
+fn key_bytes(group: &str, topic: &str) -> usize {
+    group.len() + topic.len() + 6
+}
+
 /// The offsets of all groups.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConsumerOffsets {
     groups: BTreeMap<String, QueueMap<i64>>,
+    by_topic: GroupsByTopic,
+    /// How long the offsets are as they are sent, about.
+    bytes: usize,
     /// The generations of offsets that were lowered on purpose, by group.
     lowered: BTreeMap<String, QueueMap<i64>>,
     removed_topics: BTreeMap<String, i64>,
@@ -52,6 +69,12 @@ impl ConsumerOffsets {
     #[must_use]
     pub fn committed(&self, group: &str, topic: &str, queue_id: i32) -> Option<i64> {
         self.get(group, topic, queue_id).filter(|offset| *offset >= 0)
+    }
+
+    /// Whether a queue's offset can be stored: it has one, or the table may become longer.
+    #[must_use]
+    pub fn has_room_for(&self, group: &str, topic: &str, queue_id: i32) -> bool {
+        self.bytes < TABLE_BYTES_MAX || self.get(group, topic, queue_id).is_some()
     }
 
     /// Stores an offset that a group has committed and returns the old one. A lower one than before is a change on purpose.
@@ -82,9 +105,36 @@ impl ConsumerOffsets {
             self.groups.insert(group.to_owned(), QueueMap::default());
         }
         let queues = self.groups.get_mut(group).expect("the group is there: it was inserted above if it was missing");
+        let is_new_topic = queues.topic(topic).is_none();
         let old = queues.insert(topic, queue_id, offset);
+        if old.is_none() {
+            self.bytes += QUEUE_BYTES;
+        }
+        if is_new_topic {
+            self.bytes += key_bytes(group, topic);
+            self.by_topic.insert(topic, group);
+        }
         self.changed |= old != Some(offset);
         old
+    }
+
+    /// Takes all of a group's offsets of a topic away.
+    fn remove_topic_of(&mut self, group: &str, topic: &str) {
+        if let Some(queues) = self.groups.get_mut(group)
+            && let Some(of_topic) = queues.remove_topic(topic)
+        {
+            self.bytes -= key_bytes(group, topic) + QUEUE_BYTES * of_topic.len();
+            self.by_topic.remove(topic, group);
+            if queues.is_empty() {
+                self.groups.remove(group);
+            }
+        }
+        if let Some(queues) = self.lowered.get_mut(group) {
+            queues.remove_topic(topic);
+            if queues.is_empty() {
+                self.lowered.remove(group);
+            }
+        }
     }
 
     /// Lowers every offset that lies beyond the end of its queue to that end; gives what was changed. For a broker that
@@ -110,8 +160,8 @@ impl ConsumerOffsets {
     /// were.
     pub fn clamp_queue(&mut self, topic: &str, queue_id: i32, floor: i64, bound: i64) -> usize {
         let mut clamped = 0;
-        for queues in self.groups.values_mut() {
-            let offset = queues.get_mut(topic, queue_id);
+        for group in self.by_topic.all(topic) {
+            let offset = self.groups.get_mut(group).and_then(|queues| queues.get_mut(topic, queue_id));
             if let Some(offset) = offset.filter(|offset| **offset > floor && **offset <= bound) {
                 *offset = floor;
                 clamped += 1;
@@ -128,14 +178,16 @@ impl ConsumerOffsets {
         let changed = std::mem::take(&mut self.changed);
         for (topic, &generation) in &other.removed_topics {
             if self.removed_topics.get(topic).is_none_or(|own| *own < generation) {
-                self.forget_older(generation, |_, of_topic| of_topic == topic);
+                let groups: Vec<String> = self.by_topic.all(topic).map(str::to_owned).collect();
+                groups.iter().for_each(|group| self.forget_older(generation, group, topic));
                 self.removed_topics.insert(topic.clone(), generation);
                 self.changed = true;
             }
         }
         for (group, &generation) in &other.removed_groups {
             if self.removed_groups.get(group).is_none_or(|own| *own < generation) {
-                self.forget_older(generation, |of_group, _| of_group == group);
+                let topics: Vec<String> = self.topics_of(group).map(str::to_owned).collect();
+                topics.iter().for_each(|topic| self.forget_older(generation, group, topic));
                 self.removed_groups.insert(group.clone(), generation);
                 self.changed = true;
             }
@@ -165,23 +217,21 @@ impl ConsumerOffsets {
         merged
     }
 
-    /// Forgets offsets of older generations.
-    fn forget_older(&mut self, generation: i64, is_meant: impl Fn(&str, &str) -> bool) {
-        let all = self.groups.iter().flat_map(|(group, queues)| {
-            queues.iter().map(move |(topic, queue_id, _)| (group.clone(), topic.to_owned(), queue_id))
-        });
-        let is_older = |(group, topic, queue_id): &(String, String, i32)| {
-            is_meant(group, topic) && self.generation_of(group, topic, *queue_id) < generation
-        };
-        let older: Vec<_> = all.filter(is_older).collect();
-        for (group, topic, queue_id) in older {
-            for table in [&mut self.groups, &mut self.lowered] {
-                if let Some(queues) = table.get_mut(&group) {
-                    queues.remove(&topic, queue_id);
-                    if queues.is_empty() {
-                        table.remove(&group);
-                    }
-                }
+    /// Forgets offsets of older generations, of one topic of a group.
+    fn forget_older(&mut self, generation: i64, group: &str, topic: &str) {
+        let queue_ids = self.of_topic(group, topic).into_iter().flat_map(BTreeMap::keys).copied();
+        let is_older = |queue_id: &i32| self.generation_of(group, topic, *queue_id) < generation;
+        let older: Vec<i32> = queue_ids.filter(is_older).collect();
+        if older.len() == self.of_topic(group, topic).map_or(0, BTreeMap::len) {
+            return self.remove_topic_of(group, topic);
+        }
+        for queue_id in older {
+            if let Some(queues) = self.groups.get_mut(group) {
+                queues.remove(topic, queue_id);
+                self.bytes -= QUEUE_BYTES;
+            }
+            if let Some(queues) = self.lowered.get_mut(group) {
+                queues.remove(topic, queue_id);
             }
         }
     }
@@ -219,24 +269,17 @@ impl ConsumerOffsets {
         self.groups.keys().map(String::as_str)
     }
 
-    /// The groups that have consumed a topic, among the next `walked` groups after `after`; and where to go on, if there are
-    /// more.
+    /// The groups that have consumed a topic.
     #[must_use]
-    pub fn groups_of(&self, topic: &str, after: Option<&str>, walked: usize) -> (Vec<String>, Option<String>) {
-        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let slice: Vec<_> = self.groups.range::<str, _>((from, Bound::Unbounded)).take(walked).collect();
-        let next = slice.last().filter(|_| slice.len() == walked).map(|(group, _)| (*group).clone());
-        let has = slice.into_iter().filter(|(_, queues)| queues.topic(topic).is_some());
-        (has.map(|(group, _)| group.clone()).collect(), next)
+    pub fn groups_of(&self) -> &GroupsByTopic {
+        &self.by_topic
     }
 
     /// Forgets a topic in every group.
     pub fn remove_topic(&mut self, topic: &str) {
         let generation = self.next_generation();
-        for table in [&mut self.groups, &mut self.lowered] {
-            table.values_mut().for_each(|queues| drop(queues.remove_topic(topic)));
-            table.retain(|_, queues| !queues.is_empty());
-        }
+        let groups: Vec<String> = self.by_topic.all(topic).map(str::to_owned).collect();
+        groups.iter().for_each(|group| self.remove_topic_of(group, topic));
         self.removed_topics.insert(topic.to_owned(), generation);
         self.trim_removed();
     }
@@ -244,8 +287,8 @@ impl ConsumerOffsets {
     /// Forgets a group.
     pub fn remove_group(&mut self, group: &str) {
         let generation = self.next_generation();
-        self.groups.remove(group);
-        self.lowered.remove(group);
+        let topics: Vec<String> = self.topics_of(group).map(str::to_owned).collect();
+        topics.iter().for_each(|topic| self.remove_topic_of(group, topic));
         self.removed_groups.insert(group.to_owned(), generation);
         self.trim_removed();
     }
@@ -293,6 +336,13 @@ impl ConsumerOffsets {
     #[must_use]
     pub fn from_file(file: &ConsumerOffsetSerializeWrapper, is_slave: bool) -> Self {
         let groups = from_table(&file.offset_table, |offset| offset.0);
+        let (mut by_topic, mut bytes) = (GroupsByTopic::default(), 0);
+        for (group, queues) in &groups {
+            for topic in queues.topics() {
+                by_topic.insert(topic, group);
+                bytes += key_bytes(group, topic) + QUEUE_BYTES * queues.topic(topic).map_or(0, BTreeMap::len);
+            }
+        }
         let lowered = from_table(&file.lowered_table, |generation| *generation);
         let (removed_topics, removed_groups) = (file.removed_topics.clone(), file.removed_groups.clone());
         let of_lowered = lowered.values().flat_map(QueueMap::iter).map(|(_, _, generation)| *generation);
@@ -301,6 +351,8 @@ impl ConsumerOffsets {
         let durable_generation = generation;
         Self {
             groups,
+            by_topic,
+            bytes,
             lowered,
             removed_topics,
             removed_groups,
@@ -372,6 +424,8 @@ impl ClampedOffset {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -384,7 +438,7 @@ mod tests {
         assert_eq!(offsets.get("cg1", "TopicA", 4), None);
         assert_eq!(serde_json::to_string(&offsets.to_file()).unwrap(), text);
         assert_eq!(offsets.topics_of("cg1").collect::<Vec<_>>(), ["%RETRY%cg1", "TopicA"]);
-        assert_eq!(offsets.groups_of("TopicA", None, 10), (vec!["cg1".to_owned()], None));
+        assert_eq!(offsets.groups_of().all("TopicA").collect::<Vec<_>>(), ["cg1"]);
     }
 
     #[test]
@@ -533,6 +587,53 @@ mod tests {
         }
         assert_eq!(offsets.removed_topics.len(), REMOVED_MAX);
         assert!(!offsets.removed_topics.contains_key("0"));
+    }
+
+    #[test]
+    fn a_full_table_takes_no_new_queue_and_those_that_are_there_go_on() {
+        let mut offsets = ConsumerOffsets::default();
+        let topics = |number: i32| format!("{number:0>100}");
+        let full = (0..).find(|number| {
+            let has_room = offsets.has_room_for("g", &topics(*number), 0);
+            if has_room {
+                for queue_id in 0..100 {
+                    offsets.commit("g", &topics(*number), queue_id, 1_000_000);
+                }
+            }
+            !has_room
+        });
+        let full = topics(full.expect("there is an end"));
+        let sent = serde_json::to_vec(&offsets.to_file()).unwrap().len();
+        assert!(sent < FRAME_BYTES_MAX && sent > FRAME_BYTES_MAX / 2, "{sent}");
+        assert!(offsets.has_room_for("g", &topics(0), 99) && !offsets.has_room_for("g", &topics(0), 100));
+        offsets.remove_topic(&topics(0));
+        assert!(offsets.has_room_for("g", &full, 0));
+        offsets.remove_group("g");
+        assert_eq!((offsets.bytes, &offsets.by_topic), (0, &GroupsByTopic::default()));
+    }
+
+    proptest! {
+        /// Whatever came and went, what is known by topic and what is counted are those of the table.
+        #[test]
+        fn all_sides_of_the_table_agree(steps in prop::collection::vec((0..6_u8, 0..3_u8, 0..3_u8, 0..3_i32, 0..9_i64), 1..60)) {
+            let (mut master, mut other) = (ConsumerOffsets::default(), slave());
+            for (what, group, topic, queue_id, offset) in steps {
+                let (group, topic) = (format!("g{group}"), format!("T{topic}"));
+                match what {
+                    0 | 1 => _ = master.commit(&group, &topic, queue_id, offset),
+                    2 => _ = other.commit(&group, &topic, queue_id, offset),
+                    3 if offset % 2 == 0 => master.remove_topic(&topic),
+                    3 => master.remove_group(&group),
+                    4 => _ = other.merge(&master, ANY),
+                    _ => _ = master.merge(&other, ANY),
+                }
+                for table in [&master, &other] {
+                    let again = restarted(table);
+                    prop_assert_eq!((&table.groups, &table.lowered), (&again.groups, &again.lowered));
+                    prop_assert_eq!((&table.by_topic, table.bytes), (&again.by_topic, again.bytes));
+                }
+            }
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ pub mod clients;
 pub mod consumer_offsets;
 pub mod delay_level;
 pub mod encoded;
+pub mod groups_by_topic;
 pub mod left_overs;
 pub mod notices;
 pub mod pull_hold;

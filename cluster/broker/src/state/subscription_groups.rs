@@ -7,7 +7,7 @@ use protocol::body::{SubscriptionGroupConfig, SubscriptionGroupWrapper};
 
 use store::LoadedTable;
 
-use super::tracked::{Holds, Tracked};
+use super::tracked::{Holds, TableFull, Tracked};
 
 /// `mqadmin`'s own consumer group (`MixAll.TOOLS_CONSUMER_GROUP`).
 pub const TOOLS_CONSUMER_GROUP: &str = "TOOLS_CONSUMER";
@@ -83,8 +83,11 @@ impl SubscriptionGroups {
     }
 
     /// Sets a group, new or changed.
-    pub fn put(&mut self, config: SubscriptionGroupConfig, now_ms: i64) {
-        self.table.put(&config.group_name.clone(), config, now_ms);
+    ///
+    /// # Errors
+    /// With it the table could not be sent.
+    pub fn put(&mut self, config: SubscriptionGroupConfig, now_ms: i64) -> Result<(), TableFull> {
+        self.table.put(&config.group_name.clone(), config, now_ms)
     }
 
     /// Takes a group away; says whether it was there.
@@ -139,8 +142,11 @@ impl SubscriptionGroups {
                 None if self.is_older => SubscriptionGroupConfig::new(name),
                 None => continue,
             };
-            self.put(config, now_ms);
+            self.table.put_quietly(name, config);
             found.push(name.clone());
+        }
+        if !found.is_empty() {
+            self.table.next_version(now_ms);
         }
         found
     }
@@ -173,7 +179,7 @@ mod tests {
         let mut master = groups();
         let mut slave = master.clone();
         assert!(!slave.copy(master.table().clone(), false));
-        master.put(SubscriptionGroupConfig::new("cg"), 1);
+        master.put(SubscriptionGroupConfig::new("cg"), 1).expect("there is room");
         assert!(slave.copy(master.table().clone(), false));
         assert!(slave.get("cg").is_some());
         let mut wiped = groups();

@@ -11,7 +11,7 @@ use protocol::topic;
 
 use store::LoadedTable;
 
-use super::tracked::{ChangeNumber, Holds, Tracked};
+use super::tracked::{ChangeNumber, Holds, TableFull, Tracked};
 use crate::config::BrokerConfig;
 
 /// Queues of `BenchmarkTest`.
@@ -117,9 +117,14 @@ impl Topics {
     }
 
     /// Sets a topic, new or changed.
-    pub fn put(&mut self, config: TopicConfig, now_ms: i64) {
-        self.inferred.remove(&config.topic_name);
-        self.table.put(&config.topic_name.clone(), config, now_ms);
+    ///
+    /// # Errors
+    /// With it the table could not be sent.
+    pub fn put(&mut self, config: TopicConfig, now_ms: i64) -> Result<(), TableFull> {
+        let name = config.topic_name.clone();
+        self.table.put(&name, config, now_ms)?;
+        self.inferred.remove(&name);
+        Ok(())
     }
 
     /// What name servers are told of the topics is different from now on, although no topic has changed: without a new version
@@ -340,7 +345,7 @@ mod tests {
     #[test]
     fn topics_that_have_messages_are_taken_in_and_others_are_not() {
         let mut topics = topics();
-        topics.put(TopicConfig::new("Known", 2, 6), 2);
+        topics.put(TopicConfig::new("Known", 2, 6), 2).expect("there is room");
         topics.spare.insert("Before".to_owned(), TopicConfig::new("Before", 4, 4));
         topics.spare.insert("Deleted".to_owned(), TopicConfig::new("Deleted", 4, 4));
         let counter = topics.table().data_version.counter;
@@ -381,8 +386,8 @@ mod tests {
     fn a_name_server_is_told_what_it_lacks() {
         let mut topics = topics();
         let told = topics.tracked().last_change();
-        topics.put(TopicConfig::new("TopicA", 4, 6), 2);
-        topics.put(TopicConfig::new("TopicB", 4, 6), 3);
+        topics.put(TopicConfig::new("TopicA", 4, 6), 2).expect("there is room");
+        topics.put(TopicConfig::new("TopicB", 4, 6), 3).expect("there is room");
         topics.remove("TopicA", 4);
         let lacks = topics.to_register(told, PERM_READ).unwrap();
         assert_eq!((lacks.topics.len(), lacks.topics[0].perm, lacks.are_gone), (1, PERM_READ, true));
@@ -431,7 +436,7 @@ mod tests {
     fn a_slave_copies_its_master_and_a_master_that_lost_its_table_takes_it_back() {
         let mut master = topics();
         let mut slave = topics();
-        master.put(TopicConfig::new("TopicA", 4, 6), 5);
+        master.put(TopicConfig::new("TopicA", 4, 6), 5).expect("there is room");
         assert_eq!(slave.copy(master.table().clone(), false), Some(vec![]));
         assert_eq!(slave.copy(master.table().clone(), false), None, "it is the same already");
         let mut wiped = topics();
@@ -445,8 +450,8 @@ mod tests {
         assert!(!wiped.take_back(slave.table().clone(), true, 11), "what was deleted stays deleted");
         assert_eq!(slave.copy(wiped.table().clone(), false), Some(vec!["TopicA".to_owned()]));
         // Apache's slave replaces whatever it has.
-        master.put(TopicConfig::new("TopicB", 4, 6), 5);
-        master.put(TopicConfig::new("TopicC", 4, 6), 5);
+        master.put(TopicConfig::new("TopicB", 4, 6), 5).expect("there is room");
+        master.put(TopicConfig::new("TopicC", 4, 6), 5).expect("there is room");
         let mut apache = topics();
         apache.copy(master.table().clone(), true);
         assert_eq!(apache.copy(topics().table().clone(), true).map(|gone| gone.len()), Some(3));
@@ -463,7 +468,7 @@ mod tests {
         assert!(!slave.infer("SELF_TEST_TOPIC", 9), "a configured topic stays as it is");
         assert_eq!(slave.table().data_version, version);
         let mut master = topics();
-        master.put(TopicConfig::new("TopicA", 8, 6), 5);
+        master.put(TopicConfig::new("TopicA", 8, 6), 5).expect("there is room");
         slave.copy(master.table().clone(), false);
         assert_eq!(slave.get("TopicA").unwrap().read_queue_nums, 8);
         slave.infer("TopicB", 0);

@@ -3,17 +3,37 @@
 //!
 //! Each change has a number, counted from 1 in this life of the broker. A copy that has everything up to a number lacks the rows
 //! that changed after it ([`Tracked::since`]); of one that is too far behind nothing is known but that it lacks something.
+//!
+//! A table is sent as a whole, in one frame: to name servers, to slaves, to consoles. So it takes no row that would make it longer
+//! than that, and whoever asked for it is told; the rows that are there go on.
 
 use std::collections::BTreeMap;
 use std::ops::Deref;
 
 use bytes::Bytes;
 use protocol::body::ConfigTable;
+use protocol::frame::FRAME_BYTES_MAX;
 
 use super::encoded::Encoded;
 
 /// So many more changes than there are rows are remembered.
 const REMEMBERED_MIN: usize = 1_024;
+
+/// The most bytes of the rows of a table as it is sent. The rest of a frame is for what is sent with them.
+pub const ROWS_BYTES_MAX: usize = FRAME_BYTES_MAX - (2 << 20);
+
+/// A table cannot take another row.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{name} was not made: the table that it belongs to has {rows} rows and may have {ROWS_BYTES_MAX} bytes as it is sent, \
+     which is what fits into one frame. Delete what nobody uses"
+)]
+pub struct TableFull {
+    /// The row that it would not take.
+    pub name: String,
+    /// How many rows it has.
+    pub rows: usize,
+}
 
 /// The number of a change; 0 is before the first.
 pub type ChangeNumber = u64;
@@ -22,6 +42,8 @@ pub type ChangeNumber = u64;
 #[derive(Clone, Debug, Default)]
 pub struct Tracked<T: ConfigTable> {
     table: Encoded<T>,
+    /// How long the rows are as they are sent.
+    rows_bytes: usize,
     /// The last change.
     last: ChangeNumber,
     /// What the table's file has.
@@ -46,7 +68,7 @@ impl<T: ConfigTable> Tracked<T> {
     /// A table as its file has it.
     #[must_use]
     pub fn saved(table: T) -> Self {
-        Self { table: table.into(), ..Self::default() }
+        Self { rows_bytes: rows_bytes(&table), table: table.into(), ..Self::default() }
     }
 
     /// The table as it is sent.
@@ -56,25 +78,36 @@ impl<T: ConfigTable> Tracked<T> {
     }
 
     /// Sets a row, as a new version of the table.
-    pub fn put(&mut self, name: &str, row: T::Row, now_ms: i64) {
+    ///
+    /// # Errors
+    /// The table would be longer than what can be sent; it is as it was.
+    pub fn put(&mut self, name: &str, row: T::Row, now_ms: i64) -> Result<(), TableFull> {
+        let old_bytes = self.table.rows().get(name).map_or(0, |old| row_bytes::<T>(name, old));
+        let new_bytes = row_bytes::<T>(name, &row);
+        if new_bytes > old_bytes && self.rows_bytes - old_bytes + new_bytes > ROWS_BYTES_MAX {
+            return Err(TableFull { name: name.to_owned(), rows: self.table.rows().len() });
+        }
         self.put_quietly(name, row);
         self.table.version_mut().next_version(now_ms);
+        Ok(())
     }
 
     /// Sets a row; the version stays.
     pub fn put_quietly(&mut self, name: &str, row: T::Row) {
-        self.table.rows_mut().insert(name.to_owned(), row);
+        self.rows_bytes += row_bytes::<T>(name, &row);
+        if let Some(old) = self.table.rows_mut().insert(name.to_owned(), row) {
+            self.rows_bytes -= row_bytes::<T>(name, &old);
+        }
         self.note(name);
     }
 
     /// Takes a row away, as a new version of the table; says whether it was there.
     pub fn remove(&mut self, name: &str, now_ms: i64) -> bool {
-        let removed = self.table.rows_mut().remove(name).is_some();
-        if removed {
-            self.table.version_mut().next_version(now_ms);
-            self.note(name);
-        }
-        removed
+        let Some(row) = self.table.rows_mut().remove(name) else { return false };
+        self.rows_bytes -= row_bytes::<T>(name, &row);
+        self.table.version_mut().next_version(now_ms);
+        self.note(name);
+        true
     }
 
     /// A new version, although no row has changed.
@@ -92,6 +125,7 @@ impl<T: ConfigTable> Tracked<T> {
 
     /// Becomes another table; gives the names of the rows that are no more.
     pub fn replace(&mut self, table: T) -> Vec<String> {
+        self.rows_bytes = rows_bytes(&table);
         let old = std::mem::replace(&mut self.table, table.into());
         let gone: Vec<String> =
             old.rows().keys().filter(|name| !self.table.rows().contains_key(*name)).cloned().collect();
@@ -169,6 +203,16 @@ impl<T: ConfigTable> Tracked<T> {
     }
 }
 
+/// How long a row is as it is sent, with its name, a colon and a comma.
+fn row_bytes<T: ConfigTable>(name: &str, row: &T::Row) -> usize {
+    // In brackets, with a comma: as many bytes and one more.
+    serde_json::to_vec(&(name, row)).map_or(0, |json| json.len() - 1)
+}
+
+fn rows_bytes<T: ConfigTable>(table: &T) -> usize {
+    table.rows().iter().map(|(name, row)| row_bytes::<T>(name, row)).sum()
+}
+
 /// What is built around such a table.
 pub trait Holds {
     /// The table.
@@ -195,12 +239,12 @@ mod tests {
     fn a_row_is_saved_when_its_last_change_is() {
         let mut table = Tracked::saved(TopicConfigSerializeWrapper::default());
         assert!(table.is_saved() && table.is_row_saved("A"));
-        table.put("A", row(1), 1);
-        table.put("B", row(1), 2);
+        table.put("A", row(1), 1).expect("there is room");
+        table.put("B", row(1), 2).expect("there is room");
         assert!(!table.is_row_saved("A"));
         table.mark_saved(1);
         assert!(table.is_row_saved("A") && !table.is_row_saved("B") && !table.is_saved());
-        table.put("A", row(2), 3);
+        table.put("A", row(2), 3).expect("there is room");
         table.mark_saved(2);
         assert!(!table.is_row_saved("A") && table.is_row_saved("B"));
         table.mark_saved(3);
@@ -214,13 +258,26 @@ mod tests {
     fn what_comes_and_goes_is_forgotten() {
         let mut table = Tracked::saved(TopicConfigSerializeWrapper::default());
         for number in 0..10_000 {
-            table.put(&format!("T{number}"), row(1), 1);
+            table.put(&format!("T{number}"), row(1), 1).expect("there is room");
             table.remove(&format!("T{number}"), 1);
         }
         assert!(table.rows_by_change.len() <= REMEMBERED_MIN && table.change_of_row.len() <= REMEMBERED_MIN);
         assert_eq!(table.since(0), None);
         assert!(table.since(table.last_change()).is_some_and(|rows| rows.is_empty()));
         assert!(!table.is_row_saved("T9999"));
+    }
+
+    #[test]
+    fn a_table_takes_no_more_than_can_be_sent_and_what_is_there_goes_on() {
+        let mut table = Tracked::saved(TopicConfigSerializeWrapper::default());
+        let name = |number: usize| format!("{number:0>120}");
+        let full = (0..).find_map(|number| table.put(&name(number), row(8), 1).err()).expect("there is an end");
+        assert_eq!(full.rows, table.rows().len());
+        assert!(table.json().len() <= ROWS_BYTES_MAX + 1024 && table.json().len() > ROWS_BYTES_MAX - 1024);
+        assert!(table.rows().get(&full.name).is_none() && full.to_string().contains("Delete what nobody uses"));
+        table.put(&name(7), row(4), 1).expect("it becomes no longer");
+        assert!(table.remove(&name(0), 1));
+        table.put(&full.name, row(8), 1).expect("there is room again");
     }
 
     proptest! {
@@ -232,7 +289,7 @@ mod tests {
             for (what, name) in steps {
                 let name = format!("T{name}");
                 match what {
-                    0 | 1 => table.put(&name, row(i32::from(what)), 1),
+                    0 | 1 => table.put(&name, row(i32::from(what)), 1).expect("there is room"),
                     2 => drop(table.remove(&name, 1)),
                     3 => {
                         let mut other = TopicConfigSerializeWrapper::default();
@@ -250,6 +307,7 @@ mod tests {
                         prop_assert_eq!(&copy, table.rows());
                     }
                 }
+                prop_assert_eq!(table.rows_bytes, rows_bytes(&*table.table));
             }
         }
     }

@@ -93,7 +93,8 @@ impl Places {
 
     /// Who has to go.
     fn least(&self) -> Option<u64> {
-        let standing = self.taken.values().map(|(_, place)| place.standing()).min().filter(|least| *least < Standing::Ours)?;
+        let standing =
+            self.taken.values().map(|(_, place)| place.standing()).min().filter(|least| *least < Standing::Ours)?;
         let of_standing = || self.taken.iter().filter(|(_, (_, place))| place.standing() == standing);
         let mut by_address: BTreeMap<IpAddr, usize> = BTreeMap::new();
         for (_, (address, _)) in of_standing() {

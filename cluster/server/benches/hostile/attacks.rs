@@ -268,7 +268,10 @@ async fn pulls_that_never_match(target: Target) {
             let _ = stream.write_all(&encoded(&pull(&group, end, "never", true))).await;
         }
         let (mut answers, writer) = stream.into_split();
-        streams.push((writer, Task(task::spawn(async move { while matches!(answers.read(&mut [0; 4096]).await, Ok(1..)) {} }))));
+        streams.push((
+            writer,
+            Task(task::spawn(async move { while matches!(answers.read(&mut [0; 4096]).await, Ok(1..)) {} })),
+        ));
     }
     std::future::pending::<()>().await;
     drop(streams);
@@ -329,8 +332,7 @@ async fn slow_pulls(target: Target) {
 
 fn commit(group: &str, topic: &str, queue_id: u64) -> RemotingCommand {
     let queue_id = queue_id.to_string();
-    let fields =
-        [("consumerGroup", group), ("topic", topic), ("queueId", queue_id.as_str()), ("commitOffset", "0")];
+    let fields = [("consumerGroup", group), ("topic", topic), ("queueId", queue_id.as_str()), ("commitOffset", "0")];
     RemotingCommand { flag: protocol::command::FLAG_ONEWAY, ..request(code::UPDATE_CONSUMER_OFFSET, &fields) }
 }
 
