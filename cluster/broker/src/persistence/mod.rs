@@ -12,10 +12,13 @@
 pub(crate) mod found_missing;
 pub(crate) mod saved_table;
 
+use std::sync::Arc;
+
 use protocol::body::{
     ConsumerOffsetSerializeWrapper, DelayOffsetSerializeWrapper, SubscriptionGroupWrapper, TopicConfigSerializeWrapper,
 };
 use quirks::Quirk;
+use sim::task;
 use store::{ConfigFile, LoadedTable, StoreError, TableFile};
 
 use crate::config::BrokerConfig;
@@ -27,7 +30,7 @@ use saved_table::{NotSaved, SavedTable};
 pub(crate) struct Files {
     pub topics: SavedTable<TopicConfigSerializeWrapper>,
     pub groups: SavedTable<SubscriptionGroupWrapper>,
-    consumer_offsets: tokio::sync::Mutex<ConfigFile>,
+    consumer_offsets: Arc<tokio::sync::Mutex<ConfigFile>>,
     delay_offsets: tokio::sync::Mutex<ConfigFile>,
 }
 
@@ -48,7 +51,7 @@ impl Files {
         Self {
             topics: SavedTable::new(topics, TableFile::new(config.store.config_dir().join(topics)).of_store(root)),
             groups: SavedTable::new(groups, TableFile::new(config.store.config_dir().join(groups)).of_store(root)),
-            consumer_offsets: file("consumerOffset.json"),
+            consumer_offsets: Arc::new(file("consumerOffset.json")),
             delay_offsets: file("delayOffset.json"),
         }
     }
@@ -88,18 +91,23 @@ impl Core {
     }
 
     async fn write_offsets(&self, backup: Backup) -> Result<(), StoreError> {
-        let file = self.files.consumer_offsets.lock().await;
+        let file = Arc::clone(&self.files.consumer_offsets).lock_owned().await;
         let (table, generation) = {
             let mut offsets = lock(&self.offsets);
             if !offsets.take_changed() {
                 return Ok(());
             }
-            (offsets.to_file(), offsets.generation())
+            (offsets.snapshot(), offsets.generation())
         };
-        let written = match backup {
-            Backup::Before => file.store(&table).await,
-            Backup::Same => file.store_in_both(&table).await,
-        };
+        // It may be long. Whoever waits for it may be stopped: the file is locked until it is written.
+        let written = task::aside(async move {
+            let table = table.to_file();
+            match backup {
+                Backup::Before => file.store(&table).await,
+                Backup::Same => file.store_in_both(&table).await,
+            }
+        });
+        let written = written.await;
         let mut offsets = lock(&self.offsets);
         match &written {
             Ok(()) => offsets.note_durable(generation),

@@ -174,7 +174,8 @@ pub(crate) async fn all_consumer_offsets(core: Arc<Core>) -> Answer {
         core.persist_offsets().await?;
     }
     let position = LogPosition::of(&core.store);
-    Ok(position.attach(success_body(&lock(&core.offsets).to_file())))
+    let table = lock(&core.offsets).snapshot();
+    Ok(position.attach(success_body(&table.to_file())))
 }
 
 /// GET_ALL_DELAY_OFFSET: the text of delayOffset.json.

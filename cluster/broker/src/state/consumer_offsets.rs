@@ -17,6 +17,7 @@
 //! ([`ConsumerOffsets::has_room_for`]), and those that have one go on.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use protocol::QueueOffset;
 use protocol::body::{ConsumerOffsetSerializeWrapper, TOPIC_GROUP_SEPARATOR};
@@ -39,15 +40,22 @@ fn key_bytes(group: &str, topic: &str) -> usize {
     group.len() + topic.len() + 6
 }
 
+/// A value for each queue of each group. What is written or sent is a clone, which shares what does not change meanwhile.
+type ByGroup = BTreeMap<String, Arc<QueueMap<i64>>>;
+
+fn queues_of<'a>(table: &'a mut ByGroup, group: &str) -> Option<&'a mut QueueMap<i64>> {
+    table.get_mut(group).map(Arc::make_mut)
+}
+
 /// The offsets of all groups.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConsumerOffsets {
-    groups: BTreeMap<String, QueueMap<i64>>,
+    groups: ByGroup,
     by_topic: GroupsByTopic,
     /// How long the offsets are as they are sent, about.
     bytes: usize,
     /// The generations of offsets that were lowered on purpose, by group.
-    lowered: BTreeMap<String, QueueMap<i64>>,
+    lowered: ByGroup,
     removed_topics: BTreeMap<String, i64>,
     removed_groups: BTreeMap<String, i64>,
     /// The highest generation that was given or seen…
@@ -82,7 +90,8 @@ impl ConsumerOffsets {
         let old = self.set(group, topic, queue_id, offset);
         if old.is_some_and(|old| offset < old) {
             let generation = self.next_generation();
-            self.lowered.entry(group.to_owned()).or_default().insert(topic, queue_id, generation);
+            let lowered = self.lowered.entry(group.to_owned()).or_default();
+            Arc::make_mut(lowered).insert(topic, queue_id, generation);
         }
         old
     }
@@ -102,9 +111,10 @@ impl ConsumerOffsets {
 
     fn set(&mut self, group: &str, topic: &str, queue_id: i32, offset: i64) -> Option<i64> {
         if !self.groups.contains_key(group) {
-            self.groups.insert(group.to_owned(), QueueMap::default());
+            self.groups.insert(group.to_owned(), Arc::default());
         }
-        let queues = self.groups.get_mut(group).expect("the group is there: it was inserted above if it was missing");
+        let queues =
+            queues_of(&mut self.groups, group).expect("the group is there: it was inserted above if it was missing");
         let is_new_topic = queues.topic(topic).is_none();
         let old = queues.insert(topic, queue_id, offset);
         if old.is_none() {
@@ -120,7 +130,7 @@ impl ConsumerOffsets {
 
     /// Takes all of a group's offsets of a topic away.
     fn remove_topic_of(&mut self, group: &str, topic: &str) {
-        if let Some(queues) = self.groups.get_mut(group)
+        if let Some(queues) = queues_of(&mut self.groups, group)
             && let Some(of_topic) = queues.remove_topic(topic)
         {
             self.bytes -= key_bytes(group, topic) + QUEUE_BYTES * of_topic.len();
@@ -129,7 +139,7 @@ impl ConsumerOffsets {
                 self.groups.remove(group);
             }
         }
-        if let Some(queues) = self.lowered.get_mut(group) {
+        if let Some(queues) = queues_of(&mut self.lowered, group) {
             queues.remove_topic(topic);
             if queues.is_empty() {
                 self.lowered.remove(group);
@@ -161,7 +171,7 @@ impl ConsumerOffsets {
     pub fn clamp_queue(&mut self, topic: &str, queue_id: i32, floor: i64, bound: i64) -> usize {
         let mut clamped = 0;
         for group in self.by_topic.all(topic) {
-            let offset = self.groups.get_mut(group).and_then(|queues| queues.get_mut(topic, queue_id));
+            let offset = queues_of(&mut self.groups, group).and_then(|queues| queues.get_mut(topic, queue_id));
             if let Some(offset) = offset.filter(|offset| **offset > floor && **offset <= bound) {
                 *offset = floor;
                 clamped += 1;
@@ -206,7 +216,8 @@ impl ConsumerOffsets {
                     self.set(group, topic, queue_id, offset);
                 }
                 if theirs > ours {
-                    self.lowered.entry(group.clone()).or_default().insert(topic, queue_id, theirs);
+                    let lowered = self.lowered.entry(group.clone()).or_default();
+                    Arc::make_mut(lowered).insert(topic, queue_id, theirs);
                     self.changed = true;
                 }
             }
@@ -226,11 +237,11 @@ impl ConsumerOffsets {
             return self.remove_topic_of(group, topic);
         }
         for queue_id in older {
-            if let Some(queues) = self.groups.get_mut(group) {
+            if let Some(queues) = queues_of(&mut self.groups, group) {
                 queues.remove(topic, queue_id);
                 self.bytes -= QUEUE_BYTES;
             }
-            if let Some(queues) = self.lowered.get_mut(group) {
+            if let Some(queues) = queues_of(&mut self.lowered, group) {
                 queues.remove(topic, queue_id);
             }
         }
@@ -261,7 +272,7 @@ impl ConsumerOffsets {
 
     /// The topics that a group has consumed.
     pub fn topics_of(&self, group: &str) -> impl Iterator<Item = &str> {
-        self.groups.get(group).into_iter().flat_map(QueueMap::topics)
+        self.groups.get(group).into_iter().flat_map(|queues| queues.topics())
     }
 
     /// The groups that have consumed anything.
@@ -320,13 +331,12 @@ impl ConsumerOffsets {
         self.changed = true;
     }
 
-    /// The file's content.
+    /// The table as it is now, to be written or sent: made in a moment, whatever its size.
     #[must_use]
-    pub fn to_file(&self) -> ConsumerOffsetSerializeWrapper {
-        ConsumerOffsetSerializeWrapper {
-            data_version: None,
-            offset_table: to_table(&self.groups, QueueOffset),
-            lowered_table: to_table(&self.lowered, |generation| generation),
+    pub fn snapshot(&self) -> OffsetsSnapshot {
+        OffsetsSnapshot {
+            groups: self.groups.clone(),
+            lowered: self.lowered.clone(),
             removed_topics: self.removed_topics.clone(),
             removed_groups: self.removed_groups.clone(),
         }
@@ -345,7 +355,7 @@ impl ConsumerOffsets {
         }
         let lowered = from_table(&file.lowered_table, |generation| *generation);
         let (removed_topics, removed_groups) = (file.removed_topics.clone(), file.removed_groups.clone());
-        let of_lowered = lowered.values().flat_map(QueueMap::iter).map(|(_, _, generation)| *generation);
+        let of_lowered = lowered.values().flat_map(|queues| queues.iter()).map(|(_, _, generation)| *generation);
         let of_removed = removed_topics.values().chain(removed_groups.values()).copied();
         let generation = of_lowered.chain(of_removed).max().unwrap_or(0).max(0);
         let durable_generation = generation;
@@ -364,10 +374,30 @@ impl ConsumerOffsets {
     }
 }
 
-fn to_table<T>(
-    groups: &BTreeMap<String, QueueMap<i64>>,
-    make: impl Fn(i64) -> T,
-) -> BTreeMap<String, BTreeMap<i32, T>> {
+/// The table as it was at a moment.
+#[derive(Clone, Debug)]
+pub struct OffsetsSnapshot {
+    groups: ByGroup,
+    lowered: ByGroup,
+    removed_topics: BTreeMap<String, i64>,
+    removed_groups: BTreeMap<String, i64>,
+}
+
+impl OffsetsSnapshot {
+    /// The file's content.
+    #[must_use]
+    pub fn to_file(&self) -> ConsumerOffsetSerializeWrapper {
+        ConsumerOffsetSerializeWrapper {
+            data_version: None,
+            offset_table: to_table(&self.groups, QueueOffset),
+            lowered_table: to_table(&self.lowered, |generation| generation),
+            removed_topics: self.removed_topics.clone(),
+            removed_groups: self.removed_groups.clone(),
+        }
+    }
+}
+
+fn to_table<T>(groups: &ByGroup, make: impl Fn(i64) -> T) -> BTreeMap<String, BTreeMap<i32, T>> {
     let mut table = BTreeMap::new();
     for (group, queues) in groups {
         for topic in queues.topics() {
@@ -380,17 +410,14 @@ fn to_table<T>(
     table
 }
 
-fn from_table<T>(
-    table: &BTreeMap<String, BTreeMap<i32, T>>,
-    read: impl Fn(&T) -> i64,
-) -> BTreeMap<String, QueueMap<i64>> {
-    let mut groups: BTreeMap<String, QueueMap<i64>> = BTreeMap::new();
+fn from_table<T>(table: &BTreeMap<String, BTreeMap<i32, T>>, read: impl Fn(&T) -> i64) -> ByGroup {
+    let mut groups = ByGroup::new();
     for (key, values) in table {
         let Some((topic, group)) = key.split_once(TOPIC_GROUP_SEPARATOR) else {
             tracing::warn!(key, "consumerOffset.json has a key that is not topic@group: left out");
             continue;
         };
-        let queues = groups.entry(group.to_owned()).or_default();
+        let queues = Arc::make_mut(groups.entry(group.to_owned()).or_default());
         for (&queue_id, value) in values {
             queues.insert(topic, queue_id, read(value));
         }
@@ -436,7 +463,7 @@ mod tests {
         assert!(!offsets.take_changed());
         assert_eq!(offsets.get("cg1", "TopicA", 3), Some(4));
         assert_eq!(offsets.get("cg1", "TopicA", 4), None);
-        assert_eq!(serde_json::to_string(&offsets.to_file()).unwrap(), text);
+        assert_eq!(serde_json::to_string(&offsets.snapshot().to_file()).unwrap(), text);
         assert_eq!(offsets.topics_of("cg1").collect::<Vec<_>>(), ["%RETRY%cg1", "TopicA"]);
         assert_eq!(offsets.groups_of().all("TopicA").collect::<Vec<_>>(), ["cg1"]);
     }
@@ -467,7 +494,7 @@ mod tests {
     const ANY: fn(&str, i32) -> i64 = |_, _| i64::MAX;
 
     fn restarted(offsets: &ConsumerOffsets) -> ConsumerOffsets {
-        let text = serde_json::to_string(&offsets.to_file()).unwrap();
+        let text = serde_json::to_string(&offsets.snapshot().to_file()).unwrap();
         ConsumerOffsets::from_file(&serde_json::from_str(&text).unwrap(), offsets.is_slave)
     }
 
@@ -603,7 +630,7 @@ mod tests {
             !has_room
         });
         let full = topics(full.expect("there is an end"));
-        let sent = serde_json::to_vec(&offsets.to_file()).unwrap().len();
+        let sent = serde_json::to_vec(&offsets.snapshot().to_file()).unwrap().len();
         assert!(sent < FRAME_BYTES_MAX && sent > FRAME_BYTES_MAX / 2, "{sent}");
         assert!(offsets.has_room_for("g", &topics(0), 99) && !offsets.has_room_for("g", &topics(0), 100));
         offsets.remove_topic(&topics(0));
