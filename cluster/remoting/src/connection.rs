@@ -35,7 +35,7 @@ const FIRST_READ_BYTES: usize = 1024;
 /// Less room than this part of it is not worth a read.
 const READ_PART_MIN: usize = 8;
 /// The most that is read at once of a large frame: others have their turn meanwhile.
-const LARGE_READ_BYTES: usize = 256 * 1024;
+const LARGE_READ_BYTES: usize = 128 * 1024;
 /// So many frames are taken before what they led to is written. More would leave the other end idle until this end has dealt
 /// with all of them; less would cost a write each.
 const FRAMES_AT_A_TIME: usize = 16;
@@ -57,6 +57,8 @@ enum Taken {
     Nothing,
     /// A little, perhaps not even a frame; there may be more.
     Some,
+    /// A piece of a large frame: everybody else is to have a turn, also those whose bytes are still in their sockets.
+    Piece,
     /// So much that others are to go on with it before this task takes more, and goes behind them: the store and the slave that
     /// is sent what has come, or those who were answered and ask again, whose requests then leave by one write.
     Much,
@@ -202,6 +204,10 @@ impl<H: RequestHandler + ?Sized> Connection<H> {
                     context.waker().wake_by_ref();
                     return Poll::Pending;
                 }
+                Ok((_, Taken::Piece)) => {
+                    let _ = pin!(sim::task::yield_now()).poll(context);
+                    return Poll::Pending;
+                }
                 Ok((_, Taken::Some)) => continue,
                 // What was written made room for what was held back.
                 Ok((true, Taken::Nothing)) if orders.more || !may_read => continue,
@@ -271,6 +277,9 @@ impl<H: RequestHandler + ?Sized> Connection<H> {
         }
         let answered = self.complete();
         taken?;
+        if self.large.is_some() {
+            return Ok(Taken::Piece);
+        }
         let is_much = self.undecoded || answered > 1 || bytes >= READ_BYTES / 2;
         Ok(if is_much { Taken::Much } else { Taken::Some })
     }

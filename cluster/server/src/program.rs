@@ -21,13 +21,17 @@ pub enum Workers {
     All,
 }
 
+/// After so many turns of tasks it is looked at the latest which sockets have something new (tokio's default: 61). Who asks for
+/// much makes turns long: all others wait for that look.
+const EVENT_INTERVAL: u32 = 16;
+
 impl Workers {
     fn runtime(self) -> io::Result<Runtime> {
         let mut builder = Builder::new_multi_thread();
         if self == Workers::AllButOne && std::env::var_os(WORKERS_VARIABLE).is_none() {
             builder.worker_threads((task::processors() - 1).max(1));
         }
-        builder.enable_all().build()
+        builder.enable_all().event_interval(EVENT_INTERVAL).build()
     }
 }
 
