@@ -10,7 +10,6 @@ use std::io::{self, Write};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use sim::time::Instant;
 use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::fmt::MakeWriter;
@@ -57,20 +56,21 @@ impl Allowance {
 type Place = (Option<&'static str>, Option<u32>);
 
 /// Leaves out lines that come too often. See the module's head.
-pub(crate) struct RateLimit<W> {
-    began: Instant,
+pub(crate) struct RateLimit<W, C> {
+    /// The time, from any beginning on.
+    clock: C,
     places: Mutex<BTreeMap<Place, Allowance>>,
     /// Where it is said that lines are missing.
     out: W,
 }
 
-impl<W> RateLimit<W> {
-    pub(crate) fn new(out: W) -> Self {
-        Self { began: Instant::now(), places: Mutex::default(), out }
+impl<W, C: Fn() -> Duration> RateLimit<W, C> {
+    pub(crate) fn new(out: W, clock: C) -> Self {
+        Self { clock, places: Mutex::default(), out }
     }
 
     fn take(&self, metadata: &'static Metadata<'static>) -> Option<u64> {
-        let now = self.began.elapsed();
+        let now = (self.clock)();
         let place = (metadata.file(), metadata.line());
         // No code that can panic half-way runs under this lock.
         let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
@@ -78,8 +78,9 @@ impl<W> RateLimit<W> {
     }
 }
 
-impl<S, W> Layer<S> for RateLimit<W>
+impl<S, W, C> Layer<S> for RateLimit<W, C>
 where
+    C: Fn() -> Duration + Send + Sync + 'static,
     S: Subscriber,
     W: Clone + Write + Send + Sync + 'static,
 {
@@ -153,7 +154,7 @@ mod tests {
     fn each_place_has_its_own_allowance_and_a_line_says_what_is_missing() {
         use tracing_subscriber::layer::SubscriberExt;
         let (log, fmt) = (Log::default(), Log::default());
-        let limit = RateLimit::new(log.clone());
+        let limit = RateLimit::new(log.clone(), || Duration::ZERO);
         let layer = tracing_subscriber::fmt::layer().with_writer(Cut(fmt.clone())).with_ansi(false);
         tracing::subscriber::with_default(tracing_subscriber::registry().with(layer).with(limit), || {
             for number in 0..LINES_AT_ONCE + 5 {
@@ -163,7 +164,7 @@ mod tests {
             tracing::info!(long = "é".repeat(LINE_BYTES_MAX), "long");
         });
         let text = fmt.text();
-        assert_eq!(text.matches("here").count(), LINES_AT_ONCE as usize);
+        assert_eq!(text.matches("here number").count(), LINES_AT_ONCE as usize);
         assert!(text.contains("there"));
         assert!(text.lines().all(|line| line.len() < LINE_BYTES_MAX + 40), "a line is too long");
         assert!(text.ends_with(" bytes)\n"), "{}", &text[text.len() - 100..]);

@@ -6,6 +6,7 @@
 
 use std::io::{self, IsTerminal, Write};
 
+use sim::time::Instant;
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
@@ -39,7 +40,9 @@ pub fn start() -> WorkerGuard {
         .with_ansi(io::stderr().is_terminal())
         .with_target(false)
         .log_internal_errors(false);
-    tracing_subscriber::registry().with(lines).with(RateLimit::new(writer)).with(filter).init();
+    let began = Instant::now();
+    let limit = RateLimit::new(writer, move || began.elapsed());
+    tracing_subscriber::registry().with(lines).with(limit).with(filter).init();
     if let Some(error) = error {
         tracing::warn!(%error, "{LOG_VARIABLE} cannot be understood; logging at level info");
     }
