@@ -2,7 +2,8 @@
 //!
 //! Apache 4.9 overwrites them in place without a sync, which a crash turns into an empty file. Here the new content is
 //! written beside, synced, and renamed, and the old one is kept as `.bak` (RocketMQ's name), so that one of the two is
-//! whole at every moment. What is read may come from Apache: fastjson's dialect, with its unquoted keys.
+//! whole at every moment. A checksum at its end ([`crate::sealed`]) tells a flipped bit, and the backup stands in. What is read
+//! may come from Apache: fastjson's dialect, with its unquoted keys, and without a checksum.
 
 use std::path::{Path, PathBuf};
 
@@ -14,6 +15,7 @@ use sim::disk::{self, OpenOptions};
 use crate::{
     durable,
     error::{StoreError, io_error},
+    sealed::{open_json, seal_json},
 };
 
 /// One configuration file and its backup.
@@ -66,7 +68,12 @@ impl ConfigFile {
                 why.get_or_insert_with(|| "it is empty".to_owned());
                 continue;
             }
-            match fastjson::from_slice(&bytes) {
+            let (json, seal) = open_json(&bytes);
+            let parsed = match seal.objection() {
+                Some(objection) => Err(objection.to_owned()),
+                None => fastjson::from_slice(&json).map_err(|error| error.to_string()),
+            };
+            match parsed {
                 Ok(value) => {
                     if path == &self.backup {
                         tracing::warn!(
@@ -78,7 +85,7 @@ impl ConfigFile {
                 }
                 Err(error) => {
                     tracing::warn!(path = %path.display(), %error, "configuration file is unreadable");
-                    why = Some(error.to_string());
+                    why = Some(error);
                 }
             }
         }
@@ -116,6 +123,7 @@ impl ConfigFile {
 
     fn encode<T: Serialize>(&self, value: &T) -> Result<Vec<u8>, StoreError> {
         serde_json::to_vec_pretty(value)
+            .map(seal_json)
             .map_err(|error| StoreError::ConfigFile { path: self.path.clone(), why: error.to_string() })
     }
 

@@ -3,7 +3,7 @@
 //! Records go with their files, long after their topic. A recovery that dispatches them again would bring the topic's
 //! messages back, or put them in the way of those of a topic of the same name that was made since. So the log's end at a
 //! deletion is kept, durably, before the queues are removed, until those files have gone. Text, one line per topic: the
-//! offset, a space, the name. Apache's brokers do not know the file (and dispatch such records again).
+//! offset, a space, the name; and a checksum. Apache's brokers do not know the file (and dispatch such records again).
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
@@ -14,6 +14,7 @@ use crate::{
     config::StoreConfig,
     durable,
     error::{StoreError, io_error},
+    sealed::{open_text, seal_text},
 };
 
 /// Topics with the end of the log when they were deleted.
@@ -31,7 +32,12 @@ impl DeletedTopics {
             return Ok(DeletedTopics::default());
         }
         let bytes = disk::read(&path).await.map_err(io_error("read", &path))?;
-        let text = String::from_utf8_lossy(&bytes);
+        let (text, seal) = open_text(&bytes);
+        if let Some(why) = seal.objection() {
+            // A wrong offset would hide messages of a topic that was made anew.
+            tracing::error!(path = %path.display(), why, "which topics were deleted is not known: their messages may come back");
+            return Ok(DeletedTopics::default());
+        }
         let entry = |line: &str| {
             let (offset, topic) = line.split_once(' ')?;
             Some((topic.into(), PhysicalOffset(offset.parse().ok()?)))
@@ -42,6 +48,7 @@ impl DeletedTopics {
 
     pub(crate) async fn store(&self, config: &StoreConfig) -> Result<(), StoreError> {
         let text: String = self.0.iter().map(|(topic, offset)| format!("{offset} {topic}\n")).collect();
+        let text = seal_text(&text);
         durable::replace_file(Some(&config.store_path_root_dir), &path(config), text.as_bytes(), None).await
     }
 

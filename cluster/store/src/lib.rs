@@ -20,7 +20,7 @@
 //! | [`index`] | messages by key |
 //! | [`timeline`] | when records were stored, whatever the wall clock said |
 //! | [`check`] | looking for damage without changing anything |
-//! | [`config_file`], [`table_file`], [`durable`] | topics.json and its siblings; durable changes of the directory tree |
+//! | [`config_file`], [`table_file`], [`sealed`], [`durable`] | topics.json and its siblings; durable changes of the directory tree |
 //! | [`live_config`] | settings that change while the store is open |
 //! | [`recovery`], [`checkpoint`], [`lock_file`], [`shown`] | what a crash leaves, and how it is made whole |
 //! | [`replica`], [`replication`], [`history`] | a log that is copied, who confirmed it, and which master wrote what |
@@ -56,6 +56,7 @@ mod replica;
 mod replication;
 mod retention;
 mod room;
+mod sealed;
 mod segment;
 mod segment_dir;
 mod shown;

@@ -8,8 +8,10 @@ use sim::disk;
 
 use super::{Check, files::list, log::Log};
 use crate::{
+    checkpoint::{Checkpoint, Origin},
     error::{StoreError, io_error},
     history::{self, EpochEntry},
+    sealed::open_json,
     table_file::TableFile,
 };
 
@@ -26,6 +28,16 @@ impl Check {
         }
     }
 
+    /// Says whether the checkpoint is as it was written.
+    pub(super) fn note_origin(&mut self, origin: Origin) {
+        if origin == Origin::Changed {
+            let what = "it is not as a broker of this kind has written it: another has had the store open since, or it is \
+                        damaged; the next start believes nothing of it";
+            self.note(&self.root.join("checkpoint"), None, what);
+            self.checkpoint = Checkpoint::default();
+        }
+    }
+
     /// Looks whether the configuration can be read; the topics that topics.json and its journal have.
     pub(super) async fn config_files(&mut self) -> Result<Option<BTreeSet<String>>, StoreError> {
         let directory = self.root.join("config");
@@ -36,9 +48,10 @@ impl Check {
                 continue;
             }
             let bytes = disk::read(&path).await.map_err(io_error("read", &path))?;
-            let parsed = fastjson::from_slice::<serde_json::Value>(&bytes);
+            let parsed = fastjson::from_slice::<serde_json::Value>(&bytes).map_err(|error| error.to_string());
+            let parsed = parsed.and_then(|_| open_json(&bytes).1.objection().map_or(Ok(()), |why| Err(why.to_owned())));
             match parsed {
-                Ok(_) => {}
+                Ok(()) => {}
                 // Its file is there; the next change writes a new backup.
                 Err(error) if is_backup => self.note(&path, None, format!("it cannot be read: {error}")),
                 Err(error) => self.damage(&path, None, format!("it cannot be read: {error}")),
@@ -77,6 +90,15 @@ impl Check {
             }
             Err(_) => {}
         }
+        let claims = &self.checkpoint.queues;
+        if !self.is_abnormal && !claims.queues.is_empty() && claims.log_min.0.cast_unsigned() < log.min() {
+            let what = format!(
+                "the log began at {} when the store was closed, and begins at {} now: files are missing",
+                claims.log_min,
+                log.min()
+            );
+            self.damage(&self.root.join("commitlog"), None, what);
+        }
         let end = log.reached();
         let flushed = self.checkpoint.master_flushed_offset.cast_unsigned();
         if flushed > end {
@@ -93,7 +115,13 @@ impl Check {
             if claimed_ms > last_ms {
                 let what =
                     format!("it says that records up to time {claimed_ms} are {what}, but the last is of {last_ms}");
-                self.damage(&path, Some(byte), what);
+                // The queues are flushed apart from the log, which a power loss cuts.
+                match self.outlook {
+                    Some(_) if self.is_abnormal => {
+                        self.note(&path, Some(byte), format!("{what}; the next start lowers it"))
+                    }
+                    _ => self.damage(&path, Some(byte), what),
+                }
             }
         }
         Ok(())

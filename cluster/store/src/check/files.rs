@@ -9,6 +9,7 @@ use sim::disk::{self, File, OpenOptions};
 
 use crate::{
     error::{StoreError, io_error},
+    segment::SCAN_CHUNK_BYTES,
     segment_dir::is_the_file_systems,
 };
 
@@ -39,6 +40,19 @@ impl Reading {
         let mut bytes = vec![0; length.min(there)];
         self.file.read_exact_at(&mut bytes, position).await.map_err(io_error("read", &self.path))?;
         Ok(bytes)
+    }
+
+    /// Whether nothing was ever put in the file.
+    pub(super) async fn is_zero(&self) -> Result<bool, StoreError> {
+        let mut at = 0;
+        while at < self.length_bytes {
+            let bytes = self.read(at, SCAN_CHUNK_BYTES).await?;
+            if bytes.iter().any(|byte| *byte != 0) {
+                return Ok(false);
+            }
+            at += bytes.len() as u64;
+        }
+        Ok(true)
     }
 }
 

@@ -121,7 +121,7 @@ impl Check {
 
     /// A finding about the index: after a crash the next start mends what the checkpoint does not vouch for.
     fn tell_index(&mut self, path: &std::path::Path, offset: Option<u64>, what: String, stored_ms: i64) {
-        if !self.is_open && !self.is_abnormal || stored_ms <= self.checkpoint.index_msg_timestamp_ms {
+        if !self.is_open && !self.is_abnormal || stored_ms < self.checkpoint.index_msg_timestamp_ms {
             self.damage(path, offset, what);
         } else {
             self.note(path, offset, format!("{what}; the next start mends it"));

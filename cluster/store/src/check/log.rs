@@ -198,9 +198,11 @@ impl Check {
                 self.damage(&directory.join(missing), None, "this file is missing between others");
             }
             if length_bytes != file_bytes {
-                let is_unfinished = at + 1 == files.len() && at > 0 && length_bytes < file_bytes;
+                let is_unfinished =
+                    at + 1 == files.len() && (at > 0 || self.outlook.is_some()) && length_bytes < file_bytes;
                 let what = format!("it has {length_bytes} bytes instead of {file_bytes}");
-                if is_unfinished && (self.is_abnormal || self.is_open) {
+                // One with content no start would take for that.
+                if is_unfinished && (self.outlook.is_some() || self.is_abnormal || self.is_open) {
                     self.note(&path, None, format!("{what}: its creation was cut short"));
                 } else {
                     self.damage(&path, None, what);
@@ -330,6 +332,9 @@ impl Check {
 
     /// Whether a place of the log must be whole: it was flushed, or the store was closed.
     fn is_certain_log(&self, offset: u64, stored_ms: i64) -> bool {
+        if let Some(outlook) = self.outlook {
+            return offset < outlook.end;
+        }
         !self.is_open && !self.is_abnormal
             || offset < self.checkpoint.master_flushed_offset.cast_unsigned()
             || stored_ms < self.checkpoint.physic_msg_timestamp_ms

@@ -1,6 +1,7 @@
 //! Looking through a store directory and saying what is wrong with it, without changing anything (`mqadmin storeCheck`).
 //!
-//! It reads with code of its own rather than with recovery's, so that each is a check of the other. What is looked at:
+//! Whether the store opens, and where its log then ends, recovery itself is asked, which changes nothing for that. Everything
+//! else is read with code of its own, so that each is a check of the other. What is looked at:
 //!
 //! | | |
 //! |---|---|
@@ -26,10 +27,14 @@ use std::{
 
 use sim::disk;
 
+use files::{list, series, usual_length};
+
 use crate::{
     checkpoint::Checkpoint,
+    config::StoreConfig,
     error::{StoreError, io_error},
     lock_file,
+    recovery::{self, Outlook},
 };
 
 /// So many findings of one kind in one file are told one by one.
@@ -174,10 +179,12 @@ pub async fn check(options: CheckOptions) -> Result<CheckReport, StoreError> {
         }
     }
     let is_open = matches!(lock_file::acquire(&root.join("lock"), false).await, Err(StoreError::Locked { .. }));
+    let (checkpoint, origin) = Checkpoint::load(&root.join("checkpoint")).await?;
     let mut check = Check {
         is_abnormal: disk::exists(root.join("abort")).await.map_err(io_error("look for", &root))?,
-        checkpoint: Checkpoint::load(&root.join("checkpoint")).await?.0,
+        checkpoint,
         is_open,
+        outlook: None,
         root,
         options,
         report: CheckReport { is_open, ..CheckReport::default() },
@@ -185,6 +192,8 @@ pub async fn check(options: CheckOptions) -> Result<CheckReport, StoreError> {
     };
     let topics = check.config_files().await?;
     check.note_state();
+    check.note_origin(origin);
+    check.ask_recovery().await?;
     let mut log = check.open_log().await?;
     let mut queues = check.open_queues().await?;
     let mut index = check.open_index(&log).await?;
@@ -209,6 +218,8 @@ struct Check {
     is_open: bool,
     /// The last broker did not close the store, or has not closed it yet.
     is_abnormal: bool,
+    /// What the next start would make of the store; `None` if it would refuse it, or nobody has asked.
+    outlook: Option<Outlook>,
     report: CheckReport,
     /// Kinds of findings by file, and how often.
     told: BTreeSet<(PathBuf, &'static str, usize)>,
@@ -234,6 +245,53 @@ impl Check {
             self.note(path, None, format!("more of the kind `{kind}` in this file are not told"));
         }
         true
+    }
+
+    /// Asks recovery what it would make of the store. What it refuses is damage.
+    async fn ask_recovery(&mut self) -> Result<(), StoreError> {
+        if self.is_open {
+            return Ok(());
+        }
+        let Some(config) = self.config().await? else { return Ok(()) };
+        match recovery::outlook(&config).await {
+            Ok(outlook) => {
+                self.outlook = Some(outlook);
+                if !self.is_abnormal && outlook.redispatched > 0 {
+                    let what = format!(
+                        "{} messages are not in their queues: the next start puts them there",
+                        outlook.redispatched
+                    );
+                    self.note(&self.root.clone().join("consumequeue"), None, what);
+                }
+            }
+            Err(error @ StoreError::Io { .. }) => return Err(error),
+            Err(error) => self.damage(&self.root.clone(), None, format!("a broker does not open this store: {error}")),
+        }
+        Ok(())
+    }
+
+    /// The settings that its files seem to be made with; `None` if they tell too little.
+    async fn config(&self) -> Result<Option<StoreConfig>, StoreError> {
+        let mut config = StoreConfig::new(&self.root);
+        let (log, _) = series(&config.commit_log_dir()).await?;
+        let mut queues = Vec::new();
+        let directory = config.consume_queue_dir();
+        for (topic, is_dir) in list(&directory).await? {
+            for (queue, is_queue) in if is_dir { list(&directory.join(&topic)).await? } else { Vec::new() } {
+                if is_queue {
+                    queues.extend(series(&directory.join(&topic).join(queue)).await?.0);
+                }
+            }
+        }
+        let log_bytes = self.options.mapped_file_size_commit_log_bytes.unwrap_or_else(|| usual_length(&log));
+        let queue_bytes = self.options.mapped_file_size_consume_queue_bytes.unwrap_or_else(|| usual_length(&queues));
+        if log_bytes > 0 {
+            config.mapped_file_size_commit_log_bytes = log_bytes;
+        }
+        if queue_bytes > 0 {
+            config.mapped_file_size_consume_queue_bytes = queue_bytes;
+        }
+        Ok(config.check().is_ok().then_some(config))
     }
 
     /// What the end of the log may lack: `true` if a record stored then must be where it belongs all the same.

@@ -137,7 +137,8 @@ impl Check {
             }
             if file.length_bytes != file_bytes {
                 let what = format!("it has {} bytes instead of {file_bytes}", file.length_bytes);
-                if self.is_abnormal || self.is_open {
+                let is_unfinished = at + 1 == files.len() && file.length_bytes < file_bytes && file.is_zero().await?;
+                if self.is_abnormal || self.is_open || is_unfinished {
                     self.note(&file.path, None, format!("{what}: its creation was cut short"));
                 } else {
                     self.damage(&file.path, None, what);
@@ -247,8 +248,13 @@ impl Check {
             }
             None => format!("the record at physical offset {} has no unit", record.offset),
         };
-        let is_certain =
-            !self.is_open && !self.is_abnormal || record.store_timestamp_ms <= self.checkpoint.logics_msg_timestamp_ms;
+        let is_certain = match self.outlook {
+            Some(outlook) if self.is_abnormal => record.offset < outlook.dispatched_from,
+            _ => {
+                !self.is_open && !self.is_abnormal
+                    || record.store_timestamp_ms < self.checkpoint.logics_msg_timestamp_ms
+            }
+        };
         let severity = if is_certain { Severity::Damage } else { Severity::Note };
         if queue.wanting.len() < super::FINDINGS_PER_KIND_MAX {
             queue.wanting.push((queue_offset, what, severity));

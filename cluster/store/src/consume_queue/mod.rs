@@ -317,6 +317,13 @@ impl ConsumeQueue {
         (state.dirty_since_ms, state.flushing_since_ms) = (None, None);
     }
 
+    fn forget_units(&self) {
+        let mut state = lock(&self.state);
+        state.tail.clear();
+        (state.tail_start, state.synced) = (state.max, state.max);
+        self.list(&mut state);
+    }
+
     fn units_per_segment(&self) -> i64 {
         self.series.size_bytes.cast_signed() / UNIT_BYTES as i64
     }

@@ -216,6 +216,13 @@ impl ConsumeQueueTable {
         at_once::all(of_topics).await.map(drop)
     }
 
+    /// Forgets the units that are in memory, as if they were on the drive: for one who only wants to know how many there are.
+    pub(crate) fn forget_units(&self) {
+        for queue in self.all() {
+            queue.forget_units();
+        }
+    }
+
     /// How many bytes of units were appended since the table was made.
     pub(crate) fn appended_bytes(&self) -> u64 {
         self.common.appended() * UNIT_BYTES as u64

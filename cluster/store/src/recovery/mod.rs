@@ -113,6 +113,8 @@ struct Recovery<'a> {
     abnormal: bool,
     /// Where the log is to end at most.
     limit: u64,
+    /// Nothing is to be changed.
+    is_dry: bool,
     /// What of the page cache may not be on the drive although it seems to be.
     suspect: Option<Range<u64>>,
     /// How far the last broker may have shown the log.
@@ -158,68 +160,108 @@ fn has_room(result: Result<(), StoreError>) -> Result<bool, StoreError> {
     }
 }
 
+/// What a start would make of a store.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Outlook {
+    /// Where the log would end.
+    pub end: u64,
+    /// Records from here on would be put into their queues if they are not there.
+    pub dispatched_from: u64,
+    /// How many would.
+    pub redispatched: u64,
+}
+
 /// Opens the store of `config`.
 pub(crate) async fn recover(
     config: &StoreConfig,
     deliver_timestamp: &DeliverTimestamp,
     options: OpenOptions,
 ) -> Result<Recovered, StoreError> {
-    config.check()?;
-    let lock_path = config.store_path_root_dir.join("lock");
-    let lock = lock_file::acquire(&lock_path, false).await?;
-    let segment_bytes = config.mapped_file_size_commit_log_bytes;
-    let directory = config.commit_log_dir();
-    let listing = segment_dir::list(&directory, segment_bytes, "mappedFileSizeCommitLog", Content::Original).await?;
-    let found = found_on_disk(config).await?;
-    let left_open = lock_file::left_open(&abort_path(config)).await?;
-    let (mut checkpoint, origin) = Checkpoint::load(&checkpoint_path(config)).await?;
-    let was_flushed = checkpoint.master_flushed_offset > 0;
-    if was_flushed && left_open == LeftOpen::No && listing == SegmentListing::default() && options.truncate_at.is_none()
-    {
-        // A drive that is not mounted looks so. To go on would take everything out of the queues, and offsets would begin anew.
-        let flushed_offset = PhysicalOffset(checkpoint.master_flushed_offset);
-        return Err(StoreError::LogGone { path: config.commit_log_dir(), flushed_offset });
-    }
-    if origin == Origin::Changed {
-        tracing::warn!(
-            path = %checkpoint_path(config).display(),
-            "the checkpoint is not as a broker of this kind has written it: another has had the store open, or it is damaged. \
-             Nothing that it claims is believed"
-        );
-        checkpoint = Checkpoint::default();
-    }
-    let mut segments = Vec::with_capacity(listing.starts.len());
-    let series = CommitLog::series_of(config);
-    for start in &listing.starts {
-        segments.push(Arc::new(Segment::existing(&series, *start)));
-    }
-    let log_end = segments.last().map_or(0, |last| last.end());
-    let all = Written { offset: PhysicalOffset(log_end.cast_signed()), store_timestamp_ms: 0 };
-    // Whether a record must have a checksum is known when the log has been walked through.
-    let no_epochs = Arc::new(Epochs::new(Vec::new(), config));
-    let recovery = Recovery {
-        log: CommitLog::new(config, series, segments.clone(), all, no_epochs),
-        stored_epochs: history::file::load(&history::file::path(config)).await?,
-        queues: ConsumeQueueTable::new(config),
-        config,
-        deliver_timestamp,
-        checkpoint,
-        deleted: DeletedTopics::load(config).await?,
-        left_open,
-        abnormal: left_open != LeftOpen::No,
-        suspect: sync_failed::load(config).await?,
-        shown_limit: shown::load(config).await?,
-        limit: options.truncate_at.map_or(u64::MAX, |limit| limit.0.max(0).cast_unsigned()),
-        segments,
-        found: Mutex::new(Some(found)),
-    };
+    let (recovery, listing, lock) = Recovery::prepare(config, deliver_timestamp, options, false).await?;
     recovery.run(&listing, lock).await
 }
 
+/// What [`recover`] would make of the store, or why it would refuse it. Nothing is changed.
+pub(crate) async fn outlook(config: &StoreConfig) -> Result<Outlook, StoreError> {
+    // When delayed messages are due is not asked for.
+    let deliver_timestamp: DeliverTimestamp = Arc::new(|_, stored_ms| stored_ms);
+    let (recovery, _, _) = Recovery::prepare(config, &deliver_timestamp, OpenOptions::default(), true).await?;
+    let (from, walk) = recovery.walk_to_the_end().await?;
+    recovery.judge(&walk).await?;
+    Ok(Outlook { end: walk.end, dispatched_from: from, redispatched: walk.redispatched })
+}
+
+impl<'a> Recovery<'a> {
+    /// Looks at everything and changes nothing.
+    async fn prepare(
+        config: &'a StoreConfig,
+        deliver_timestamp: &'a DeliverTimestamp,
+        options: OpenOptions,
+        is_dry: bool,
+    ) -> Result<(Recovery<'a>, SegmentListing, Option<File>), StoreError> {
+        config.check()?;
+        let lock_path = config.store_path_root_dir.join("lock");
+        // Who only looks does not keep a broker from starting.
+        let lock = lock_file::acquire(&lock_path, false).await?.filter(|_| !is_dry);
+        let segment_bytes = config.mapped_file_size_commit_log_bytes;
+        let directory = config.commit_log_dir();
+        let listing =
+            segment_dir::list(&directory, segment_bytes, "mappedFileSizeCommitLog", Content::Original).await?;
+        let found = found_on_disk(config).await?;
+        let left_open = lock_file::left_open(&abort_path(config)).await?;
+        let (mut checkpoint, origin) = Checkpoint::load(&checkpoint_path(config)).await?;
+        let was_flushed = checkpoint.master_flushed_offset > 0;
+        if was_flushed
+            && left_open == LeftOpen::No
+            && listing == SegmentListing::default()
+            && options.truncate_at.is_none()
+        {
+            // A drive that is not mounted looks so. To go on would take everything out of the queues, and offsets would begin anew.
+            let flushed_offset = PhysicalOffset(checkpoint.master_flushed_offset);
+            return Err(StoreError::LogGone { path: config.commit_log_dir(), flushed_offset });
+        }
+        if origin == Origin::Changed {
+            tracing::warn!(
+                path = %checkpoint_path(config).display(),
+                "the checkpoint is not as a broker of this kind has written it: another has had the store open, or it is damaged. \
+                 Nothing that it claims is believed"
+            );
+            checkpoint = Checkpoint::default();
+        }
+        let mut segments = Vec::with_capacity(listing.starts.len());
+        let series = CommitLog::series_of(config);
+        for start in &listing.starts {
+            segments.push(Arc::new(Segment::existing(&series, *start)));
+        }
+        let log_end = segments.last().map_or(0, |last| last.end());
+        let all = Written { offset: PhysicalOffset(log_end.cast_signed()), store_timestamp_ms: 0 };
+        // Whether a record must have a checksum is known when the log has been walked through.
+        let no_epochs = Arc::new(Epochs::new(Vec::new(), config));
+        let recovery = Recovery {
+            log: CommitLog::new(config, series, segments.clone(), all, no_epochs),
+            stored_epochs: history::file::load(&history::file::path(config)).await?,
+            queues: ConsumeQueueTable::new(config),
+            config,
+            deliver_timestamp,
+            checkpoint,
+            deleted: DeletedTopics::load(config).await?,
+            left_open,
+            abnormal: left_open != LeftOpen::No,
+            suspect: sync_failed::load(config).await?,
+            shown_limit: shown::load(config).await?,
+            limit: options.truncate_at.map_or(u64::MAX, |limit| limit.0.max(0).cast_unsigned()),
+            is_dry,
+            segments,
+            found: Mutex::new(Some(found)),
+        };
+        Ok((recovery, listing, lock))
+    }
+}
+
 impl Recovery<'_> {
-    async fn run(self, listing: &SegmentListing, lock: Option<File>) -> Result<Recovered, StoreError> {
+    /// Finds where to begin and walks to the log's end. Where the walk began, and what it met.
+    async fn walk_to_the_end(&self) -> Result<(u64, Walk), StoreError> {
         let log_min = self.segments.first().map_or(0, |first| first.start());
-        let earlier_risk = tail_at_risk::load(self.config).await?;
         let start = if self.limit < log_min {
             // Nothing stays, not even what the queues remember of deleted records.
             self.load_queues(0).await?;
@@ -229,7 +271,13 @@ impl Recovery<'_> {
         } else {
             self.start_after_shutdown().await?
         };
-        let (from, walk) = self.walk_and_agree(start).await?;
+        self.walk_and_agree(start).await
+    }
+
+    async fn run(self, listing: &SegmentListing, lock: Option<File>) -> Result<Recovered, StoreError> {
+        let log_min = self.segments.first().map_or(0, |first| first.start());
+        let earlier_risk = tail_at_risk::load(self.config).await?;
+        let (from, walk) = self.walk_to_the_end().await?;
         let cuts_off_records = self.judge(&walk).await?;
 
         // From here on the disk is changed.
@@ -446,6 +494,10 @@ impl Recovery<'_> {
         while scanner.next_stretch(&mut visit).await? {
             if self.queues.appended_bytes() - flushed_bytes > REDISPATCH_FLUSH_BYTES {
                 flushed_bytes = self.queues.appended_bytes();
+                if self.is_dry {
+                    self.queues.forget_units();
+                    continue;
+                }
                 if std::mem::take(&mut claims_queues) {
                     // The queues are erased and rebuilt in parts from here on.
                     self.store_checkpoint(&self.claiming_no_queues()).await?;

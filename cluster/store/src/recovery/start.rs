@@ -62,6 +62,13 @@ impl Recovery<'_> {
     fn lacking(&self, limit: u64) -> Vec<u64> {
         let claims = &self.checkpoint.queues;
         let log_min = self.segments.first().map_or(0, |first| first.start()).cast_signed();
+        if !self.abnormal && !claims.queues.is_empty() && claims.log_min.0 < log_min {
+            tracing::error!(
+                was = claims.log_min.0,
+                is = log_min,
+                "files at the log's beginning are gone that were there when the store was closed: their messages are lost"
+            );
+        }
         let mut lacking = Vec::new();
         for QueueClaim { topic, queue_id, min, max, last } in &*claims.queues {
             if last.0.cast_unsigned() >= limit || self.deleted.covers(topic, *last) || last.0 < log_min {

@@ -19,6 +19,7 @@ use sim::{
 use crate::{
     config::StoreConfig,
     error::{StoreError, io_error},
+    sealed::{open_text, seal_text},
 };
 
 fn path(config: &StoreConfig) -> PathBuf {
@@ -39,7 +40,7 @@ async fn note(config: &StoreConfig, suspect: Range<u64>) -> Result<(), StoreErro
         None => suspect,
     };
     let path = path(config);
-    let text = format!("{}\n{}\n{}\n", process::boot_id(), suspect.start, suspect.end);
+    let text = seal_text(&format!("{}\n{}\n{}\n", process::boot_id(), suspect.start, suspect.end));
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true);
     let file = options.open(&path).await.map_err(io_error("create", &path))?;
@@ -53,7 +54,11 @@ pub(super) async fn load(config: &StoreConfig) -> Result<Option<Range<u64>>, Sto
         return Ok(None);
     }
     let text = disk::read(&path).await.map_err(io_error("read", &path))?;
-    let text = String::from_utf8_lossy(&text);
+    let (text, seal) = open_text(&text);
+    if let Some(why) = seal.objection() {
+        tracing::warn!(path = %path.display(), why, "any part of the log may not be on the drive");
+        return Ok(Some(0..u64::MAX));
+    }
     let mut lines = text.lines();
     if lines.next() != Some(&process::boot_id()) {
         return Ok(None);

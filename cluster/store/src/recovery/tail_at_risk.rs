@@ -5,7 +5,8 @@
 //! a new epoch begins, whatever happens before. Slaves keep the file until they are masters one day. Apache's brokers do not
 //! know it.
 //!
-//! One line for each thing that was found: `machine-went-down`, `empty`, `shown 8192 12288`.
+//! One line for each thing that was found: `machine-went-down`, `empty`, `shown 8192 12288`; and a checksum. Where that is wrong,
+//! everything may be missing.
 
 use std::path::PathBuf;
 
@@ -16,6 +17,7 @@ use crate::{
     config::StoreConfig,
     durable,
     error::{StoreError, io_error},
+    sealed::{open_text, seal_text},
 };
 
 /// Why the end of the log may be missing.
@@ -87,7 +89,12 @@ pub(crate) async fn load(config: &StoreConfig) -> Result<TailAtRisk, StoreError>
         return Ok(TailAtRisk::default());
     }
     let text = disk::read(&path).await.map_err(io_error("read", &path))?;
-    let text = String::from_utf8_lossy(&text);
+    let (text, seal) = open_text(&text);
+    if let Some(why) = seal.objection() {
+        tracing::warn!(path = %path.display(), why, "any part of the log's end may be missing");
+        let shown = Some(parse_shown("?"));
+        return Ok(TailAtRisk { machine_went_down: true, is_empty: text.lines().any(|line| line == EMPTY), shown });
+    }
     let says = |what: &str| text.lines().any(|line| line == what);
     let shown = text.lines().find_map(|line| line.strip_prefix(SHOWN)).map(parse_shown);
     Ok(TailAtRisk { machine_went_down: says(MACHINE), is_empty: says(EMPTY), shown })
@@ -113,6 +120,7 @@ pub(super) async fn store(config: &StoreConfig, found: TailAtRisk) -> Result<(),
     if let Some(Shown { from, until }) = found.shown {
         text.push_str(&format!("{SHOWN}{from} {until}\n"));
     }
+    let text = seal_text(&text);
     durable::replace_file(Some(&config.store_path_root_dir), &path(config), text.as_bytes(), None).await
 }
 

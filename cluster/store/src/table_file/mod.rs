@@ -11,6 +11,7 @@
 //! |---|---|---|
 //! | as the journal names it | any | the file with the changes of the journal |
 //! | another content | empty, or all in it | written whole just before a crash; or changed by Apache's broker, or by hand |
+//! | another content of the same version | any | changed by hand, or damaged: the rows that differ are told |
 //! | another content | rows that it lacks | those rows are added, and it is told |
 //! | unreadable or missing | any | the backup with the changes of the journal, and it is told |
 //!
@@ -19,7 +20,7 @@
 
 mod journal;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
@@ -153,6 +154,9 @@ impl<T: ConfigTable> TableFile<T> {
             let is_ours = noted.as_ref().is_some_and(|noted| noted.base == content);
             if is_ours && table.version().counter < backup.version().counter {
                 is_older = Some(format!("{path} is older than what this broker wrote last"));
+            }
+            if is_ours && table.version() == backup.version() {
+                tell_differences(&self.path, &table, &backup);
             }
             spare = std::mem::take(backup.rows_mut());
         }
@@ -308,6 +312,19 @@ fn replay<T: ConfigTable>(mut table: T, noted: Noted<T::Row>) -> T {
         }
     }
     table
+}
+
+/// Who changes a table counts its version up: what differs without that was changed by hand, or is damaged.
+fn tell_differences<T: ConfigTable>(path: &Path, table: &T, backup: &T) {
+    let names: BTreeSet<_> = table.rows().keys().chain(backup.rows().keys()).collect();
+    let rows: Vec<_> = names.into_iter().filter(|name| table.rows().get(*name) != backup.rows().get(*name)).collect();
+    if !rows.is_empty() {
+        tracing::warn!(
+            path = %path.display(), ?rows,
+            "these rows are not as this broker wrote them, though the table's version is: if nobody has edited the file, it is \
+             damaged, and its backup has them"
+        );
+    }
 }
 
 /// What became of each row that a journal names.

@@ -305,10 +305,10 @@ fn a_damaged_index_is_found() {
 #[test]
 fn damaged_small_files_are_found() {
     let claim = |at: u64| damaged(move |_| async move { patch_file("/store/checkpoint", at, &[0, 0, 0x7f]).await });
-    assert_found(&claim(0), "checkpoint", "flushed");
-    assert_found(&claim(8), "checkpoint", "in their queues");
-    assert_found(&claim(16), "checkpoint", "in the index");
-    assert_found(&claim(24), "checkpoint", "flushed up to");
+    for changed in [0, 8, 16, 24].map(claim) {
+        // Another broker's work, perhaps: a start believes nothing of it.
+        assert!(changed.is_clean() && changed.to_string().contains("believes nothing of it"), "{changed}");
+    }
     assert_found(&damaged(|_| async { write_file("/store/checkpoint", &[0; 7]).await }), "checkpoint", "7 bytes");
     let topics = "/store/config/topics.json";
     assert_found(&damaged(move |_| async move { write_file(topics, b"{\"a\":").await }), topics, "cannot be read");

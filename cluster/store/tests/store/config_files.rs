@@ -82,3 +82,35 @@ fn a_power_loss_leaves_the_old_or_the_new() {
         });
     }
 }
+
+/// A digit that is another digit is good JSON, and skips messages.
+#[test]
+fn a_flipped_bit_is_noticed_and_the_backup_stands_in() {
+    on_machine(1, |machine| async move {
+        machine
+            .run(|| async {
+                let file = ConfigFile::new(PATH);
+                file.store(&offsets(1_000)).await.unwrap();
+                file.store(&offsets(1_500)).await.unwrap();
+                let written = disk::read(PATH).await.unwrap();
+                let plain: serde_json::Value = serde_json::from_slice(&written).unwrap();
+                assert_eq!(plain["offsetTable"]["TopicA@group"]["0"], 1_500, "a table as Apache's broker reads it");
+                for bit in 0..written.len() * 8 {
+                    let mut harmed = written.clone();
+                    harmed[bit / 8] ^= 1 << (bit % 8);
+                    write_file(PATH, &harmed).await;
+                    let loaded: Offsets = file.load().await.unwrap().expect("one of the two is whole");
+                    assert!(loaded == offsets(1_500) || loaded == offsets(1_000), "bit {bit}: {loaded:?}");
+                }
+                // Both.
+                let digit = written.windows(4).position(|digits| digits == b"1500").unwrap();
+                let mut harmed = written.clone();
+                harmed[digit] = b'9';
+                write_file(PATH, &harmed).await;
+                write_file(&format!("{PATH}.bak"), &harmed).await;
+                let error = file.load::<Offsets>().await.unwrap_err().to_string();
+                assert!(error.contains("checksum is wrong") && error.contains(PATH), "{error}");
+            })
+            .await;
+    });
+}

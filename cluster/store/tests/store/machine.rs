@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use sim::world::{Crash, CrashReport, DiskSpec, HostId, HostSpec, SimulationSpec, World, simulate};
+use sim::world::{Crash, CrashReport, DiskSpec, DiskStats, HostId, HostSpec, SimulationSpec, World, simulate};
 
 type Job = Box<dyn FnOnce() -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
 
@@ -92,6 +92,11 @@ impl Machine {
 
     pub fn withdraw_sync_failure(&self) {
         self.world.withdraw_sync_failure(self.host);
+    }
+
+    /// What the drive was asked for.
+    pub fn disk_stats(&self) -> DiskStats {
+        self.world.disk_stats(self.host)
     }
 
     /// Bytes that programs have read.

@@ -7,6 +7,7 @@ mod golden;
 mod hostile;
 mod index;
 mod machine;
+mod many_queues;
 mod model;
 mod mutations;
 mod put_get;
