@@ -6,7 +6,8 @@ mod support;
 
 use std::time::Duration;
 
-use protocol::RemotingCommand;
+use protocol::header::UpdateConsumerOffsetRequestHeader;
+use protocol::{QueueOffset, RemotingCommand, request_code, response_code};
 use support::{Stage, play};
 
 const TOPIC: &str = "TopicZ";
@@ -110,4 +111,36 @@ fn requests_of_every_code_with_any_fields_harm_nobody() {
             },
         );
     }
+}
+
+/// Whoever commits offsets of topics and queues that there are not, or of ever new ones, does not fill the table.
+#[test]
+fn offsets_are_stored_for_queues_that_there_are() {
+    play(
+        4,
+        |_| {},
+        |stage| async move {
+            stage.send_ok(TOPIC, 0, "x", "").await;
+            let commit = |topic: &str, queue_id| UpdateConsumerOffsetRequestHeader {
+                consumer_group: "cg".into(),
+                topic: topic.into(),
+                queue_id,
+                commit_offset: QueueOffset(0),
+                broker_name: None,
+            };
+            for (topic, queue_id, expected) in [
+                (TOPIC, 0, response_code::SUCCESS),
+                ("Nothing", 0, response_code::TOPIC_NOT_EXIST),
+                ("%RETRY%cg", 0, response_code::TOPIC_NOT_EXIST),
+                (TOPIC, 1_000_000, response_code::INVALID_PARAMETER),
+                (TOPIC, -1, response_code::INVALID_PARAMETER),
+            ] {
+                let answer = stage.ask(request_code::UPDATE_CONSUMER_OFFSET, &commit(topic, queue_id)).await;
+                assert_eq!(answer.code, expected, "{topic} {queue_id}: {:?}", answer.remark);
+            }
+            // A heartbeat makes the retry topic.
+            stage.heartbeat("c", "cg", TOPIC, "*").await;
+            assert_eq!(stage.commit("cg", "%RETRY%cg", 0).await, response_code::SUCCESS);
+        },
+    );
 }

@@ -24,6 +24,9 @@ use crate::{
     handshake::Hello,
 };
 
+/// How many addresses of Apache's slaves are remembered.
+const SHIPPED_V1_MAX: usize = 1_024;
+
 /// All slaves that are connected.
 pub(crate) struct Followers {
     store: Arc<MessageStore>,
@@ -228,9 +231,14 @@ impl Followers {
     }
 
     pub(crate) fn note_shipped_v1(&self, address: IpAddr, end: PhysicalOffset) {
-        let mut table = self.table();
-        let shipped = table.shipped_v1.entry(address).or_insert(end);
-        *shipped = (*shipped).max(end);
+        let shipped = &mut self.table().shipped_v1;
+        if shipped.len() >= SHIPPED_V1_MAX && !shipped.contains_key(&address) {
+            // Anybody can connect; who has got least is no slave, or loses nothing by beginning anew.
+            let least = shipped.iter().min_by_key(|(_, end)| **end).map(|(address, _)| *address);
+            least.map(|address| shipped.remove(&address));
+        }
+        let of_address = shipped.entry(address).or_insert(end);
+        *of_address = (*of_address).max(end);
     }
 }
 
