@@ -9,7 +9,7 @@ use protocol::PhysicalOffset;
 use quirks::{Quirk, QuirkSet};
 use store::LogHistory;
 
-use crate::decision::first_offset;
+use group::logs::first_offset;
 
 /// What the master knows when the first report comes.
 #[derive(Clone, Copy, Debug)]
@@ -50,7 +50,7 @@ fn judge(knowledge: &Knowledge<'_>, report: PhysicalOffset, believed: bool) -> R
     if quirks.has(Quirk::DivergenceUnchecked) && (believed || report <= history.max) {
         return Ok(report);
     }
-    let remedy = "delete the slave's store directory and start it again, or run it as a slave of this kind, which can be verified";
+    let remedy = "move the slave's store directory aside and start it empty, or run it as a slave of this kind, which can be verified";
     if report > history.max {
         return Err(format!(
             "it has {report} bytes of log, more than this master's {}: the two have diverged; {remedy}",

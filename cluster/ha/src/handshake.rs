@@ -18,6 +18,7 @@
 
 use std::time::Duration;
 
+use group::Membership;
 use protocol::{BrokerId, PhysicalOffset};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use store::{EpochEntry, LogHistory};
@@ -45,10 +46,18 @@ pub(crate) struct Hello {
     pub min_offset: PhysicalOffset,
     pub max_offset: PhysicalOffset,
     pub epochs: Vec<EpochEntry>,
+    /// The group as the slave knows it; older slaves do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub membership: Option<Membership>,
 }
 
 impl Hello {
-    pub(crate) fn new(identity: &Identity, commit_log_file_size: u64, history: &LogHistory) -> Hello {
+    pub(crate) fn new(
+        identity: &Identity,
+        commit_log_file_size: u64,
+        history: &LogHistory,
+        membership: Option<Membership>,
+    ) -> Hello {
         Hello {
             protocol: crate::PROTOCOL_EXTENDED,
             cluster_name: identity.cluster_name.clone(),
@@ -59,6 +68,7 @@ impl Hello {
             min_offset: history.min,
             max_offset: history.max,
             epochs: history.epochs.clone(),
+            membership,
         }
     }
 
@@ -91,7 +101,15 @@ pub(crate) enum Answer {
     /// The logs part here: the slave must cut its own, and connect anew.
     Truncate { to: PhysicalOffset },
     /// Frames follow, from here.
-    Stream { from: PhysicalOffset },
+    Stream {
+        from: PhysicalOffset,
+        /// Where the master's log ends now.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        end: Option<PhysicalOffset>,
+        /// The group, for the slave to keep.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        membership: Option<Membership>,
+    },
 }
 
 /// What the slave replies to an [`Answer`] that asks for it.
@@ -137,7 +155,12 @@ mod tests {
     #[test]
     fn the_wire_is_readable_json() {
         let text = |answer: &Answer| serde_json::to_string(answer).expect("it can be written");
-        assert_eq!(text(&Answer::Stream { from: PhysicalOffset(7) }), r#"{"answer":"stream","from":7}"#);
+        let stream = |membership| Answer::Stream { from: PhysicalOffset(7), end: None, membership };
+        assert_eq!(text(&stream(None)), r#"{"answer":"stream","from":7}"#);
+        let mut membership = Membership::default();
+        membership.join(BrokerId(1), "a:1");
+        let with = stream(Some(membership));
+        assert_eq!(serde_json::from_str::<Answer>(&text(&with)).expect("it is read back"), with);
         assert_eq!(text(&Answer::Wait { why: "w".into() }), r#"{"answer":"wait","why":"w"}"#);
         let check = Answer::Check { from: PhysicalOffset(1), to: PhysicalOffset(2) };
         assert_eq!(text(&check), r#"{"answer":"check","from":1,"to":2}"#);
@@ -161,7 +184,7 @@ mod tests {
             broker_addr: "a".repeat(255),
         };
         let history = LogHistory { epochs: Vec::new(), min: PhysicalOffset(0), max: PhysicalOffset(1 << 50) };
-        let hello = Hello { epochs, ..Hello::new(&identity, 1 << 30, &history) };
+        let hello = Hello { epochs, ..Hello::new(&identity, 1 << 30, &history, None) };
         encode_message(&hello).expect("it is not too long");
     }
 }

@@ -13,31 +13,34 @@
 //! |---|---|
 //! | [`master`], [`slave`] | the two services that a broker runs |
 //! | [`frame`], [`handshake`] | the bytes on the wire |
-//! | [`decision`], [`apache_slave`] | who may follow, and from where: pure |
+//! | [`screen`], [`apache_slave`] | who may follow, and from where: pure; how two logs stand to one another is in the crate `group` |
+//! | [`keeper`] | what a member keeps of its group |
 //! | [`acks`], [`flow`], [`backoff`] | who has what, how fast, how often: pure |
 //! | [`send_log`], [`replica_log`] | the log out of one store, and into another |
 //!
-//! Left out: a slave never becomes master; metadata (topics, offsets) is the broker's to copy; Apache's controller mode
+//! Left out: metadata (topics, offsets) is the broker's to copy; Apache's controller mode
 //! (`AutoSwitchHAService`) is not spoken.
 
 mod acks;
 mod apache_slave;
 mod backoff;
 mod config;
-mod decision;
 mod error;
 mod flow;
 mod frame;
 mod handshake;
 mod incoming;
+mod keeper;
 mod master;
 mod replica;
 mod replica_log;
+mod screen;
 mod send_log;
 mod slave;
 
 pub use config::{HaConfig, Role};
-pub use master::{MasterService, RememberReplica};
+pub use keeper::GroupKeeper;
+pub use master::{Formed, MasterService};
 pub use replica::{Identity, MasterAddr, ReplicaId, ReplicaStatus, SlaveStatus, TailRecovery};
 pub use slave::SlaveService;
 

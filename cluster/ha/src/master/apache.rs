@@ -28,6 +28,7 @@ pub(crate) async fn serve(
     report: PhysicalOffset,
 ) -> Result<(), HaError> {
     if !*shared.serving.borrow() {
+        shared.candidates.push(group::Event::HeardApaches { host: peer.ip().to_string(), end: report });
         return Err(HaError::Refused("this master does not serve yet: the slave will try again".to_owned()));
     }
     let history = shared.store.history();

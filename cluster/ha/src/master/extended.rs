@@ -1,4 +1,4 @@
-//! A slave of ours: who it is and what its log holds is looked at before anything is sent, see [`crate::decision`].
+//! A slave of ours: who it is and what its log holds is looked at before anything is sent, see [`group::logs`].
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -6,19 +6,20 @@ use sim::{
     net::OwnedWriteHalf,
     time::{sleep, timeout},
 };
+use group::Membership;
+use group::logs::{self, Joining, Window};
 use store::LogHistory;
 use tokio::io::AsyncWriteExt;
 
 use super::{
     Shared,
-    followers::Membership,
+    followers::Membership as Follower,
     following::{Course, Judge, follow},
     places::{Place, Standing},
     tail::{TailOrder, take_tail},
 };
 use crate::{
     ReplicaId,
-    decision::{self, Joining, Window},
     error::HaError,
     frame::Wire,
     handshake::{Answer, Hello, Reply, encode_message, read_message},
@@ -50,15 +51,18 @@ pub(crate) async fn serve(
             .refuse("this master speaks Apache's protocol only (quirk divergence-unchecked)".to_owned())
             .await;
     }
-    let membership = match shared.followers.join(&hello, &shared.identity, shared.file_bytes()) {
+    let kept = shared.keeper.get().map(|keeper| keeper.membership());
+    let group = kept.as_ref().and_then(|kept| kept.group.as_ref());
+    let membership = match shared.followers.join(&hello, &shared.identity, group, shared.file_bytes()) {
         Ok(membership) => membership,
         Err(why) => return dialogue.refuse(why).await,
     };
     place.note(Standing::Ours);
-    let replica = ReplicaId { broker_id: hello.broker_id, broker_addr: hello.broker_addr };
+    let replica = ReplicaId { broker_id: hello.broker_id, broker_addr: hello.broker_addr.clone() };
     tracing::info!(%peer, id = %replica.broker_id, addr = replica.broker_addr, from = %history.min, to = %history.max, "HA: a slave");
     let talk = async {
-        let history = wait_for_turn(&mut dialogue, &replica, history).await?;
+        let group = hello.membership.unwrap_or_default();
+        let history = wait_for_turn(&mut dialogue, &replica, history, group).await?;
         settle(&mut dialogue, &history).await
     };
     let from = tokio::select! {
@@ -78,6 +82,7 @@ async fn wait_for_turn(
     dialogue: &mut Dialogue<'_>,
     replica: &ReplicaId,
     history: LogHistory,
+    group: Membership,
 ) -> Result<LogHistory, HaError> {
     let shared = dialogue.shared;
     let mut serving = shared.serving.subscribe();
@@ -86,7 +91,7 @@ async fn wait_for_turn(
     }
     let why = "this master has not begun its epoch: it looks for messages that it may have lost".to_owned();
     dialogue.ask_to_wait(&why).await?;
-    let mut candidacy = shared.candidates.enter(replica.clone(), history.clone());
+    let mut candidacy = shared.candidates.enter(replica.clone(), history.clone(), group);
     loop {
         tokio::select! {
             biased;
@@ -114,7 +119,7 @@ async fn wait_for_turn(
 async fn settle(dialogue: &mut Dialogue<'_>, slave: &LogHistory) -> Result<Option<protocol::PhysicalOffset>, HaError> {
     let shared = dialogue.shared;
     let master = shared.store.history();
-    let joining = match decision::join(&master, slave, shared.file_bytes(), shared.config.sends_last_file_only()) {
+    let joining = match logs::join(&master, slave, shared.file_bytes(), shared.config.sends_last_file_only()) {
         Ok(joining) => joining,
         Err(why) => return dialogue.refuse(why).await.map(|()| None),
     };
@@ -134,14 +139,17 @@ async fn settle(dialogue: &mut Dialogue<'_>, slave: &LogHistory) -> Result<Optio
 
 async fn begin(
     mut dialogue: Dialogue<'_>,
-    membership: &Membership,
+    membership: &Follower,
     replica: ReplicaId,
     from: protocol::PhysicalOffset,
 ) -> Result<(), HaError> {
-    if let Some(remember) = dialogue.shared.remember.get() {
-        remember(replica).await?;
+    let mut kept = None;
+    if let Some(keeper) = dialogue.shared.keeper.get() {
+        keeper.join(replica).await?;
+        kept = Some(keeper.membership());
     }
-    dialogue.answer(&Answer::Stream { from }).await?;
+    let end = Some(dialogue.shared.store.max_physical_offset());
+    dialogue.answer(&Answer::Stream { from, end, membership: kept }).await?;
     let Dialogue { shared, incoming, outgoing } = dialogue;
     let course = Course { wire: Wire::Extended, from, judge: Judge::Sent };
     follow(shared, membership, incoming, outgoing, course, |_| {}).await
@@ -181,8 +189,8 @@ impl Dialogue<'_> {
         }
         Ok(Err(format!(
             "the bytes {from}..{to} of the two logs differ (CRC {theirs:#010x} at the slave, {ours:#010x} at the master) though \
-             both stem from one epoch: one of them is damaged. Check both stores; to take the master's, delete the slave's \
-             store directory and start it again"
+             both stem from one epoch: one of them is damaged. Check both stores; to take the master's, move the \
+             slave's store directory aside and start it empty"
         )))
     }
 

@@ -13,6 +13,7 @@ use std::{
 };
 
 use protocol::{BrokerId, PhysicalOffset};
+use group::GroupId;
 use sim::time::Instant;
 use store::{Availability, MessageStore, SyncReplication};
 use tokio::sync::{Notify, watch};
@@ -20,8 +21,8 @@ use tokio::sync::{Notify, watch};
 use crate::{
     HaConfig, ReplicaStatus,
     acks::{AckTable, Outlook, ReplicaKey, SyncRules, Verdict},
-    decision,
     handshake::Hello,
+    screen::screen,
 };
 
 /// How many addresses of Apache's slaves are remembered.
@@ -103,11 +104,12 @@ impl Followers {
         self: &Arc<Self>,
         hello: &Hello,
         identity: &crate::Identity,
+        group: Option<&GroupId>,
         file_bytes: u64,
     ) -> Result<Membership, String> {
         let mut table = self.table();
         let former = table.members.values().find(|member| member.broker_id == Some(hello.broker_id));
-        decision::screen(identity, file_bytes, hello, former.map(|member| &*member.addr))?;
+        screen(identity, group, file_bytes, hello, former.map(|member| &*member.addr))?;
         if let Some(former) = former {
             former.replaced.notify_one();
         }

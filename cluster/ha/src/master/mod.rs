@@ -26,21 +26,19 @@ use std::{
     time::Duration,
 };
 
-use futures_util::future::BoxFuture;
 use sim::{
     net::TcpListener,
     task::{self, JoinHandle},
-    time::sleep,
+    time::{Instant, sleep},
 };
+use protocol::PhysicalOffset;
+use group::{Event, Forming, Membership};
 use store::{MessageStore, StoreError};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
-use crate::{HaConfig, Identity, ReplicaId, ReplicaStatus, TailRecovery};
+use crate::{GroupKeeper, HaConfig, Identity, ReplicaId, ReplicaStatus, TailRecovery};
 use followers::Followers;
 use tail::Candidates;
-
-/// Writes a replica down durably (`config/replicas.json`), if it is not there yet.
-pub type RememberReplica = Arc<dyn Fn(ReplicaId) -> BoxFuture<'static, io::Result<()>> + Send + Sync>;
 
 /// How often it is looked who has fallen behind or stands still, as a part of `slaveTimeout`.
 const LOOKS_PER_SLAVE_TIMEOUT: u32 = 4;
@@ -52,9 +50,12 @@ pub(crate) struct Shared {
     pub config: HaConfig,
     pub followers: Arc<Followers>,
     pub candidates: Candidates,
+    /// What is waited for, in words.
+    pub formation: Mutex<Option<String>>,
     /// Whether the epoch has begun.
     pub serving: watch::Sender<bool>,
-    pub remember: OnceLock<RememberReplica>,
+    /// Keeps the membership.
+    pub keeper: OnceLock<Arc<dyn GroupKeeper>>,
 }
 
 impl Shared {
@@ -62,6 +63,20 @@ impl Shared {
     pub(crate) fn file_bytes(&self) -> u64 {
         self.store.config().mapped_file_size_commit_log_bytes
     }
+}
+
+/// How the forming of a group ended.
+#[derive(Debug)]
+pub enum Formed {
+    /// The history may begin, as that of this membership.
+    Begin {
+        /// What was taken back.
+        recovery: TailRecovery,
+        /// The group: its generation is that of this beginning; it may have no identity yet.
+        membership: Membership,
+    },
+    /// The log must be cut here first: the store is to be opened anew.
+    Cut(PhysicalOffset),
 }
 
 /// Serves the HA port of a master. To drop it closes the port and all connections.
@@ -89,8 +104,9 @@ impl MasterService {
         let shared = Arc::new(Shared {
             followers: Arc::new(Followers::new(Arc::clone(&store), &config)),
             candidates: Candidates::default(),
+            formation: Mutex::default(),
             serving: watch::Sender::new(false),
-            remember: OnceLock::new(),
+            keeper: OnceLock::new(),
             store,
             identity,
             config,
@@ -116,24 +132,35 @@ impl MasterService {
         self.local_addr
     }
 
-    /// What is called, and awaited, for each replica before its acknowledgements count: so that a master that lost its tail
-    /// knows whom to wait for. To be set once, before [`MasterService::serve`]; a later call changes nothing.
-    pub fn remember_replicas_with(&self, remember: RememberReplica) {
+    /// Who keeps the membership. To be set once, before slaves come; a later call changes nothing.
+    pub fn keep_group_with(&self, keeper: Arc<dyn GroupKeeper>) {
         // The first one counts.
-        let _ = self.shared.remember.set(remember);
+        let _ = self.shared.keeper.set(keeper);
     }
 
-    /// Before the epoch begins: waits for the `expected` replicas, at most `limit` (for ever without one), and takes back
-    /// from them what this master has lost. While it waits a line of log says for whom, every 5 s.
+    /// Before the epoch begins: does what [`Forming`] says, with the slaves that connect and the `events` that come, until the
+    /// history may begin or the log must be cut. `since` is when `forming` began, its time zero. What it waits for is told in
+    /// the log, every 5 s, and by [`MasterService::formation`].
     ///
     /// # Errors
-    /// The store cannot be written.
-    pub async fn recover_tail(
+    /// The store, or what is kept of the group, cannot be written.
+    pub async fn form(
         &self,
-        expected: &[ReplicaId],
-        limit: Option<Duration>,
-    ) -> Result<TailRecovery, StoreError> {
-        tail::recover(&self.shared, expected, limit).await
+        forming: Forming,
+        since: Instant,
+        events: &mut mpsc::UnboundedReceiver<Event>,
+    ) -> Result<Formed, StoreError> {
+        tail::form(&self.shared, forming, since, events).await
+    }
+
+    /// What this master waits for before its history begins; `None` once it has.
+    pub fn formation(&self) -> Option<String> {
+        self.shared.formation.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The slaves that are connected while this master forms its group.
+    pub fn heard(&self) -> Vec<ReplicaId> {
+        self.shared.candidates.heard()
     }
 
     /// After the store's epoch has begun: answers the slaves, sends them the log, counts what they acknowledge.

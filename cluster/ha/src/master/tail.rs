@@ -1,8 +1,8 @@
-//! A master that may have lost the end of its log takes it back from its slaves, before it begins its epoch.
+//! A master forms its group before it begins its epoch: it does what [`group::Forming`] says.
 //!
-//! Slaves that connect meanwhile are candidates. When all that were expected are there, or the time is up, the one with the
-//! longest log of which ours is a part is asked for the rest; its bytes are appended as they are, with their epochs. Then
-//! ours is the longest, and what others have beyond is cut there.
+//! Slaves that connect meanwhile are candidates. The one that the machine names is asked for the end of its log; its bytes are
+//! appended as they are, with their epochs. Nothing breaks that off but the connection's end, or silence: however long it
+//! takes, as long as bytes come it goes on.
 
 use std::{
     collections::BTreeMap,
@@ -11,15 +11,14 @@ use std::{
 };
 
 use protocol::{BrokerId, PhysicalOffset};
-use quirks::Quirk;
+use group::{Event, Forming, Membership, Step, Waiting, logs::Window};
 use sim::time::{Instant, sleep_until};
 use store::{LogHistory, StoreError};
 use tokio::sync::{Notify, mpsc, oneshot};
 
-use super::{Shared, extended::Dialogue};
+use super::{Formed, Shared, extended::Dialogue};
 use crate::{
     ReplicaId, TailRecovery,
-    decision::{self, Window},
     error::HaError,
     frame::{Wire, decode_frame},
     handshake::Answer,
@@ -28,17 +27,20 @@ use crate::{
 
 /// How often it is said for whom we wait.
 const WARNING_INTERVAL: Duration = Duration::from_secs(5);
+/// The most events that wait to be taken in: a master that serves takes none in any more.
+const EVENTS_MAX: usize = 1024;
 
 /// The connected slaves whose tail could be taken.
 #[derive(Default)]
 pub(crate) struct Candidates {
     entered: Arc<Mutex<BTreeMap<BrokerId, Candidate>>>,
+    events: Arc<Mutex<Vec<Event>>>,
     changed: Arc<Notify>,
 }
 
 struct Candidate {
     id: ReplicaId,
-    history: LogHistory,
+    end: PhysicalOffset,
     orders: mpsc::UnboundedSender<TailOrder>,
 }
 
@@ -54,6 +56,7 @@ pub(crate) struct Candidacy {
     pub orders: mpsc::UnboundedReceiver<TailOrder>,
     id: BrokerId,
     entered: Arc<Mutex<BTreeMap<BrokerId, Candidate>>>,
+    events: Arc<Mutex<Vec<Event>>>,
     changed: Arc<Notify>,
 }
 
@@ -64,6 +67,7 @@ impl Drop for Candidacy {
         // The same slave may have connected anew.
         if entered.get(&self.id).is_some_and(|candidate| candidate.orders.is_closed()) {
             entered.remove(&self.id);
+            push(&self.events, Event::Gone(self.id));
         }
         self.changed.notify_one();
     }
@@ -74,128 +78,184 @@ fn lock(entered: &Mutex<BTreeMap<BrokerId, Candidate>>) -> MutexGuard<'_, BTreeM
 }
 
 impl Candidates {
-    pub(crate) fn enter(&self, id: ReplicaId, history: LogHistory) -> Candidacy {
+    pub(crate) fn enter(&self, id: ReplicaId, history: LogHistory, membership: Membership) -> Candidacy {
         let (sender, orders) = mpsc::unbounded_channel();
-        let broker_id = id.broker_id;
-        lock(&self.entered).insert(broker_id, Candidate { id, history, orders: sender });
-        self.changed.notify_one();
-        Candidacy { orders, id: broker_id, entered: Arc::clone(&self.entered), changed: Arc::clone(&self.changed) }
+        let (broker_id, addr) = (id.broker_id, id.broker_addr.clone());
+        lock(&self.entered).insert(broker_id, Candidate { id, end: history.max, orders: sender });
+        self.push(Event::Heard { broker_id, addr, history, membership });
+        let Candidates { entered, events, changed } = self;
+        Candidacy {
+            orders,
+            id: broker_id,
+            entered: Arc::clone(entered),
+            events: Arc::clone(events),
+            changed: Arc::clone(changed),
+        }
     }
 
-    fn heard(&self) -> Vec<ReplicaId> {
+    /// The slaves that are connected.
+    pub(crate) fn heard(&self) -> Vec<ReplicaId> {
         lock(&self.entered).values().map(|candidate| candidate.id.clone()).collect()
     }
 
-    /// The candidate whose tail is to be taken, if anyone has one.
-    fn longest(&self, own: &LogHistory) -> Option<(ReplicaId, Window, mpsc::UnboundedSender<TailOrder>)> {
-        let entered = lock(&self.entered);
-        let offers = entered.values().filter_map(|candidate| {
-            let check = decision::tail_of(own, &candidate.history)?;
-            Some((candidate.history.max, candidate, check))
-        });
-        // Of two that are equally long, that with the lower id.
-        let (_, candidate, check) = offers.max_by_key(|(max, candidate, _)| (*max, -candidate.id.broker_id.0))?;
-        Some((candidate.id.clone(), check, candidate.orders.clone()))
+    /// Something has happened that a forming group takes in.
+    pub(crate) fn push(&self, event: Event) {
+        push(&self.events, event);
+        self.changed.notify_one();
     }
 
-    /// Does not ask this slave again, unless it connects anew.
-    fn strike(&self, id: BrokerId) {
-        lock(&self.entered).remove(&id);
+    fn take_events(&self) -> Vec<Event> {
+        std::mem::take(&mut *self.events.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// A connected slave, where its log ends, and how to ask for it.
+    fn find(&self, id: BrokerId) -> Option<(ReplicaId, PhysicalOffset, mpsc::UnboundedSender<TailOrder>)> {
+        let entered = lock(&self.entered);
+        let candidate = entered.get(&id)?;
+        Some((candidate.id.clone(), candidate.end, candidate.orders.clone()))
     }
 }
 
-/// See [`crate::MasterService::recover_tail`].
-pub(crate) async fn recover(
+fn push(events: &Mutex<Vec<Event>>, event: Event) {
+    let mut events = events.lock().unwrap_or_else(PoisonError::into_inner);
+    if events.len() < EVENTS_MAX {
+        events.push(event);
+    }
+}
+
+/// See [`crate::MasterService::form`].
+pub(crate) async fn form(
     shared: &Arc<Shared>,
-    expected: &[ReplicaId],
-    limit: Option<Duration>,
-) -> Result<TailRecovery, StoreError> {
+    mut forming: Forming,
+    since: Instant,
+    events: &mut mpsc::UnboundedReceiver<Event>,
+) -> Result<Formed, StoreError> {
     let from = shared.store.max_physical_offset();
     let mut recovery = TailRecovery { from, to: from, ..TailRecovery::default() };
-    if shared.config.quirks.has(Quirk::TailNotTakenBack) {
-        return Ok(recovery);
-    }
-    let deadline = limit.map(|limit| Instant::now() + limit);
-    let mut expected = expected.to_vec();
-    // Those that have given what they have, or cannot.
-    let mut settled: Vec<ReplicaId> = Vec::new();
+    let mut told = Telling { last: None, warn_at: since };
     loop {
-        wait_for_replicas(shared, &expected, &settled, deadline).await;
-        let Some((id, check, orders)) = shared.candidates.longest(&shared.store.history()) else { break };
-        let from = shared.store.max_physical_offset();
-        tracing::info!(%from, id = %id.broker_id, addr = id.broker_addr, "HA: taking back the end of the log from a slave");
-        let (done, is_done) = oneshot::channel();
-        // An error means that the connection has ended just now, and the answer will not come.
-        let _ = orders.send(TailOrder { check, from, done });
-        let outcome = is_done.await.unwrap_or(Err(HaError::Closed));
-        shared.candidates.strike(id.broker_id);
-        recovery.to = shared.store.max_physical_offset();
-        if recovery.to > from {
-            recovery.taken_from = Some(id.clone());
+        for event in shared.candidates.take_events() {
+            note(&mut recovery, &event);
+            apply(&mut forming, event, since);
         }
-        match outcome {
-            Ok(()) => {
-                tracing::info!(to = %recovery.to, "HA: the end of the log is back");
-                settled.push(id);
-            }
-            Err(HaError::Store(error)) => return Err(error),
-            Err(error) => {
-                tracing::warn!(id = %id.broker_id, addr = id.broker_addr, %error, "HA: the end of the log was not taken back");
-                if matches!(error, HaError::Nonsense(_) | HaError::Refused(_)) {
-                    settled.push(id);
-                } else if !expected.contains(&id) {
-                    // It has what we lack: it is worth waiting for, until it is connected again.
-                    expected.push(id);
+        while let Ok(event) = events.try_recv() {
+            apply(&mut forming, event, since);
+        }
+        match forming.step(since.elapsed()) {
+            Step::Wait(waiting, until) => {
+                let warn_at = told.tell(shared, &waiting);
+                let wake_at = until.map_or(warn_at, |until| warn_at.min(since + until));
+                tokio::select! {
+                    biased;
+                    () = shared.candidates.changed.notified() => {}
+                    Some(event) = events.recv() => apply(&mut forming, event, since),
+                    () = sleep_until(wake_at) => {}
                 }
             }
+            Step::Take(broker_id, check) => {
+                *lock_words(shared) = Some(format!("the end of the log, which broker {broker_id} sends"));
+                let event = take(shared, &forming, broker_id, check, &mut recovery).await?;
+                apply(&mut forming, event, since);
+            }
+            Step::Cut(at, broker_id) => {
+                tracing::warn!(
+                    %at,
+                    end = %shared.store.max_physical_offset(),
+                    %broker_id,
+                    "replica group: a later master did not have the end of this log: it is cut there and kept in `diverged`"
+                );
+                return Ok(Formed::Cut(at));
+            }
+            Step::Begin { without, group, generation } => {
+                tracing::info!(generation, group = group.as_ref().map(|group| &*group.0), ?without, "replica group: begin");
+                *lock_words(shared) = None;
+                recovery.missing = without
+                    .into_iter()
+                    .map(|(broker_id, broker_addr)| ReplicaId { broker_id, broker_addr })
+                    .collect();
+                let mut membership = forming.membership();
+                membership.group = group;
+                membership.generation = generation;
+                return Ok(Formed::Begin { recovery, membership });
+            }
         }
     }
-    recovery.heard = shared.candidates.heard();
-    recovery.heard.extend(settled);
-    recovery.heard.sort();
-    recovery.heard.dedup();
-    recovery.missing = missing(&expected, &recovery.heard);
-    Ok(recovery)
 }
 
-fn missing(expected: &[ReplicaId], heard: &[ReplicaId]) -> Vec<ReplicaId> {
-    let is_missing = |replica: &&ReplicaId| !heard.iter().any(|other| other.broker_id == replica.broker_id);
-    expected.iter().filter(is_missing).cloned().collect()
+fn note(recovery: &mut TailRecovery, event: &Event) {
+    if let Event::Heard { broker_id, addr, .. } = event {
+        recovery.heard.retain(|heard| heard.broker_id != *broker_id);
+        recovery.heard.push(ReplicaId { broker_id: *broker_id, broker_addr: addr.clone() });
+        recovery.heard.sort();
+    }
 }
 
-/// Returns when all that are expected are connected, or the time is up.
-async fn wait_for_replicas(shared: &Shared, expected: &[ReplicaId], settled: &[ReplicaId], deadline: Option<Instant>) {
-    let started = Instant::now();
-    let mut warn_at = started + WARNING_INTERVAL;
-    loop {
-        let heard = [settled, &shared.candidates.heard()].concat();
-        let missing = missing(expected, &heard);
-        if missing.is_empty() {
-            return;
-        }
-        let wake_at = deadline.map_or(warn_at, |deadline| deadline.min(warn_at));
-        tokio::select! {
-            biased;
-            () = shared.candidates.changed.notified() => continue,
-            () = sleep_until(wake_at) => {}
-        }
+fn apply(forming: &mut Forming, event: Event, since: Instant) {
+    tracing::debug!(?event, "replica group");
+    forming.apply(event, since.elapsed());
+}
+
+fn lock_words(shared: &Shared) -> MutexGuard<'_, Option<String>> {
+    shared.formation.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Says for what this master waits: when that is another thing than before, and again and again.
+struct Telling {
+    last: Option<Waiting>,
+    warn_at: Instant,
+}
+
+impl Telling {
+    /// When it is due next.
+    fn tell(&mut self, shared: &Shared, waiting: &Waiting) -> Instant {
         let now = Instant::now();
-        let names: Vec<_> = missing.iter().map(|id| format!("{} ({})", id.broker_id, id.broker_addr)).collect();
-        let names = names.join(", ");
-        if deadline.is_some_and(|deadline| deadline <= now) {
-            tracing::warn!(
-                "HA: this master may have lost the end of its log, and goes on without slaves {names}: what only they have \
-                 will be cut off there and kept in their `diverged` directories"
-            );
-            return;
+        if self.last.as_ref() != Some(waiting) {
+            *lock_words(shared) = Some(waiting.to_string());
+            tracing::info!(%waiting, "replica group: this master takes no messages yet");
+            (self.last, self.warn_at) = (Some(waiting.clone()), now + WARNING_INTERVAL);
+        } else if self.warn_at <= now {
+            tracing::warn!(%waiting, "replica group: this master takes no messages yet");
+            self.warn_at = now + WARNING_INTERVAL;
         }
-        if warn_at <= now {
-            warn_at = now + WARNING_INTERVAL;
-            tracing::warn!(
-                "HA: this master may have lost the end of its log, and takes no messages until its slaves {names} are \
-                 connected. Start them; or, to go on without what only they have, set haTailRecoveryTimeoutMillis or delete \
-                 config/replicas.json, and restart this broker"
-            );
+        self.warn_at
+    }
+}
+
+/// Has a candidate send its tail, and says how that went.
+async fn take(
+    shared: &Arc<Shared>,
+    forming: &Forming,
+    broker_id: BrokerId,
+    check: Window,
+    recovery: &mut TailRecovery,
+) -> Result<Event, StoreError> {
+    let own = shared.store.history();
+    let not_taken =
+        |is_final| Event::NotTaken { broker_id, history: shared.store.history(), is_final };
+    let Some((id, their_end, orders)) = shared.candidates.find(broker_id) else { return Ok(not_taken(false)) };
+    if let Some(keeper) = shared.keeper.get().filter(|_| forming.is_partial()) {
+        // From now on the store has something, and is nothing whole before the history begins.
+        let kept = keeper.adopt(forming.membership(), Some(PhysicalOffset(i64::MAX))).await;
+        kept.map_err(|error| StoreError::Refused { why: format!("the membership is not kept: {error}").into() })?;
+    }
+    tracing::info!(from = %own.max, to = %their_end, id = %id.broker_id, addr = id.broker_addr, "HA: taking back the end of the log from a slave");
+    let (done, is_done) = oneshot::channel();
+    // An error means that the connection has ended just now, and the answer will not come.
+    let _ = orders.send(TailOrder { check, from: own.max, done });
+    let outcome = is_done.await.unwrap_or(Err(HaError::Closed));
+    recovery.to = shared.store.max_physical_offset();
+    if recovery.to > own.max {
+        recovery.taken_from = Some(id.clone());
+    }
+    match outcome {
+        Ok(()) => {
+            tracing::info!(to = %recovery.to, "HA: the end of the log is back");
+            Ok(Event::Took(broker_id, shared.store.history()))
+        }
+        Err(HaError::Store(error)) => Err(error),
+        Err(error) => {
+            tracing::warn!(id = %id.broker_id, addr = id.broker_addr, %error, "HA: the end of the log was not taken back");
+            Ok(not_taken(matches!(error, HaError::Nonsense(_) | HaError::Refused(_))))
         }
     }
 }

@@ -8,13 +8,13 @@
 use protocol::PhysicalOffset;
 use sim::net::TcpStream;
 use store::{EpochEntry, MessageStore};
+use group::logs::CHECK_BYTES;
 
 use super::{
     Ended, Shared,
     following::{Reporter, Sink, take_frames},
 };
 use crate::{
-    decision::CHECK_BYTES,
     error::HaError,
     frame::{Frame, Wire},
     incoming::Incoming,

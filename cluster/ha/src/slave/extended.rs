@@ -28,7 +28,10 @@ pub(crate) async fn follow(shared: &Shared, stream: TcpStream) -> Result<Ended, 
     let (read, mut outgoing) = stream.into_split();
     let mut incoming = Incoming::new(read);
     let store = &*shared.store;
-    let hello = Hello::new(&shared.identity, store.config().mapped_file_size_commit_log_bytes, &store.history());
+    let keeper = shared.keeper.get();
+    let kept = keeper.map(|keeper| keeper.membership());
+    let file_bytes = store.config().mapped_file_size_commit_log_bytes;
+    let hello = Hello::new(&shared.identity, file_bytes, &store.history(), kept);
     let mut opening = EXTENDED_MAGIC.to_be_bytes().to_vec();
     opening.extend_from_slice(&encode_message(&hello)?);
     outgoing.write_all(&opening).await?;
@@ -39,7 +42,12 @@ pub(crate) async fn follow(shared: &Shared, stream: TcpStream) -> Result<Ended, 
                 tracing::debug!(%why, "HA: the master asks to wait");
                 outgoing.write_all(&encode_message(&Reply::Waiting(true))?).await?;
             }
-            Answer::Refuse { why } => return Err(HaError::Refused(why)),
+            Answer::Refuse { why } => {
+                if let Some(keeper) = keeper {
+                    keeper.refused(Some(&why)).await?;
+                }
+                return Err(HaError::Refused(why));
+            }
             Answer::Check { from, to } => {
                 let is_ours = hello.min_offset <= from && from <= to && to <= hello.max_offset;
                 if !is_ours || to - from > CHECK_BYTES_MAX {
@@ -53,8 +61,16 @@ pub(crate) async fn follow(shared: &Shared, stream: TcpStream) -> Result<Ended, 
                 return Ok(Ended::Truncate(to));
             }
             Answer::Truncate { to } => return Err(HaError::Nonsense(format!("it asks to cut the log at {to}"))),
-            Answer::Stream { from } if from == hello.max_offset || hello.min_offset == hello.max_offset => break from,
-            Answer::Stream { from } => {
+            Answer::Stream { from, end, membership }
+                if from == hello.max_offset || hello.min_offset == hello.max_offset =>
+            {
+                if let (Some(keeper), Some(membership)) = (keeper, membership) {
+                    keeper.refused(None).await?;
+                    keeper.adopt(membership, end.filter(|end| hello.max_offset < *end)).await?;
+                }
+                break from;
+            }
+            Answer::Stream { from, .. } => {
                 let end = hello.max_offset;
                 return Err(HaError::Nonsense(format!("it goes on at {from}, our log ends at {end}")));
             }

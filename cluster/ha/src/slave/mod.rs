@@ -8,7 +8,7 @@ mod extended;
 mod following;
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -17,15 +17,17 @@ use protocol::PhysicalOffset;
 use sim::{
     net::{TcpStream, resolve},
     task::{self, JoinHandle},
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 use store::MessageStore;
 use tokio::sync::watch;
 
-use crate::{HaConfig, Identity, MasterAddr, PROTOCOL_V1, SlaveStatus, backoff, backoff::Backoff, error::HaError};
+use crate::{GroupKeeper, HaConfig, Identity, MasterAddr, PROTOCOL_V1, SlaveStatus, backoff, backoff::Backoff, error::HaError};
 
 /// How long a connection may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// So long a connection counts as new: a call of the master that is on its way does not break it off.
+const NEW_CONNECTION: Duration = Duration::from_secs(2);
 
 type Probe = Arc<dyn Fn(String) -> BoxFuture<'static, Option<u32>> + Send + Sync>;
 
@@ -37,6 +39,10 @@ pub(crate) struct Shared {
     master: watch::Sender<Option<MasterAddr>>,
     truncation: watch::Sender<Option<PhysicalOffset>>,
     status: Mutex<SlaveStatus>,
+    /// When the present connection to the HA port was made.
+    pub connected_at: Mutex<Option<Instant>>,
+    /// Keeps the membership.
+    pub keeper: OnceLock<Arc<dyn GroupKeeper>>,
 }
 
 impl Shared {
@@ -78,6 +84,8 @@ impl SlaveService {
             master: watch::Sender::new(None),
             truncation: watch::Sender::new(None),
             status: Mutex::default(),
+            connected_at: Mutex::default(),
+            keeper: OnceLock::new(),
         });
         let task = task::spawn(run(Arc::clone(&shared), Arc::new(probe)));
         SlaveService { shared, task: Mutex::new(Some(task)) }
@@ -90,6 +98,25 @@ impl SlaveService {
             *present = master;
             differs
         });
+    }
+
+    /// Who keeps the membership. To be set once, before there is a master; a later call changes nothing.
+    pub fn keep_group_with(&self, keeper: Arc<dyn GroupKeeper>) {
+        // The first one counts.
+        let _ = self.shared.keeper.set(keeper);
+    }
+
+    /// The master says that it forms its group and does not hear this slave: connects anew. A connection that was made only
+    /// now stays: the master may not have known of it yet.
+    pub fn master_is_back(&self) {
+        let connected_at = *self.shared.connected_at.lock().unwrap_or_else(PoisonError::into_inner);
+        if connected_at.is_some_and(|at| at.elapsed() < NEW_CONNECTION) {
+            return;
+        }
+        tracing::info!("the master says that it is back");
+        let master = self.shared.status().master.clone();
+        self.set_master(None);
+        self.set_master(master);
     }
 
     /// Resolves when the log must be cut: this offset is where the master's and ours part. Nothing is appended any more. The
@@ -152,6 +179,7 @@ async fn run(shared: Arc<Shared>, probe: Probe) {
             }
             ended = follow(&shared, &probe, &master) => ended,
         };
+        *shared.connected_at.lock().unwrap_or_else(PoisonError::into_inner) = None;
         let was_connected = std::mem::take(&mut shared.status().connected);
         let error = match ended {
             Ok(Ended::Truncate(to)) => {
@@ -225,5 +253,6 @@ async fn follow(shared: &Arc<Shared>, probe: &Probe, master: &MasterAddr) -> Res
         .await
         .map_err(|_| unreachable(format!("{} does not answer within {} s", master.ha, CONNECT_TIMEOUT.as_secs())))??;
     stream.set_nodelay(true)?;
+    *shared.connected_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     if protocol == PROTOCOL_V1 { apache::follow(shared, stream).await } else { extended::follow(shared, stream).await }
 }

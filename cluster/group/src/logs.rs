@@ -1,19 +1,18 @@
-//! What a master says to a slave of ours, as a function of both logs' histories: pure.
+//! How two logs of a group stand to one another, as a function of both histories.
 //!
 //! The epochs tell how far the two logs are one; the CRC of the last bytes before that point must then bear it out. Neither
-//! is ever resolved by taking one side's word: logs without a common past, or whose common past differs, are refused.
+//! is ever resolved by taking one side's word: logs without a common past, or whose common past differs, are refused, and
+//! both are kept.
 
 use protocol::PhysicalOffset;
 use store::{CommonPoint, LogHistory, common_point};
 
-use crate::{Identity, handshake::Hello};
-
 /// How many bytes before the common point are compared.
-pub(crate) const CHECK_BYTES: i64 = 64 << 10;
+pub const CHECK_BYTES: i64 = 64 << 10;
 
 /// What both sides have and must have alike: `[from, to)`; empty when there is nothing to compare.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Window {
+pub struct Window {
     pub from: PhysicalOffset,
     pub to: PhysicalOffset,
 }
@@ -24,61 +23,22 @@ impl Window {
         Window { from, to: common }
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.from >= self.to
     }
 }
 
 /// How a slave joins a master that has begun its epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Joining {
+pub enum Joining {
     /// Its log is a part of the master's: it is sent what follows.
     Stream { check: Window, from: PhysicalOffset },
     /// Its log has an end that the master's has not: it must be cut first.
     Truncate { check: Window, to: PhysicalOffset },
 }
 
-/// Refuses a slave that does not belong here, whatever its log.
-///
-/// `rival` is the address under which a replica with the slave's id is connected now.
-///
-/// # Errors
-/// Why, and what to do about it.
-pub(crate) fn screen(master: &Identity, file_bytes: u64, hello: &Hello, rival: Option<&str>) -> Result<(), String> {
-    let (id, addr) = (hello.broker_id, &hello.broker_addr);
-    if (&hello.cluster_name, &hello.broker_name) != (&master.cluster_name, &master.broker_name) {
-        return Err(format!(
-            "broker {id} at {addr} belongs to {}/{}, this master is of {}/{}: set brokerClusterName and brokerName right, or \
-             point the slave at its own master",
-            hello.cluster_name, hello.broker_name, master.cluster_name, master.broker_name
-        ));
-    }
-    if *addr == master.broker_addr {
-        return Err(format!(
-            "the slave at {addr} is pointed at itself: set its haMasterAddress to its master's, or its brokerIP1 right"
-        ));
-    }
-    if id.0 <= 0 {
-        return Err(format!("a slave at {addr} has brokerId {id}: 0 is the master's, give the slave a positive one"));
-    }
-    if let Some(rival) = rival.filter(|rival| rival != addr) {
-        return Err(format!(
-            "brokerId {id} is already connected from {rival}, and {addr} claims it too: give each slave of {} its own brokerId",
-            master.broker_name
-        ));
-    }
-    if hello.commit_log_file_size != file_bytes {
-        return Err(format!(
-            "mappedFileSizeCommitLog is {} at the slave {addr} and {file_bytes} at its master: files are copied byte for byte, \
-             set them alike (an existing store keeps the size it was made with)",
-            hello.commit_log_file_size
-        ));
-    }
-    Ok(())
-}
-
 /// Where an empty slave begins.
-pub(crate) fn first_offset(master: &LogHistory, file_bytes: u64, from_last_file: bool) -> PhysicalOffset {
+pub fn first_offset(master: &LogHistory, file_bytes: u64, from_last_file: bool) -> PhysicalOffset {
     if !from_last_file {
         return master.min;
     }
@@ -90,7 +50,7 @@ pub(crate) fn first_offset(master: &LogHistory, file_bytes: u64, from_last_file:
 ///
 /// # Errors
 /// Why it cannot, and what to do about it.
-pub(crate) fn join(
+pub fn join(
     master: &LogHistory,
     slave: &LogHistory,
     file_bytes: u64,
@@ -98,7 +58,8 @@ pub(crate) fn join(
 ) -> Result<Joining, String> {
     let (has, start_over) = (
         format!("the slave's log is {}..{}, the master's {}..{}", slave.min, slave.max, master.min, master.max),
-        "if nothing of the slave's log is wanted, delete its store directory and start it again",
+        "both are kept: the slave serves nothing; move its store directory aside and start it empty, and `mqadmin republish` \
+         brings what only the directory has into the living topics",
     );
     if slave.max == PhysicalOffset::ZERO {
         let from = first_offset(master, file_bytes, from_last_file);
@@ -114,7 +75,7 @@ pub(crate) fn join(
         CommonPoint::Empty if slave.min == slave.max => slave.max,
         CommonPoint::Empty => {
             return Err(format!(
-                "{has}: the master has lost its log. Stop both and bring the slave's store to the master; {start_over}"
+                "{has}: the master has lost its log. Stop both and bring the slave's store to the master. Otherwise {start_over}"
             ));
         }
     };
@@ -133,7 +94,7 @@ pub(crate) fn join(
 
 /// Whether a master that has not begun its epoch yet can take the end of this slave's log: its own is a part of it, and
 /// shorter. What must be compared first.
-pub(crate) fn tail_of(master: &LogHistory, slave: &LogHistory) -> Option<Window> {
+pub fn tail_of(master: &LogHistory, slave: &LogHistory) -> Option<Window> {
     if slave.max <= master.max {
         return None;
     }
@@ -151,7 +112,6 @@ pub(crate) fn tail_of(master: &LogHistory, slave: &LogHistory) -> Option<Window>
 
 #[cfg(test)]
 mod tests {
-    use protocol::BrokerId;
     use store::EpochEntry;
 
     use super::*;
@@ -215,31 +175,5 @@ mod tests {
         let begun = log(&[(1, 0), (2, 1000)], 0, 1000);
         assert_eq!(tail_of(&begun, &log(&[(1, 0)], 0, 2000)), None, "the lost end was given up");
         assert_eq!(tail_of(&begun, &longer), Some(window(0, 1000)));
-    }
-
-    #[test]
-    fn strangers_are_told_why() {
-        let identity = |cluster: &str, id: i64, addr: &str| Identity {
-            cluster_name: cluster.into(),
-            broker_name: "broker-a".into(),
-            broker_id: BrokerId(id),
-            broker_addr: addr.into(),
-        };
-        let master = identity("c", 0, "10.0.0.1:10911");
-        let screened = |slave: Identity, file_bytes, rival| {
-            let hello = Hello::new(&slave, file_bytes, &log(&[], 0, 0));
-            screen(&master, 1000, &hello, rival)
-        };
-        assert_eq!(screened(identity("c", 1, "10.0.0.2:10911"), 1000, Some("10.0.0.2:10911")), Ok(()));
-        for (slave, file_bytes, rival, why) in [
-            (identity("other", 1, "10.0.0.2:10911"), 1000, None, "belongs to other/broker-a"),
-            (identity("c", 1, "10.0.0.1:10911"), 1000, None, "pointed at itself"),
-            (identity("c", 0, "10.0.0.2:10911"), 1000, None, "brokerId 0"),
-            (identity("c", 1, "10.0.0.2:10911"), 1000, Some("10.0.0.3:10911"), "already connected"),
-            (identity("c", 1, "10.0.0.2:10911"), 2000, None, "mappedFileSizeCommitLog"),
-        ] {
-            let refusal = screened(slave, file_bytes, rival).expect_err(why);
-            assert!(refusal.contains(why), "{refusal}");
-        }
     }
 }
