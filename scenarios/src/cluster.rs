@@ -3,7 +3,7 @@
 use crate::{
     operator::Operator,
     recorder::Recorder,
-    spec::{BrokerHost, Disk, FileSystem, Flush, Mode, Placement, Scenario},
+    spec::{BrokerHost, BrokerSettings, Disk, FileSystem, Flush, Mode, Placement, Scenario},
     workload::{self, Client},
 };
 use broker::{Broker, BrokerConfig};
@@ -253,11 +253,12 @@ fn broker_config(scenario: &Scenario, name_servers: Vec<String>, host: &BrokerHo
     config.broker_id = BrokerId(i64::from(host.broker_id));
     config.slave_read_enable = settings.slave_read_enable;
     config.slave_synchronize_interval_ms = settings.slave_metadata_interval_ms;
-    // 0 is for ever: a SYNC_MASTER does not go on without what it has promised.
-    config.ha_tail_recovery_timeout_ms = Some(match scenario.mode {
-        Mode::TwoMastersTwoSlavesSync => 0,
-        _ => settings.tail_recovery_timeout_ms,
-    });
+    // As deployed, unless the scenario says otherwise.
+    config.ha_tail_recovery_timeout_ms = match scenario.mode {
+        Mode::TwoMastersTwoSlavesSync => None,
+        _ => (settings.tail_recovery_timeout_ms != BrokerSettings::default().tail_recovery_timeout_ms)
+            .then_some(settings.tail_recovery_timeout_ms),
+    };
     let ha = &mut config.ha;
     ha.role = match scenario.mode {
         _ if !host.is_master() => Role::Slave,

@@ -17,14 +17,14 @@ use remoting::{Channel, ChannelId, Lane};
 use sim::task::JoinHandle;
 use sim::time::{Instant, wall_clock_ms};
 use store::{MessageStore, StoreError};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, mpsc, watch};
 
 use crate::config::BrokerConfig;
 use crate::host::Host;
 use crate::persistence::{Files, Stored};
 use crate::replication::Replication;
+use crate::replication::membership::KeptGroup;
 use crate::replication::recent_losses;
-use crate::replication::replicas::Replicas;
 use crate::service::notices::NoticeWait;
 use crate::service::pull_wait::PullWait;
 use crate::service::registration::{Links, Registrar};
@@ -59,8 +59,12 @@ pub(crate) struct Core {
     pub links: Links,
     /// The service of the HA port, once it is there.
     pub replication: OnceLock<Replication>,
-    /// A master's slaves to remember.
-    pub replicas: Replicas,
+    /// What is kept of the replica group.
+    pub group: KeptGroup,
+    /// Tells a master that forms its group what happens; nobody listens once it leads.
+    pub group_events: Mutex<Option<mpsc::UnboundedSender<group::Event>>>,
+    /// A master's log must be cut there before it can lead.
+    pub cut_wanted: watch::Sender<Option<PhysicalOffset>>,
     /// A slave has met a topic that it does not know: the master's tables are to be copied soon.
     pub metadata_wanted: Notify,
     /// Where a slave's master is, for questions.
@@ -130,7 +134,9 @@ impl Core {
             files,
             links,
             replication: OnceLock::new(),
-            replicas: stored.replicas,
+            group: stored.group,
+            group_events: Mutex::default(),
+            cut_wanted: watch::Sender::new(None),
             metadata_wanted: Notify::new(),
             master_addr: Mutex::default(),
             followed: Mutex::new(followed),
@@ -307,7 +313,7 @@ impl Core {
     /// offset, and so has lost messages although nothing at its start told of it: its disk was replaced by an empty one, or
     /// by an older copy. Returns whether that is so; from now on left-overs are looked for.
     pub(crate) async fn has_lost_without_trace(&self, topic: &str, queue_id: i32) -> Result<bool, StoreError> {
-        if self.is_slave() || self.believes_all_offsets() || !self.replicas.all().is_empty() {
+        if self.is_slave() || self.believes_all_offsets() || self.group.has_members() {
             return Ok(false);
         }
         let Some(life) = self.store.epochs().last().copied() else { return Ok(false) };

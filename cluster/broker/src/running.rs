@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ha::{Identity, MasterService, SlaveService};
-use protocol::body::ClusterInfo;
 use protocol::header::RegisterBrokerResponseHeader;
 use protocol::{PhysicalOffset, topic};
 use quirks::QuirkSet;
@@ -21,7 +20,8 @@ use crate::config::BrokerConfig;
 use crate::core::{Core, lock};
 use crate::persistence::{Files, found_missing};
 use crate::processor::Processor;
-use crate::replication::{Replication, master, metadata, peers, recent_losses, slave, twin};
+use crate::replication::membership::Keeper;
+use crate::replication::{Replication, leave, master, metadata, recent_losses, slave, twin, witness};
 use crate::service::{consumed, delay, housekeeping, notices, pull_wait, registration};
 
 /// What part of the files and sockets of the process are connections to the main port at most…
@@ -72,8 +72,8 @@ impl Running {
         }
         let links = registration::Links::new();
         links.client.update_name_servers(config.namesrv_addr.clone());
-        let views = peers::cluster_views(&links.client).await;
-        if let Some(addr) = twin::find(&links.client, &config, &views).await {
+        let views = master::Views::ask(&links.client, &config).await;
+        if let Some(addr) = twin::find(&links.client, &config, &views.clusters).await {
             let BrokerConfig { broker_name, broker_id, .. } = config;
             return Err(BrokerError::Twin { broker_name, broker_id, addr });
         }
@@ -106,6 +106,7 @@ impl Running {
             task::spawn(housekeeping::keep_topics_saved(Arc::clone(&core))),
             task::spawn(housekeeping::keep_groups_saved(Arc::clone(&core))),
             task::spawn(registration::run(Arc::clone(&core))),
+            task::spawn(witness::run(Arc::clone(&core))),
         ];
         Ok(Self { core, server, fast, tasks: Mutex::new(Some(Tasks { delivery, others })) })
     }
@@ -125,11 +126,18 @@ impl Running {
         }
     }
 
-    /// A slave's log must be cut there; never resolves on a master.
+    /// The log must be cut there: of a slave, or of a master that a later master has gone before.
     pub(crate) async fn truncation_wanted(&self) -> PhysicalOffset {
         match self.core.replication.get() {
             Some(Replication::Slave(service)) => service.truncation_wanted().await,
-            _ => std::future::pending().await,
+            _ => {
+                let mut wanted = self.core.cut_wanted.subscribe();
+                match wanted.wait_for(Option::is_some).await.map(|offset| *offset) {
+                    Ok(Some(offset)) => offset,
+                    // The sender lives as long as the core, and the condition holds.
+                    Ok(None) | Err(_) => std::future::pending().await,
+                }
+            }
         }
     }
 
@@ -159,6 +167,9 @@ impl Running {
                 master::hand_over(core, service, grace).await;
             }
             replication.shutdown().await;
+            if end == End::Stop && core.is_slave() {
+                leave::say(core).await;
+            }
         }
         let tables = core.write_all().await;
         let store = core.store.shutdown().await;
@@ -251,27 +262,17 @@ fn identity(core: &Core) -> Identity {
 }
 
 /// A master: its HA port, and the beginning of its epoch.
-async fn lead(core: &Arc<Core>, views: &[ClusterInfo]) -> Result<(), BrokerError> {
+async fn lead(core: &Arc<Core>, views: &master::Views) -> Result<(), BrokerError> {
     let config = core.config();
     let addr: SocketAddr = config.ha_listen_addr();
     let service = MasterService::bind(addr, Arc::clone(&core.store), identity(core), config.ha.clone())
         .await
         .map_err(|source| BrokerError::ListenHa { addr, source })?;
     let service = Arc::new(service);
-    let weak = Arc::downgrade(core);
-    service.remember_replicas_with(Arc::new(move |replica| {
-        let core = weak.upgrade();
-        Box::pin(async move {
-            match core {
-                Some(core) => core.replicas.remember(replica).await.map_err(std::io::Error::other),
-                None => Err(std::io::Error::other("the broker has stopped")),
-            }
-        })
-    }));
+    service.keep_group_with(Arc::new(Keeper(Arc::downgrade(core))));
     // An error means that there is one already, which there is not: the core is new.
     let _ = core.replication.set(Replication::Master(Arc::clone(&service)));
-    let expected = master::expected(&config, core.replicas.all(), views);
-    master::start(core, Arc::clone(&service), expected).await?;
+    master::start(core, Arc::clone(&service), views).await?;
     core.background(task::spawn(master::look_after(Arc::clone(core), service)));
     Ok(())
 }
@@ -282,6 +283,7 @@ fn follow(core: &Arc<Core>) {
     let probe = slave::probe(core.links.client.clone());
     let service = SlaveService::start(Arc::clone(&core.store), identity(core), config.ha.clone(), probe);
     let service = Arc::new(service);
+    service.keep_group_with(Arc::new(Keeper(Arc::downgrade(core))));
     slave::learn_master(core, &service, &RegisterBrokerResponseHeader::default());
     // As above.
     let _ = core.replication.set(Replication::Slave(service));

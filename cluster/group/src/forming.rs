@@ -309,10 +309,13 @@ impl Forming {
                 let removed = &self.removed;
                 self.known.retain(|broker_id, known| known.voice != Voice::Unheard || !removed.contains(broker_id));
             }
-            let members = record.membership.members.iter().map(|member| {
-                (member.broker_id, &member.addr, member.stopped_at, member.stopped_at.is_some())
-            });
-            let stands = record.stands.iter().map(|stand| (stand.broker_id, &stand.addr, stand.position, stand.is_stopped));
+            let members = record
+                .membership
+                .members
+                .iter()
+                .map(|member| (member.broker_id, &member.addr, member.stopped_at, member.stopped_at.is_some()));
+            let stands =
+                record.stands.iter().map(|stand| (stand.broker_id, &stand.addr, stand.position, stand.is_stopped));
             for (broker_id, addr, position, is_stopped) in members.chain(stands) {
                 let is_new = !self.known.contains_key(&broker_id);
                 let own = self.own.clone();
@@ -321,7 +324,8 @@ impl Forming {
                 if known.voice != Voice::Unheard {
                     continue;
                 }
-                known.is_stopped = is_stopped && (is_new || known.is_stopped || position.is_some_and(|at| at.is_within(&own)));
+                known.is_stopped =
+                    is_stopped && (is_new || known.is_stopped || position.is_some_and(|at| at.is_within(&own)));
                 if position.is_some_and(|position| known.position.is_none_or(|older| older.end < position.end)) {
                     known.position = position;
                 }
@@ -407,7 +411,8 @@ impl Forming {
     #[must_use]
     pub fn membership(&self) -> Membership {
         let own = &self.start.membership;
-        let newest = self.record().map(|record| &record.membership).filter(|known| known.age() > own.age()).unwrap_or(own);
+        let newest =
+            self.record().map(|record| &record.membership).filter(|known| known.age() > own.age()).unwrap_or(own);
         let mut membership = newest.clone();
         membership.generation = self.generation;
         membership.version = own.version.max(newest.version);
@@ -503,12 +508,8 @@ impl Forming {
             // Where this store has begun later than the member knows, the member has what was given up then.
             let is_settled = known.generation < self.generation || !they_led;
             (!is_settled).then(|| {
-                let waiting = Waiting::TwoHistories {
-                    broker_id,
-                    common,
-                    own_end: self.own.max,
-                    their_end: history.max,
-                };
+                let waiting =
+                    Waiting::TwoHistories { broker_id, common, own_end: self.own.max, their_end: history.max };
                 Step::Wait(waiting, None)
             })
         })

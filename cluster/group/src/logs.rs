@@ -50,12 +50,7 @@ pub fn first_offset(master: &LogHistory, file_bytes: u64, from_last_file: bool) 
 ///
 /// # Errors
 /// Why it cannot, and what to do about it.
-pub fn join(
-    master: &LogHistory,
-    slave: &LogHistory,
-    file_bytes: u64,
-    from_last_file: bool,
-) -> Result<Joining, String> {
+pub fn join(master: &LogHistory, slave: &LogHistory, file_bytes: u64, from_last_file: bool) -> Result<Joining, String> {
     let (has, start_over) = (
         format!("the slave's log is {}..{}, the master's {}..{}", slave.min, slave.max, master.min, master.max),
         "both are kept: the slave serves nothing; move its store directory aside and start it empty, and `mqadmin republish` \

@@ -160,7 +160,8 @@ mod tests {
         let mut membership = Membership::default();
         assert!(membership.join(BrokerId(2), "b:1") && !membership.join(BrokerId(2), "b:1"));
         assert!(membership.join(BrokerId(1), "a:1"));
-        let ids = |membership: &Membership| membership.members.iter().map(|member| member.broker_id.0).collect::<Vec<_>>();
+        let ids =
+            |membership: &Membership| membership.members.iter().map(|member| member.broker_id.0).collect::<Vec<_>>();
         assert_eq!(ids(&membership), [1, 2]);
         assert!(membership.stop(BrokerId(2), None) && membership.members[1].stopped_at.is_some());
         assert!(membership.join(BrokerId(2), "b:1") && membership.members[1].stopped_at.is_none());

@@ -8,14 +8,16 @@
 //!
 //! * a master whose history has begun has every message that was acknowledged by two replicas, as long as any of those that
 //!   had it when it was acknowledged, or copied it since, has not lost it;
-//! * when everybody is up and connected, nobody waits.
+//! * when everybody is up and connected, nobody waits (but for an operator who has promoted a slave that was not whole).
 //!
 //! Left out: several name servers (one that is silent stands for those), the time between hearing a slave and taking its tail,
 //! Apache's peers.
 
 use std::time::Duration;
 
-use group::{Event, Forming, GroupId, Membership, Position, Record, Stand, Start, Step, Testimony, Word, logs};
+use group::{
+    Event, Forming, GroupId, Membership, Position, Record, Stand, Start, Step, Testimony, Waiting, Word, logs,
+};
 use protocol::{BrokerId, PhysicalOffset};
 use stateright::{Checker, Model, Property};
 use store::{EpochEntry, LogHistory};
@@ -84,7 +86,9 @@ enum Action {
     Tell,
     Stand(usize),
     /// The master looks around; whether its patience is at an end.
-    Look { is_late: bool },
+    Look {
+        is_late: bool,
+    },
     Stop(usize),
     Remove(usize),
     Promote(usize),
@@ -188,7 +192,8 @@ impl State {
     fn acknowledge(&mut self) {
         let master = self.master();
         for write in &self.nodes[master].log {
-            let having = (0..NODES).filter(|node| self.nodes[*node].log.contains(write)).fold(0_u8, |all, node| all | 1 << node);
+            let having =
+                (0..NODES).filter(|node| self.nodes[*node].log.contains(write)).fold(0_u8, |all, node| all | 1 << node);
             if let Some(acked) = self.acked.iter_mut().find(|(acked, _)| acked == write) {
                 acked.1 |= having;
             } else if having.count_ones() >= 2 {
@@ -236,7 +241,8 @@ impl Group {
         let mut forming = Forming::new(start, Duration::ZERO);
         if state.is_witness_up && !node.is_cut_off {
             let record = state.record();
-            let testimony = if record == Record::default() { Testimony::KnowsNothing } else { Testimony::Knows(record) };
+            let testimony =
+                if record == Record::default() { Testimony::KnowsNothing } else { Testimony::Knows(record) };
             forming.apply(Event::Testified(NAME_SERVER.to_owned(), testimony), Duration::ZERO);
         }
         for (number, slave) in state.nodes.iter().enumerate() {
@@ -539,10 +545,13 @@ impl Model for Group {
                 let log = &state.nodes[state.master()].log;
                 !state.leads || state.acked.iter().all(|(write, having)| *having == 0 || log.contains(write))
             }),
+            // An operator who promotes a slave that is not whole is asked.
             Property::always("when all are there nobody waits", |model: &Group, state: &State| {
                 let all_are_there = state.is_witness_up
                     && state.nodes.iter().all(|node| node.is_gone || (node.is_up && !node.is_cut_off));
-                state.leads || !all_are_there || !matches!(model.step(state, true), Step::Wait(..))
+                state.leads
+                    || !all_are_there
+                    || !matches!(model.step(state, true), Step::Wait(waiting, _) if waiting != Waiting::LastMaster)
             }),
             Property::sometimes("messages are acknowledged", |_, state: &State| !state.acked.is_empty()),
         ]

@@ -94,6 +94,8 @@ mod tests {
         let of = |group: &str| GroupId(group.to_owned());
         hello.membership = Some(group::Membership { group: Some(of("g")), ..group::Membership::default() });
         assert_eq!(screen(&master, Some(&of("g")), 1000, &hello, None), Ok(()));
-        assert!(screen(&master, Some(&of("h")), 1000, &hello, None).is_err_and(|why| why.contains("of replica group g")));
+        assert!(
+            screen(&master, Some(&of("h")), 1000, &hello, None).is_err_and(|why| why.contains("of replica group g"))
+        );
     }
 }

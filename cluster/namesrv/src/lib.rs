@@ -7,6 +7,7 @@
 //! | [`kv_config`] | configuration by namespace and key, kept in `kvConfig.json` |
 //! | [`config`] | [`NamesrvConfig`], and the [`Settings`] that may change while the name server runs |
 //! | [`server`] | [`Namesrv`]: the running name server |
+//! | `witness` | what is remembered of replica groups, durably |
 //! | `processor`, `headers` | the requests that it answers |
 //!
 //! A name server keeps routes in memory only: brokers register with every name server anew every 30 s. Name servers know
@@ -24,6 +25,7 @@ pub mod route_table;
 #[cfg(test)]
 mod route_table_tests;
 pub mod server;
+mod witness;
 
 pub use config::{NamesrvConfig, Settings};
 pub use route_table::RouteTable;

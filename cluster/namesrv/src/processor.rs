@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use group::witness::{REPORT_BYTES_MAX, WITNESS_REPLICA_GROUP};
 use protocol::body::{DataVersion, JsonBody, RegisterBrokerBody, TopicConfig, TopicList, TopicRouteData};
 use protocol::header::{
     AddWritePermOfBrokerResponseHeader, DeleteTopicFromNamesrvRequestHeader, GetKvConfigResponseHeader,
@@ -27,6 +28,7 @@ use crate::headers::{
 };
 use crate::kv_config::{KvConfig, ORDER_TOPIC_CONFIG, replace_file};
 use crate::route_table::{Departed, Registration, RouteTable, Unmentioned};
+use crate::witness::{Witness, WitnessError};
 
 /// What the requests work on. Clones are the same.
 #[derive(Clone)]
@@ -40,6 +42,7 @@ struct State {
     /// The connections that brokers registered by.
     broker_channels: Mutex<BTreeMap<ChannelId, Channel>>,
     kv_config: Mutex<KvConfig>,
+    witness: Mutex<Witness>,
     /// For requests that may take long.
     lane: Lane,
     /// Held while a file is written, so that changes are written one after the other.
@@ -103,7 +106,8 @@ fn may_take_long(request: &RemotingCommand) -> bool {
         | request_code::GET_NAMESRV_CONFIG
         | request_code::REGISTER_BROKER
         | request_code::REGISTER_TOPIC_IN_NAMESRV
-        | request_code::UPDATE_NAMESRV_CONFIG => request.body.len() > SHORT_BODY_BYTES,
+        | request_code::UPDATE_NAMESRV_CONFIG
+        | WITNESS_REPLICA_GROUP => request.body.len() > SHORT_BODY_BYTES,
         _ => true,
     }
 }
@@ -188,6 +192,7 @@ impl Processor {
                 Ok(success().with_body(self.0.config.properties(&lock(&self.0.settings))))
             }
             request_code::UPDATE_NAMESRV_CONFIG => return self.update_config(&request),
+            WITNESS_REPLICA_GROUP => return self.witness(request),
             code => Ok(request_code_not_supported(code)),
         };
         answer.unwrap_or_else(|error| bad_header(&error)).into()
@@ -209,13 +214,14 @@ fn log_departed(departed: &[Departed], why: &str) {
 }
 
 impl Processor {
-    pub fn new(config: NamesrvConfig, kv_config: KvConfig) -> Self {
+    pub fn new(config: NamesrvConfig, kv_config: KvConfig, witness: Witness) -> Self {
         Self(Arc::new(State {
             started: Instant::now(),
             settings: Mutex::new(config.settings),
             routes: Mutex::default(),
             broker_channels: Mutex::default(),
             kv_config: Mutex::new(kv_config),
+            witness: Mutex::new(witness),
             lane: Lane::default(),
             writing: tokio::sync::Mutex::new(()),
             config,
@@ -508,6 +514,36 @@ impl Processor {
                 }
                 Err(error) => {
                     tracing::error!(%error, "the key-value configuration was not changed");
+                    system_error(error)
+                }
+            })
+        })
+    }
+
+    /// A broker asks what is known of its replica group, or tells of it.
+    fn witness(&self, request: RemotingCommand) -> Reply {
+        if request.body.len() > REPORT_BYTES_MAX {
+            return system_error(format_args!("a report has at most {REPORT_BYTES_MAX} bytes")).into();
+        }
+        let state = Arc::clone(&self.0);
+        Reply::later(async move {
+            let _writing = state.writing.lock().await;
+            let taken = async {
+                let (record, changed) = lock(&state.witness).take(&request.body)?;
+                if let Some(changed) = changed {
+                    changed.store().await?;
+                    *lock(&state.witness) = changed;
+                }
+                Ok::<_, WitnessError>(record)
+            };
+            Some(match taken.await {
+                Ok(Some(record)) => match serde_json::to_vec(&record) {
+                    Ok(body) => success().with_body(body),
+                    Err(error) => system_error(error),
+                },
+                Ok(None) => success(),
+                Err(error) => {
+                    tracing::warn!(%error, "a report of a replica group was not taken");
                     system_error(error)
                 }
             })

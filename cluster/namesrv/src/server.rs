@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 use crate::config::NamesrvConfig;
 use crate::kv_config::{KvConfig, KvConfigError};
 use crate::processor::Processor;
+use crate::witness::Witness;
 
 /// Why a name server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -54,8 +55,9 @@ impl Namesrv {
     /// [`NamesrvError`]: the address is taken, or the key-value configuration cannot be read.
     pub async fn start(config: NamesrvConfig) -> Result<Self, NamesrvError> {
         let kv_config = KvConfig::load(config.kv_config_path.clone()).await?;
+        let witness = Witness::load(&config.kv_config_path).await?;
         let (addr, limits) = (config.listen, config.server.clone());
-        let processor = Processor::new(config, kv_config);
+        let processor = Processor::new(config, kv_config, witness);
         let server = RemotingServer::bind(addr, Arc::new(processor.clone()), limits)
             .await
             .map_err(|source| NamesrvError::Listen { addr, source })?;

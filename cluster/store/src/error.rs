@@ -86,10 +86,10 @@ pub enum StoreError {
         /// The directory.
         path: PathBuf,
     },
-    /// A store that was closed in good order has no log any more. Nothing was changed.
+    /// A store has no log any more, which its checkpoint or its queues show to have been there. Nothing was changed.
     #[error(
-        "{} has no file, although the broker that closed this store in good order had flushed the log up to physical offset \
-         {flushed_offset}: mount or restore it; or, to begin anew without what was in it, move the whole store directory away",
+        "{} has no file, although this store had a log: its checkpoint says that it was flushed up to physical offset \
+         {flushed_offset}. Mount or restore it; or, to begin anew without what was in it, move the whole store directory away",
         path.display()
     )]
     LogGone {

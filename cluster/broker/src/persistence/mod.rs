@@ -5,6 +5,7 @@
 //! | topics.json, subscriptionGroup.json | with each change ([`saved_table`]), before anybody is told that it was made | is tried again every second; until then messages for the topic are refused |
 //! | consumerOffset.json | every 5 s, and before the answer to an administrator | is tried again |
 //! | delayOffset.json | every 10 s | is tried again |
+//! | replicaGroup.json | with each change | the change is not made |
 //!
 //! All of them are written once more when the broker stops. What a table lacks although the store has messages of it is in
 //! [`found_missing`].
@@ -23,7 +24,7 @@ use store::{ConfigFile, LoadedTable, StoreError, TableFile};
 
 use crate::config::BrokerConfig;
 use crate::core::{Core, lock};
-use crate::replication::replicas::Replicas;
+use crate::replication::membership::KeptGroup;
 use saved_table::{NotSaved, SavedTable};
 
 /// The files of `config/`. Each has a lock, so that two writers do not overtake one another.
@@ -40,7 +41,7 @@ pub(crate) struct Stored {
     pub groups: LoadedTable<SubscriptionGroupWrapper>,
     pub consumer_offsets: ConsumerOffsetSerializeWrapper,
     pub delay_offsets: DelayOffsetSerializeWrapper,
-    pub replicas: Replicas,
+    pub group: KeptGroup,
 }
 
 impl Files {
@@ -62,7 +63,8 @@ impl Files {
             groups: self.groups.load().await?,
             consumer_offsets: self.consumer_offsets.lock().await.load().await?.unwrap_or_default(),
             delay_offsets: self.delay_offsets.lock().await.load().await?.unwrap_or_default(),
-            replicas: Replicas::load(config.config_file("replicas.json")).await?,
+            group: KeptGroup::load(config.config_file("replicaGroup.json"), config.config_file("replicas.json"))
+                .await?,
         })
     }
 }

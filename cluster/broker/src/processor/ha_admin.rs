@@ -93,12 +93,7 @@ pub(crate) fn protocol_version(core: &Core) -> Answer {
 /// `MASTER_IS_BACK`: a slave asks the name servers at once where its master is, and connects anew.
 pub(crate) fn master_is_back(core: &Core) -> Answer {
     if let Some(Replication::Slave(service)) = core.replication.get() {
-        let status = service.status();
-        if !status.connected {
-            tracing::info!("the master says that it is back");
-            service.set_master(None);
-            service.set_master(status.master);
-        }
+        service.master_is_back();
         core.registrar.announce();
     }
     Ok(success())

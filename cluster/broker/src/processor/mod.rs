@@ -14,6 +14,7 @@ pub(crate) mod pull;
 pub(crate) mod query;
 pub(crate) mod queue_admin;
 pub(crate) mod queue_lock;
+mod replica_group;
 pub(crate) mod send;
 pub(crate) mod send_back;
 mod terms;
@@ -29,7 +30,7 @@ use store::StoreError;
 
 use crate::core::{Core, lock};
 use crate::persistence::saved_table::NotSaved;
-use crate::replication::MASTER_IS_BACK;
+use crate::replication::{BEGIN_HISTORY, GET_REPLICA_GROUP, LEAVE_REPLICA_GROUP, MASTER_IS_BACK, REMOVE_REPLICA};
 use crate::service::notices::notify_members;
 use crate::state::tracked::TableFull;
 
@@ -164,8 +165,29 @@ fn aside(core: &Arc<Core>, channel: &Channel, request: RemotingCommand) -> Reply
     })
 }
 
+/// Whether a request is answered from the log or by offsets in it. A pull is too; it sends its reader to the master.
+fn shows_the_log(code: i32) -> bool {
+    matches!(
+        code,
+        code::QUERY_CONSUMER_OFFSET
+            | code::GET_MAX_OFFSET
+            | code::GET_MIN_OFFSET
+            | code::SEARCH_OFFSET_BY_TIMESTAMP
+            | code::GET_EARLIEST_MSG_STORETIME
+            | code::QUERY_MESSAGE
+            | code::VIEW_MESSAGE_BY_ID
+            | code::QUERY_CONSUME_QUEUE
+            | code::UPDATE_CONSUMER_OFFSET
+    )
+}
+
 impl Processor {
     fn answer(core: &Arc<Core>, channel: &Channel, request: RemotingCommand) -> Reply {
+        if shows_the_log(request.code)
+            && let Some(refusal) = replica_group::refusal(core)
+        {
+            return now(Err(refusal));
+        }
         match request.code {
             code::SEND_MESSAGE | code::SEND_MESSAGE_V2 | code::SEND_BATCH_MESSAGE => {
                 send::handle(core, channel, request)
@@ -233,6 +255,10 @@ impl Processor {
             code::GET_BROKER_HA_STATUS => now(ha_admin::status(core)),
             ha::GET_HA_PROTOCOL_VERSION => now(ha_admin::protocol_version(core)),
             MASTER_IS_BACK => now(ha_admin::master_is_back(core)),
+            GET_REPLICA_GROUP => now(replica_group::get(core)),
+            REMOVE_REPLICA => later(replica_group::remove(Arc::clone(core), request)),
+            BEGIN_HISTORY => now(replica_group::begin(core, &request)),
+            LEAVE_REPLICA_GROUP => later(replica_group::leave(Arc::clone(core), request)),
             code::VIEW_BROKER_STATS_DATA => now(broker_admin::view_stats(core, &request)),
 
             other => {

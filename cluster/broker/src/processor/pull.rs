@@ -9,6 +9,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use bytes::Bytes;
 use protocol::body::{EXPRESSION_TYPE_TAG, MessageModel, SubscriptionData, SubscriptionGroupConfig};
@@ -17,6 +18,7 @@ use protocol::sysflag::pull as pull_flag;
 use protocol::{BrokerId, QueueOffset, RemotingCommand, perm, response_code as code};
 use quirks::Quirk;
 use remoting::{Channel, Reply};
+use sim::time::sleep;
 use store::{GetMessageResult, GetMessageStatus, StoreError};
 
 use super::Refusal;
@@ -32,6 +34,9 @@ use crate::state::subscription_groups::is_system_group;
 const SUSPEND_MS_MAX: i64 = 300_000;
 /// The longest subscription that a pull may bring with it, in bytes.
 const SUBSCRIPTION_BYTES_MAX: usize = 32 << 10;
+
+/// How long a reader waits whom a refused slave sends to the master, which may not be there.
+const REFUSED_WAIT: Duration = Duration::from_millis(200);
 
 /// Takes a pull.
 pub(crate) fn handle(core: &Arc<Core>, channel: &Channel, request: RemotingCommand) -> Reply {
@@ -62,6 +67,17 @@ async fn pull(
     };
     check_permission(core, &config, &group, &header)?;
     let subscription = subscription(core, &group, &header)?;
+    if core.is_slave()
+        && let Some(refused) = core.group.refused()
+    {
+        // A client that is told to try again at once does so at the broker that it is sent to.
+        sleep(REFUSED_WAIT).await;
+        let remark = format!("this slave's log is of another history than its master's and is not shown: {refused}");
+        let offset = header.queue_offset;
+        let result = nothing(GetMessageStatus::NoMatchedMessage, offset, offset, offset);
+        let found = Found { wait_from: Some(offset), code: code::PULL_RETRY_IMMEDIATELY, remark, result: Some(result) };
+        return Ok(Some(found.into_response(core, &header)));
+    }
     let found = read(core, channel, &header, &subscription).await;
     // What a slave is told on the way is not stored (`PullMessageProcessor`): whoever reads from it commits on purpose.
     if pull_flag::has_commit_offset(header.sys_flag) && !core.is_slave() {

@@ -1,10 +1,8 @@
-//! A master's start. Its log is the truth once it has begun its epoch. A master that may have lost the end of its log, or all
-//! of it, first takes it back from a replica that has it; until then it accepts no message, and registers as read-only.
+//! A master's start. Its log is the truth once it has begun its epoch; before that it forms its replica group: what it has lost it
+//! takes back from a slave that has it, and where it cannot know whether it has lost something it waits, as
+//! [`group::Forming`] says. Until then it accepts no message, and registers as read-only.
 //!
-//! It may have lost something when the machine went down, or when the store is empty although there are slaves of this
-//! broker name. Under asynchronous flush that is to be expected; under synchronous flush only a drive that lies about what
-//! it has flushed loses something, so it does not wait for long there. After a mere crash of the process the page cache has
-//! everything.
+//! Here the machine is fed: with the store, the name servers and the operator. The HA service hears the slaves.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,123 +10,204 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use ha::{MasterService, ReplicaId};
-use protocol::RemotingCommand;
+use group::{Event, Forming, Membership, Start, Step, Testimony, Word};
+use ha::{Formed, MasterService, ReplicaId, Role};
 use protocol::body::ClusterInfo;
+use protocol::{BrokerId, RemotingCommand};
 use quirks::Quirk;
+use remoting::RemotingClient;
 use sim::task;
-use sim::time::{sleep, wall_clock_ms};
+use sim::time::{Instant, sleep, timeout, wall_clock_ms};
 use store::StoreError;
+use tokio::sync::mpsc;
 
-use super::{MASTER_IS_BACK, take_back};
+use super::membership::{self, Kept};
+use super::{MASTER_IS_BACK, peers, take_back, witness};
 use crate::config::BrokerConfig;
 use crate::core::{Core, lock};
 use crate::persistence::found_missing;
 
 /// How often expected replicas are told that their master waits for them.
 const CALL_INTERVAL: Duration = Duration::from_secs(1);
+/// `haTailRecoveryTimeoutMillis`, if it is not set.
+const TAIL_RECOVERY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The slaves that may have what a master has lost.
+/// What the name servers say when a broker starts.
 #[derive(Debug, Default)]
-pub(crate) struct Expected {
-    replicas: Vec<ReplicaId>,
-    /// Whether there is any reason to think that this broker name has had messages.
-    any: bool,
+pub(crate) struct Views {
+    /// The brokers that they know.
+    pub clusters: Vec<ClusterInfo>,
+    /// What they remember of the replica group.
+    pub testimonies: Vec<(String, Testimony)>,
+}
+
+impl Views {
+    /// Asks all of them at once.
+    pub(crate) async fn ask(client: &RemotingClient, config: &BrokerConfig) -> Self {
+        let witnesses =
+            async { if config.is_slave() { Vec::new() } else { witness::speak(client, config, &Word::Ask).await } };
+        let (clusters, testimonies) = tokio::join!(peers::cluster_views(client), witnesses);
+        Self { clusters, testimonies }
+    }
+
+    fn brokers<'a>(&'a self, config: &'a BrokerConfig) -> impl Iterator<Item = (BrokerId, &'a String)> + Clone {
+        self.clusters
+            .iter()
+            .filter_map(|view| view.broker_addr_table.get(&config.broker_name))
+            .filter(|data| data.cluster == config.broker_cluster_name)
+            .flat_map(|data| data.broker_addrs.iter().map(|(broker_id, addr)| (*broker_id, addr)))
+    }
+
+    /// The slaves of this name that they know.
+    fn slaves(&self, config: &BrokerConfig) -> Vec<(BrokerId, String)> {
+        let slaves = self.brokers(config).filter(|(broker_id, _)| !broker_id.is_master());
+        slaves.map(|(broker_id, addr)| (broker_id, addr.clone())).collect()
+    }
+
+    fn events(&self, config: &BrokerConfig) -> Vec<Event> {
+        let testified = self.testimonies.iter().cloned().map(|(addr, testimony)| Event::Testified(addr, testimony));
+        testified.chain([Event::Listed(self.slaves(config))]).collect()
+    }
+}
+
+/// Reasons to think that this broker name has had messages.
+#[derive(Clone, Copy, Debug)]
+struct Past {
+    /// It has, or had, slaves.
+    has_slaves: bool,
     /// Name servers know a master of this name: this broker, before it was stopped.
     was_registered: bool,
 }
 
-/// The slaves that are remembered in `replicas.json` or known to the name servers.
-pub(crate) fn expected(config: &BrokerConfig, remembered: Vec<ReplicaId>, views: &[ClusterInfo]) -> Expected {
-    let known = views
-        .iter()
-        .filter_map(|view| view.broker_addr_table.get(&config.broker_name))
-        .filter(|data| data.cluster == config.broker_cluster_name)
-        .flat_map(|data| &data.broker_addrs);
-    let was_registered = known.clone().any(|(broker_id, _)| *broker_id == config.broker_id);
-    let listed = known
-        .filter(|(broker_id, _)| !broker_id.is_master())
-        .map(|(broker_id, addr)| ReplicaId { broker_id: *broker_id, broker_addr: addr.clone() });
-    let mut ids = BTreeSet::new();
-    // The name servers' word comes first: a slave may have moved since it was written down.
-    let replicas: Vec<ReplicaId> = listed.chain(remembered).filter(|replica| ids.insert(replica.broker_id)).collect();
-    Expected { any: !replicas.is_empty(), was_registered, replicas }
+/// How long a member that may have more is waited for without progress; `None` is for ever.
+fn patience(core: &Core) -> Option<Duration> {
+    let config = core.config();
+    if config.ha_tail_recovery_timeout_ms.is_none() && !core.store.recovery_report().machine_went_down {
+        // Nothing is missing as far as this store can tell: only an older image of the drive would lack something.
+        return Some(TAIL_RECOVERY_TIMEOUT);
+    }
+    config.tail_recovery_limit()
 }
 
-/// Whether this master has to ask its replicas before it may serve.
-fn may_have_lost_something(core: &Core, expected: &Expected) -> bool {
+/// What the machine of the group begins with.
+fn forming(core: &Core, views: &Views) -> Forming {
     let config = core.config();
-    let report = core.store.recovery_report();
-    expected.any && (report.machine_went_down || report.is_empty) && !config.quirks.has(Quirk::TailNotTakenBack)
+    let kept = core.group.kept();
+    let ha = &config.ha;
+    let start = Start {
+        former_id: kept.broker_id.filter(|broker_id| !broker_id.is_master()),
+        history: core.store.history(),
+        membership: kept.membership,
+        copying_until: kept.copying_until,
+        needs_slave: ha.role == Role::SyncMaster && ha.in_sync_replicas > 1 && !ha.enable_auto_in_sync_replicas,
+        patience: patience(core),
+        name_servers: core.links.client.name_servers(),
+    };
+    let mut forming = Forming::new(start, Duration::ZERO);
+    for event in views.events(&config) {
+        forming.apply(event, Duration::ZERO);
+    }
+    forming
 }
 
 /// Makes this broker the master that it is: at once if nothing can be missing, else in the background.
-pub(crate) async fn start(core: &Arc<Core>, service: Arc<MasterService>, expected: Expected) -> Result<(), StoreError> {
-    if !may_have_lost_something(core, &expected) {
-        return begin(core, &service, &[], lost_with_disk(core, &expected, false)).await;
+pub(crate) async fn start(core: &Arc<Core>, service: Arc<MasterService>, views: &Views) -> Result<(), StoreError> {
+    let config = core.config();
+    let kept = core.group.membership();
+    let knows_group = |(_, testimony): &(String, Testimony)| matches!(testimony, Testimony::Knows(_));
+    let past = Past {
+        has_slaves: !kept.members.is_empty() || !views.slaves(&config).is_empty(),
+        was_registered: views.brokers(&config).any(|(broker_id, _)| broker_id == config.broker_id)
+            || views.testimonies.iter().any(knows_group),
+    };
+    let (sender, mut events) = mpsc::unbounded_channel();
+    *lock(&core.group_events) = Some(sender);
+    let (forming, since) = (forming(core, views), Instant::now());
+    let is_at_once = matches!(forming.step(Duration::ZERO), Step::Begin { .. });
+    if is_at_once || config.quirks.has(Quirk::TailNotTakenBack) {
+        return formed(core, &service, service.form(forming, since, &mut events).await?, past).await;
     }
     core.recovering.store(true, Ordering::Release);
     let core = Arc::clone(core);
     core.clone().background(task::spawn(async move {
+        let mut forming = forming;
         loop {
-            match recover(&core, &service, &expected).await {
-                Ok(()) => return,
-                Err(error) => {
-                    tracing::error!(%error, "the end of the log was not taken back: it is tried again");
-                    sleep(CALL_INTERVAL).await;
-                }
-            }
+            let calls = call(&core, &service);
+            let ended = tokio::select! {
+                biased;
+                ended = service.form(forming, since, &mut events) => ended,
+                () = calls => return,
+            };
+            let ended = match ended {
+                Ok(ended) => formed(&core, &service, ended, past).await,
+                Err(error) => Err(error),
+            };
+            let Err(error) = ended else { return };
+            tracing::error!(%error, "the replica group was not formed: it is tried again");
+            sleep(CALL_INTERVAL).await;
+            let views = Views::ask(&core.links.client, &core.config()).await;
+            forming = self::forming(&core, &views);
         }
     }));
     Ok(())
 }
 
-async fn recover(core: &Arc<Core>, service: &MasterService, expected: &Expected) -> Result<(), StoreError> {
-    let config = core.config();
-    // An empty store has lost everything: what a slave has is worth any wait, unless somebody has said otherwise.
-    let limit = if core.store.recovery_report().is_empty && config.ha_tail_recovery_timeout_ms.is_none() {
-        None
-    } else {
-        config.tail_recovery_limit()
-    };
-    tracing::warn!(
-        replicas = ?expected.replicas,
-        ?limit,
-        "this master may have lost the end of its log: it asks its replicas before it accepts messages"
-    );
-    let call = async {
-        loop {
-            let calls = expected.replicas.iter().map(|replica| {
-                let notice = RemotingCommand::request(MASTER_IS_BACK, &());
-                core.links.client.invoke_oneway(&replica.broker_addr, notice)
-            });
-            // A replica that does not hear it comes by itself, later.
-            let _ = join_all(calls).await;
-            sleep(CALL_INTERVAL).await;
+async fn formed(core: &Arc<Core>, service: &MasterService, ended: Formed, past: Past) -> Result<(), StoreError> {
+    match ended {
+        Formed::Cut(at) => {
+            core.cut_wanted.send_replace(Some(at));
+            Ok(())
         }
-    };
-    let recovery = tokio::select! {
-        biased;
-        recovery = service.recover_tail(&expected.replicas, limit) => recovery?,
-        () = call => return Ok(()),
-    };
-    if recovery.missing.is_empty() {
-        tracing::info!(?recovery, "replicas asked");
-    } else {
-        tracing::warn!(?recovery, "some replicas were not heard: what only they have is lost");
+        Formed::Begin { recovery, membership } => {
+            if !recovery.missing.is_empty() {
+                tracing::warn!(?recovery, "some replicas were not heard: what only they have is lost, and kept there");
+            }
+            let lost_with_disk = lost_with_disk(core, past, !recovery.missing.is_empty());
+            begin(core, service, &recovery.heard, membership, lost_with_disk).await
+        }
     }
-    let lost_with_disk = lost_with_disk(core, expected, !recovery.missing.is_empty());
-    begin(core, service, &recovery.heard, lost_with_disk).await
+}
+
+/// Asks the name servers again and again, and calls the slaves that are not heard. For ever.
+async fn call(core: &Arc<Core>, service: &MasterService) {
+    loop {
+        let config = core.config();
+        let views = Views::ask(&core.links.client, &config).await;
+        let mut slaves = views.slaves(&config);
+        for (_, testimony) in &views.testimonies {
+            if let Testimony::Knows(record) = testimony {
+                slaves.extend(record.stands.iter().map(|stand| (stand.broker_id, stand.addr.clone())));
+            }
+        }
+        let kept = core.group.membership().members;
+        slaves.extend(kept.into_iter().map(|member| (member.broker_id, member.addr)));
+        if let Some(events) = &*lock(&core.group_events) {
+            for event in views.events(&config) {
+                // Nobody listens any more when the history has begun.
+                let _ = events.send(event);
+            }
+        }
+        let heard: BTreeSet<String> = service.heard().into_iter().map(|replica| replica.broker_addr).collect();
+        let unheard: BTreeSet<String> =
+            slaves.into_iter().map(|(_, addr)| addr).filter(|addr| !heard.contains(addr)).collect();
+        let calls = unheard.iter().filter(|addr| addr.contains(':') && !addr.starts_with('(')).map(|addr| {
+            let notice = RemotingCommand::request(MASTER_IS_BACK, &());
+            core.links.client.invoke_oneway(addr, notice)
+        });
+        // A replica that does not hear it comes by itself, later.
+        let _ = timeout(CALL_INTERVAL, join_all(calls)).await;
+        sleep(CALL_INTERVAL).await;
+    }
 }
 
 /// How many bytes readers may have been shown that the log does not have, where only the rest of the cluster can tell: this
 /// broker has a new disk, and has taken from its replicas what they have, or could not ask them. A store that was emptied by
 /// a power loss knows how far it was shown.
-fn lost_with_disk(core: &Core, expected: &Expected, is_missing_any: bool) -> Option<u64> {
+fn lost_with_disk(core: &Core, past: Past, is_missing_any: bool) -> Option<u64> {
     let report = core.store.recovery_report();
     let has_taken_back = core.store.max_physical_offset() > core.store.min_physical_offset();
-    let is_replaced = report.is_new && expected.was_registered
-        || report.is_empty && report.shown.is_none() && expected.any && (has_taken_back || is_missing_any);
+    let is_replaced = report.is_new && past.was_registered
+        || report.is_empty && report.shown.is_none() && past.has_slaves && (has_taken_back || is_missing_any);
     is_replaced.then_some(u64::MAX)
 }
 
@@ -137,6 +216,7 @@ async fn begin(
     core: &Arc<Core>,
     service: &MasterService,
     heard: &[ReplicaId],
+    mut membership: Membership,
     lost_with_disk: Option<u64>,
 ) -> Result<(), StoreError> {
     let end = core.store.max_physical_offset();
@@ -150,7 +230,17 @@ async fn begin(
     }
     found_missing::look(core);
     core.persist_offsets().await?;
+    membership.group.get_or_insert_with(membership::new_group);
+    let broker_id = core.config().broker_id;
+    core.group
+        .change(|kept| {
+            let witnessed = std::mem::take(&mut kept.witnessed);
+            *kept = Kept { broker_id: Some(broker_id), membership, witnessed, ..Kept::default() };
+        })
+        .await?;
     let epoch = core.store.begin_epoch_after_loss(lost).await?;
+    *lock(&core.group_events) = None;
+    witness::announce(core, core.group.membership()).await;
     tracing::info!(id = epoch.id, start = epoch.start.0, lost_bytes_max = ?epoch.lost_bytes_max(), "epoch begins");
     service.serve();
     if core.recovering.swap(false, Ordering::AcqRel) {

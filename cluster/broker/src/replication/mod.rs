@@ -6,20 +6,24 @@
 //! | [`slave`] | how a slave finds its master, and what a new epoch means to its readers |
 //! | [`metadata`] | a slave copies topics, groups and offsets |
 //! | [`take_back`] | a master takes back what its slaves know better |
-//! | [`replicas`] | `replicas.json`: the slaves that a master waits for when it may have lost something |
+//! | [`membership`] | `replicaGroup.json`: who belongs to the group |
+//! | [`witness`] | the name servers, which remember the group |
+//! | [`leave`] | the good-bye of a slave |
 //! | [`recent_losses`] | what the log has lost not long ago |
 //! | [`twin`] | two brokers of one name and id |
 //! | [`peers`], [`log_position`] | what brokers ask one another, and how far a table that was sent along goes |
 
+pub(crate) mod leave;
 pub(crate) mod log_position;
 pub(crate) mod master;
+pub(crate) mod membership;
 pub(crate) mod metadata;
 pub(crate) mod peers;
 pub(crate) mod recent_losses;
-pub(crate) mod replicas;
 pub(crate) mod slave;
 pub(crate) mod take_back;
 pub(crate) mod twin;
+pub(crate) mod witness;
 
 use std::sync::Arc;
 
@@ -27,6 +31,15 @@ use ha::{MasterService, SlaveService};
 
 /// Request code by which a master that waits for its replicas tells them that it is back (one-way); ours.
 pub(crate) const MASTER_IS_BACK: i32 = 23_003;
+
+/// Request code by which the replica group is shown (`mqadmin replicaGroup`); ours.
+pub(crate) const GET_REPLICA_GROUP: i32 = 23_011;
+/// Request code by which an operator takes a slave out of the group (`mqadmin removeReplica`); ours.
+pub(crate) const REMOVE_REPLICA: i32 = 23_012;
+/// Request code by which an operator lets a master begin without what is missing (`mqadmin beginHistory`); ours.
+pub(crate) const BEGIN_HISTORY: i32 = 23_013;
+/// Request code by which a slave says good-bye to its master; ours.
+pub(crate) const LEAVE_REPLICA_GROUP: i32 = 23_014;
 
 /// The service of the HA port, by role.
 pub(crate) enum Replication {

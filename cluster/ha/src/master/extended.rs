@@ -2,12 +2,12 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
+use group::Membership;
+use group::logs::{self, Joining, Window};
 use sim::{
     net::OwnedWriteHalf,
     time::{sleep, timeout},
 };
-use group::Membership;
-use group::logs::{self, Joining, Window};
 use store::LogHistory;
 use tokio::io::AsyncWriteExt;
 

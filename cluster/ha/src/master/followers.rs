@@ -12,8 +12,8 @@ use std::{
     time::Duration,
 };
 
-use protocol::{BrokerId, PhysicalOffset};
 use group::GroupId;
+use protocol::{BrokerId, PhysicalOffset};
 use sim::time::Instant;
 use store::{Availability, MessageStore, SyncReplication};
 use tokio::sync::{Notify, watch};

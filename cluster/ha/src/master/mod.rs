@@ -26,13 +26,13 @@ use std::{
     time::Duration,
 };
 
+use group::{Event, Forming, Membership};
+use protocol::PhysicalOffset;
 use sim::{
     net::TcpListener,
     task::{self, JoinHandle},
     time::{Instant, sleep},
 };
-use protocol::PhysicalOffset;
-use group::{Event, Forming, Membership};
 use store::{MessageStore, StoreError};
 use tokio::sync::{mpsc, watch};
 

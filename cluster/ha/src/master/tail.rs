@@ -10,8 +10,9 @@ use std::{
     time::Duration,
 };
 
-use protocol::{BrokerId, PhysicalOffset};
 use group::{Event, Forming, Membership, Step, Waiting, logs::Window};
+use protocol::{BrokerId, PhysicalOffset};
+use quirks::Quirk;
 use sim::time::{Instant, sleep_until};
 use store::{LogHistory, StoreError};
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -132,6 +133,11 @@ pub(crate) async fn form(
 ) -> Result<Formed, StoreError> {
     let from = shared.store.max_physical_offset();
     let mut recovery = TailRecovery { from, to: from, ..TailRecovery::default() };
+    if shared.config.quirks.has(Quirk::TailNotTakenBack) {
+        let mut membership = forming.membership();
+        membership.generation += 1;
+        return Ok(Formed::Begin { recovery, membership });
+    }
     let mut told = Telling { last: None, warn_at: since };
     loop {
         for event in shared.candidates.take_events() {
@@ -167,12 +173,15 @@ pub(crate) async fn form(
                 return Ok(Formed::Cut(at));
             }
             Step::Begin { without, group, generation } => {
-                tracing::info!(generation, group = group.as_ref().map(|group| &*group.0), ?without, "replica group: begin");
+                tracing::info!(
+                    generation,
+                    group = group.as_ref().map(|group| &*group.0),
+                    ?without,
+                    "replica group: begin"
+                );
                 *lock_words(shared) = None;
-                recovery.missing = without
-                    .into_iter()
-                    .map(|(broker_id, broker_addr)| ReplicaId { broker_id, broker_addr })
-                    .collect();
+                recovery.missing =
+                    without.into_iter().map(|(broker_id, broker_addr)| ReplicaId { broker_id, broker_addr }).collect();
                 let mut membership = forming.membership();
                 membership.group = group;
                 membership.generation = generation;
@@ -230,8 +239,7 @@ async fn take(
     recovery: &mut TailRecovery,
 ) -> Result<Event, StoreError> {
     let own = shared.store.history();
-    let not_taken =
-        |is_final| Event::NotTaken { broker_id, history: shared.store.history(), is_final };
+    let not_taken = |is_final| Event::NotTaken { broker_id, history: shared.store.history(), is_final };
     let Some((id, their_end, orders)) = shared.candidates.find(broker_id) else { return Ok(not_taken(false)) };
     if let Some(keeper) = shared.keeper.get().filter(|_| forming.is_partial()) {
         // From now on the store has something, and is nothing whole before the history begins.

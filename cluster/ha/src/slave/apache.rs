@@ -5,10 +5,10 @@
 //! may have diverged. Two cases are told apart: bytes that differ (refused: wipe the slave's store), and a master that is
 //! shorter than we are (it may have lost its end: we wait, and compare when it has more).
 
+use group::logs::CHECK_BYTES;
 use protocol::PhysicalOffset;
 use sim::net::TcpStream;
 use store::{EpochEntry, MessageStore};
-use group::logs::CHECK_BYTES;
 
 use super::{
     Ended, Shared,

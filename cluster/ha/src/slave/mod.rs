@@ -22,7 +22,9 @@ use sim::{
 use store::MessageStore;
 use tokio::sync::watch;
 
-use crate::{GroupKeeper, HaConfig, Identity, MasterAddr, PROTOCOL_V1, SlaveStatus, backoff, backoff::Backoff, error::HaError};
+use crate::{
+    GroupKeeper, HaConfig, Identity, MasterAddr, PROTOCOL_V1, SlaveStatus, backoff, backoff::Backoff, error::HaError,
+};
 
 /// How long a connection may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);

@@ -9,7 +9,8 @@ use std::{
 
 use bytes::Bytes;
 use ha::{
-    HaConfig, Identity, MasterAddr, MasterService, PROTOCOL_EXTENDED, ReplicaId, Role, SlaveService, TailRecovery,
+    Formed, HaConfig, Identity, MasterAddr, MasterService, PROTOCOL_EXTENDED, ReplicaId, Role, SlaveService,
+    TailRecovery,
 };
 use protocol::{BrokerId, PhysicalOffset, message::MessageToStore};
 use sim::{
@@ -183,13 +184,41 @@ pub async fn start_master(
         let service =
             MasterService::bind(addr, Arc::clone(&store), setup.identity, setup.ha).await.expect("the port is free");
         store.refuse_puts(Some("recovering".into()));
-        let recovery = service.recover_tail(&expected, limit).await.expect("the store can be written");
+        let recovery = recover(&service, &store, &expected, limit).await.expect("the store can be written");
         store.begin_epoch().await.expect("the epoch begins");
         service.serve();
         store.refuse_puts(None);
         Arc::new(Master { store, service, recovery })
     })
     .await
+}
+
+/// Takes back what a master has lost, from slaves that are expected.
+pub async fn recover(
+    service: &MasterService,
+    store: &MessageStore,
+    expected: &[ReplicaId],
+    patience: Option<Duration>,
+) -> Result<TailRecovery, store::StoreError> {
+    let mut membership = group::Membership::default();
+    for replica in expected {
+        membership.join(replica.broker_id, &replica.broker_addr);
+    }
+    let start = group::Start {
+        former_id: None,
+        history: store.history(),
+        membership,
+        copying_until: None,
+        needs_slave: false,
+        patience,
+        name_servers: Vec::new(),
+    };
+    let (_operator, mut events) = tokio::sync::mpsc::unbounded_channel();
+    let forming = group::Forming::new(start, Duration::ZERO);
+    match service.form(forming, sim::time::Instant::now(), &mut events).await? {
+        Formed::Begin { recovery, .. } => Ok(recovery),
+        Formed::Cut(at) => panic!("it is to be cut at {at}"),
+    }
 }
 
 pub async fn serve(node: &Node, setup: &Setup) -> Arc<Master> {

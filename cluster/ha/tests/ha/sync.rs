@@ -1,5 +1,6 @@
 //! What a SYNC_MASTER answers, with as many slaves as there are.
 
+use futures_util::future::BoxFuture;
 use ha::Role;
 use sim::world::Crash;
 use store::PutMessageStatus;
@@ -122,20 +123,38 @@ fn a_replica_is_remembered_before_its_acknowledgements_count() {
     on_nodes(26, 2, |nodes| async move {
         let [a, b] = &nodes[..] else { unreachable!() };
         let master = serve(a, &Setup::new(a, Role::SyncMaster, 0)).await;
-        let noted = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
-        let notes = std::sync::Arc::clone(&noted);
-        master.service.remember_replicas_with(std::sync::Arc::new(move |id| {
-            let notes = std::sync::Arc::clone(&notes);
-            Box::pin(async move {
-                let mut notes = notes.lock().unwrap();
-                notes.push(id);
-                if notes.len() == 1 { Err(std::io::Error::other("the drive is full")) } else { Ok(()) }
-            })
-        }));
+        let keeper = std::sync::Arc::new(Keeper::default());
+        master.service.keep_group_with(std::sync::Arc::clone(&keeper) as _);
         let setup = Setup::new(b, Role::Slave, 1);
         let _slave = start_slave(b, &setup, a).await;
         until(a, "it is in sync", || master.service.replicas().len() == 1).await;
-        assert_eq!(*noted.lock().unwrap(), [setup.id(), setup.id()], "not before it could be written down");
+        assert_eq!(*keeper.0.lock().unwrap(), [setup.id(), setup.id()], "not before it could be written down");
         put_ok(a, &master.store, 1, 50).await;
     });
+}
+
+/// Writes down who joins, at the second attempt.
+#[derive(Default)]
+struct Keeper(std::sync::Mutex<Vec<ha::ReplicaId>>);
+
+impl ha::GroupKeeper for Keeper {
+    fn membership(&self) -> group::Membership {
+        group::Membership::default()
+    }
+
+    fn join(&self, replica: ha::ReplicaId) -> BoxFuture<'_, std::io::Result<()>> {
+        Box::pin(async move {
+            let mut notes = self.0.lock().unwrap();
+            notes.push(replica);
+            if notes.len() == 1 { Err(std::io::Error::other("the drive is full")) } else { Ok(()) }
+        })
+    }
+
+    fn adopt(&self, _: group::Membership, _: Option<protocol::PhysicalOffset>) -> BoxFuture<'_, std::io::Result<()>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn refused(&self, _: Option<&str>) -> BoxFuture<'_, std::io::Result<()>> {
+        Box::pin(async { Ok(()) })
+    }
 }

@@ -7,8 +7,8 @@ use sim::world::Crash;
 use store::{OpenOptions, PutMessageStatus};
 
 use crate::stage::{
-    HA_PORT, Node, Setup, assert_same_log, log_of, on_nodes, open, put, put_ok, serve, start_master, start_slave,
-    until, until_equal,
+    HA_PORT, Node, Setup, assert_same_log, log_of, on_nodes, open, put, put_ok, recover, serve, start_master,
+    start_slave, until, until_equal,
 };
 
 /// A store whose log is flushed when it is told to, and not before.
@@ -104,8 +104,8 @@ fn a_slave_that_dies_while_it_gives_the_tail_is_waited_for() {
                 let addr = std::net::SocketAddr::from(([0, 0, 0, 0], HA_PORT));
                 let service = MasterService::bind(addr, Arc::clone(&store), setup.identity, setup.ha).await.unwrap();
                 let service = Arc::new(service);
-                let worker = Arc::clone(&service);
-                let recovered = sim::task::spawn(async move { worker.recover_tail(&expected, None).await });
+                let (worker, of_worker) = (Arc::clone(&service), Arc::clone(&store));
+                let recovered = sim::task::spawn(async move { recover(&worker, &of_worker, &expected, None).await });
                 (store, service, recovered)
             })
             .await;

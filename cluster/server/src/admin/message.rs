@@ -73,14 +73,14 @@ fn shown_properties(message: &MessageExt) -> String {
 }
 
 /// One queue of a topic and where it is.
-struct Queue {
+pub(super) struct Queue {
     broker_name: String,
-    addr: String,
-    queue_id: i32,
+    pub addr: String,
+    pub queue_id: i32,
 }
 
 /// The queues of a topic that may be written, or read; of one broker and one queue only, if given.
-async fn queues(
+pub(super) async fn queues(
     session: &Session,
     topic: &str,
     broker_name: Option<&str>,

@@ -13,6 +13,8 @@ mod connection;
 mod group;
 mod message;
 mod query;
+mod replica_group;
+mod republish;
 mod session;
 mod store_check;
 mod text;
@@ -56,6 +58,14 @@ pub enum Command {
     ClusterList(broker::ClusterList),
     /// Show a broker's figures
     BrokerStatus(broker::BrokerStatus),
+    /// Show the members, histories and needs of replica groups
+    ReplicaGroup(replica_group::ReplicaGroup),
+    /// Take a slave that is gone for good out of its replica group
+    RemoveReplica(replica_group::RemoveReplica),
+    /// Let a master begin without what it waits for
+    BeginHistory(replica_group::BeginHistory),
+    /// Send what only a set-aside part of a log has into the living topics
+    Republish(republish::Republish),
     /// Show a broker's settings
     GetBrokerConfig(broker::GetBrokerConfig),
     /// Change a setting of running brokers
@@ -107,6 +117,10 @@ impl Command {
             Self::TopicStatus(command) => command.run(session).await,
             Self::ClusterList(command) => command.run(session).await,
             Self::BrokerStatus(command) => command.run(session).await,
+            Self::ReplicaGroup(command) => command.run(session).await,
+            Self::RemoveReplica(command) => command.run(session).await,
+            Self::BeginHistory(command) => command.run(session).await,
+            Self::Republish(command) => command.run(session).await,
             Self::GetBrokerConfig(command) => command.run(session).await,
             Self::UpdateBrokerConfig(command) => command.run(session).await,
             Self::WipeWritePerm(command) => command.run(session).await,

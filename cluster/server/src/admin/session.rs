@@ -224,6 +224,12 @@ impl Session {
         self.invoke(addr, request).await
     }
 
+    /// Sends a request as it is; the remark of the answer, which must be SUCCESS.
+    pub(super) async fn told(&self, addr: &str, code: i32, request: RemotingCommand) -> Result<String, AdminError> {
+        let response = accepted(addr, code, self.invoke(addr, request).await?)?;
+        Ok(response.remark.unwrap_or_default())
+    }
+
     /// Asks some name server.
     pub(super) async fn ask_name_server(
         &self,

@@ -211,11 +211,10 @@ impl<'a> Recovery<'a> {
         let left_open = lock_file::left_open(&abort_path(config)).await?;
         let (mut checkpoint, origin) = Checkpoint::load(&checkpoint_path(config)).await?;
         let was_flushed = checkpoint.master_flushed_offset > 0;
-        if was_flushed
-            && left_open == LeftOpen::No
-            && listing == SegmentListing::default()
-            && options.truncate_at.is_none()
-        {
+        // A process that dies takes nothing with it: in the same boot there is no queue without a log.
+        let has_queues = || found.iter().any(|queue| !queue.files.starts.is_empty());
+        let was_there = was_flushed || left_open == LeftOpen::InThisBoot && has_queues();
+        if was_there && listing == SegmentListing::default() && options.truncate_at.is_none() {
             // A drive that is not mounted looks so. To go on would take everything out of the queues, and offsets would begin anew.
             let flushed_offset = PhysicalOffset(checkpoint.master_flushed_offset);
             return Err(StoreError::LogGone { path: config.commit_log_dir(), flushed_offset });

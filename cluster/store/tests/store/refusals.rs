@@ -77,7 +77,7 @@ fn the_mount_point_of_a_drive_is_no_foreign_directory() {
 
 /// A drive that is not mounted: the mount point is there, or not even that.
 #[test]
-fn a_log_that_is_gone_as_a_whole_is_refused_after_a_good_shutdown() {
+fn a_log_that_is_gone_as_a_whole_is_refused_after_a_good_shutdown_and_after_a_crash() {
     async fn remove_files() {
         for entry in disk::read_dir("/store/commitlog").await.unwrap() {
             disk::remove_file(format!("/store/commitlog/{}", entry.name)).await.unwrap();
@@ -85,8 +85,8 @@ fn a_log_that_is_gone_as_a_whole_is_refused_after_a_good_shutdown() {
     }
     let harms: [Harm; 2] =
         [|| Box::pin(remove_files()), || Box::pin(async { disk::remove_dir_all("/store/commitlog").await.unwrap() })];
-    for harm in harms {
-        let error = refused(true, harm);
+    for (harm, is_closed) in harms.into_iter().flat_map(|harm| [(harm, true), (harm, false)]) {
+        let error = refused(is_closed, harm);
         assert!(matches!(error, StoreError::LogGone { .. }), "{error}");
         assert!(error.to_string().contains("/store/commitlog has no file"), "{error}");
     }
