@@ -67,6 +67,8 @@ pub struct Member {
 pub struct Membership {
     /// Whose it is; `None` before the first history.
     pub group: Option<GroupId>,
+    /// The cluster and broker name under which it was last led: `cluster/broker`.
+    pub name: String,
     /// How often a master has begun to lead. Of two members the one with the higher number has seen the later master.
     pub generation: u64,
     /// How often the members have changed.

@@ -40,6 +40,14 @@ pub(crate) fn screen(
         ));
     }
     let theirs = hello.membership.as_ref().and_then(|membership| membership.group.as_ref());
+    let name = hello.membership.as_ref().map_or("", |membership| &membership.name);
+    if !name.is_empty() && name != format!("{}/{}", master.cluster_name, master.broker_name) && group != theirs {
+        return Err(format!(
+            "broker {id} at {addr} has the store of {name}, this master is of {}/{}: put the right disk back; or move its store \
+             directory aside and start it empty",
+            master.cluster_name, master.broker_name
+        ));
+    }
     if let (Some(own), Some(theirs)) = (group, theirs)
         && own != theirs
     {
@@ -94,6 +102,11 @@ mod tests {
         let of = |group: &str| GroupId(group.to_owned());
         hello.membership = Some(group::Membership { group: Some(of("g")), ..group::Membership::default() });
         assert_eq!(screen(&master, Some(&of("g")), 1000, &hello, None), Ok(()));
+        let strange =
+            group::Membership { name: "c/broker-z".to_owned(), ..hello.membership.clone().unwrap_or_default() };
+        let renamed = Hello { membership: Some(strange), ..hello.clone() };
+        assert!(screen(&master, None, 1000, &renamed, None).is_err_and(|why| why.contains("the store of c/broker-z")));
+        assert_eq!(screen(&master, Some(&of("g")), 1000, &renamed, None), Ok(()), "the whole group was renamed");
         assert!(
             screen(&master, Some(&of("h")), 1000, &hello, None).is_err_and(|why| why.contains("of replica group g"))
         );

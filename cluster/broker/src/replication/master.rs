@@ -231,7 +231,9 @@ async fn begin(
     found_missing::look(core);
     core.persist_offsets().await?;
     membership.group.get_or_insert_with(membership::new_group);
-    let broker_id = core.config().broker_id;
+    let config = core.config();
+    membership.name = format!("{}/{}", config.broker_cluster_name, config.broker_name);
+    let broker_id = config.broker_id;
     core.group
         .change(|kept| {
             let witnessed = std::mem::take(&mut kept.witnessed);

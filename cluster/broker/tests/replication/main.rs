@@ -8,6 +8,7 @@ mod metadata;
 mod reads;
 mod recovery;
 mod refusals;
+mod replica_group;
 #[path = "../support/mod.rs"]
 mod support;
 
