@@ -69,12 +69,19 @@ fn a_slave_with_the_store_of_another_cluster_loses_nothing_of_it() {
                 cluster.answers(SLAVE).await;
                 // Many rounds of copying.
                 sleep(Duration::from_secs(20)).await;
-                cluster.holds(SLAVE, "Theirs", &["theirs"]).await;
-                assert_eq!(stranger.committed("readers", "Theirs").await, Some(1));
+                let pulled = stranger.pull("readers", "Theirs", 0).await;
+                assert!(pulled.code == code::PULL_RETRY_IMMEDIATELY && pulled.messages.is_empty(), "it shows nothing");
                 let topics = stranger.ask(request_code::GET_ALL_TOPIC_CONFIG, &()).await.body;
                 let topics = String::from_utf8_lossy(&topics).into_owned();
                 assert!(topics.contains("\"Theirs\"") && !topics.contains(&format!("\"{TOPIC}\"")), "{topics}");
                 cluster.in_sync(0).await;
+                // Back in its own place it has everything.
+                cluster.stop(SLAVE).await;
+                is_stranger.store(true, Ordering::Relaxed);
+                cluster.boot(SLAVE).await;
+                cluster.answers(SLAVE).await;
+                cluster.holds(SLAVE, "Theirs", &["theirs"]).await;
+                assert_eq!(stranger.committed("readers", "Theirs").await, Some(1));
             }
         },
     );

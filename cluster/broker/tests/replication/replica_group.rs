@@ -134,6 +134,7 @@ fn what_is_given_up_is_said_and_the_refused_store_shows_nothing() {
             until!("leads", group(&cluster, MASTER).await["leads"] == true);
             until!("stored", cluster.try_send(MASTER, TOPIC, "new").await == Some(code::SLAVE_NOT_AVAILABLE));
             cluster.boot(SLAVE).await;
+            cluster.answers(SLAVE).await;
             until!("refused", group(&cluster, SLAVE).await["refused"].is_string());
             let shown = group(&cluster, SLAVE).await;
             assert!(shown["refused"].as_str().is_some_and(|why| why.contains("both are kept")), "{shown}");

@@ -13,6 +13,7 @@ use clap::Args;
 use protocol::header::SendMessageRequestHeader;
 use protocol::message::{MAGIC_V1, MAGIC_V2, RecordView, parse_record};
 use protocol::properties::{Properties, property};
+use protocol::sysflag::message as sysflag;
 use protocol::{SendStatus, request_code, topic};
 use sim::disk;
 
@@ -81,7 +82,8 @@ impl Republish {
     /// Where a message belongs, and its properties there; `None` of what a broker keeps for itself, or is not asked for.
     fn living(&self, record: &RecordView<'_>, path: &std::path::Path) -> Option<(String, Properties)> {
         let mut properties = Properties::decode(record.properties);
-        let topic = match properties.remove(property::REAL_TOPIC) {
+        let real = properties.get(property::REAL_TOPIC).map(str::to_owned);
+        let topic = match real {
             Some(real) => real,
             None if record.topic.starts_with(topic::SYSTEM_TOPIC_PREFIX) || record.topic == topic::SCHEDULE_TOPIC => {
                 return None;
@@ -91,6 +93,7 @@ impl Republish {
         if self.topic.as_ref().is_some_and(|wanted| *wanted != topic) {
             return None;
         }
+        properties.remove(property::REAL_TOPIC);
         properties.remove(property::REAL_QID);
         properties.remove(property::CRC32);
         let file = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
@@ -122,7 +125,7 @@ async fn send(
         default_topic: topic::AUTO_CREATE_TOPIC_KEY.to_owned(),
         default_topic_queue_nums: 4,
         queue_id: queue.queue_id,
-        sys_flag: record.sys_flag & protocol::sysflag::message::COMPRESSED_FLAG,
+        sys_flag: record.sys_flag & (sysflag::COMPRESSED | sysflag::MULTI_TAGS | sysflag::COMPRESSION_MASK),
         flag: record.flag,
         born_timestamp: record.born_timestamp_ms,
         properties: Some(properties.encode()),
