@@ -26,6 +26,9 @@ const NODES: usize = 3;
 const NAME_SERVER: &str = "ns:9876";
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How far a log went: its last epoch's id and start, and its end.
+type Place = Option<(u8, u8, u8)>;
+
 /// A machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 struct Node {
@@ -47,7 +50,7 @@ struct Kept {
     generation: u64,
     version: u64,
     /// Id, and where it stopped: epoch, its start, end.
-    members: Vec<(u8, Option<(u8, u8, u8)>)>,
+    members: Vec<(u8, Place)>,
     removed: Vec<u8>,
     former: Option<u8>,
 }
@@ -59,7 +62,7 @@ struct State {
     ids: [u8; NODES],
     leads: bool,
     witness: Kept,
-    stands: Vec<(u8, Option<(u8, u8, u8)>)>,
+    stands: Vec<(u8, Place)>,
     is_witness_up: bool,
     /// Of each acknowledged write: who has had it and not lost it.
     acked: Vec<(u8, u8)>,
@@ -208,7 +211,7 @@ impl State {
     }
 
     fn record(&self) -> Record {
-        let stand = |(id, at): &(u8, Option<(u8, u8, u8)>)| Stand {
+        let stand = |(id, at): &(u8, Place)| Stand {
             broker_id: BrokerId(i64::from(*id)),
             addr: "n:1".to_owned(),
             position: at.map(position),
@@ -518,9 +521,14 @@ impl Model for Group {
                 state.nodes[number].is_up = false;
             }
             Action::Remove(number) => {
+                // An operator says it again until a name server has heard it.
+                if !state.is_witness_up || !state.is_reachable(master) {
+                    return None;
+                }
                 let mut membership = state.membership_of_master();
                 membership.remove(BrokerId(i64::from(state.ids[number])));
                 state.nodes[master].kept.take(&membership);
+                state.tell(Word::Leads { membership });
                 state.nodes[number].is_gone = true;
                 state.forget();
             }
