@@ -26,7 +26,7 @@ use crate::logs::{self, Window};
 use crate::waiting::{Awaited, Reason, Waiting};
 use crate::{GroupId, Membership, Position, Record};
 
-/// How long an empty store waits for further name servers when one has said that it knows nothing.
+/// How long the empty store of a SYNC_MASTER waits for further name servers when one has said that it knows nothing.
 const SILENT_NAME_SERVERS: Duration = Duration::from_secs(5);
 
 /// What is known when the broker starts.
@@ -525,7 +525,9 @@ impl Forming {
             return (!is_member_heard).then_some((Waiting::AnySlave, None));
         }
         if self.record().is_none() && !self.start.name_servers.is_empty() {
-            let until = self.testified_at.map(|at| at + SILENT_NAME_SERVERS);
+            // An ASYNC_MASTER is content with one: it starts beside name servers that are not there.
+            let wait = if self.start.needs_slave { SILENT_NAME_SERVERS } else { Duration::ZERO };
+            let until = self.testified_at.map(|at| at + wait);
             if !silent().is_empty() && until.is_none_or(|until| now < until) {
                 return Some((Waiting::NameServers(silent()), until));
             }
