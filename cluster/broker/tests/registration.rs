@@ -163,7 +163,12 @@ fn a_name_server_that_is_not_there_is_not_waited_for() {
         // Nobody listens there; nobody is there.
         |config| config.namesrv_addr = vec![FIRST.into(), "10.0.0.99:9876".into()],
         |stage| async move {
-            sleep(Duration::from_secs(2)).await;
+            // A new broker begins when a name server has said that it is new; then that one goes.
+            let first = Arc::new(NameServer::default());
+            let listening = first.listen(9876).await;
+            sleep(Duration::from_secs(3)).await;
+            drop(listening);
+            sleep(Duration::from_secs(4)).await;
             for number in 0..5 {
                 let asked_at = Instant::now();
                 stage.send_ok(&format!("Automatic{number}"), 0, "x", "").await;
