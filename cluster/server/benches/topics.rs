@@ -2,7 +2,7 @@
 //!
 //! `cargo bench -p server --features real --bench topics` (`-- --quick` for a tenth): 5,000 topics by UPDATE_AND_CREATE_TOPIC from one
 //! client that waits for each answer, by 16 such clients, and by sends that make their topics; in seconds. The aim
-//! is 5 s. How much is written and sent is counted, without a clock, in `cluster/broker/tests/registration.rs`.
+//! is 5 s. How much is written and sent is counted, without a clock, in `cluster/broker/tests/broker/registration.rs`.
 
 #[path = "../tests/support/mod.rs"]
 mod support;

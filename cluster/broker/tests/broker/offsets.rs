@@ -1,17 +1,14 @@
 //! Offsets over restarts, crashes and lost tails: what is guarded against, and what is not.
-#![cfg(not(feature = "real"))]
-
-mod support;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use crate::support::{Stage, play};
 use protocol::header::{GetMaxOffsetRequestHeader, OffsetResponseHeader, SearchOffsetRequestHeader};
 use protocol::{request_code, response_code as code};
 use sim::time::sleep;
 use sim::world::Crash;
-use support::{Stage, play};
 
 const TOPIC: &str = "TopicZ";
 const GROUP: &str = "cz1";

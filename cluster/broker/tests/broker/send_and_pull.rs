@@ -1,16 +1,13 @@
 //! Messages in and out, through raw remoting requests to a broker in the simulation.
-#![cfg(not(feature = "real"))]
-
-mod support;
 
 use std::time::Duration;
 
+use crate::support::{TIMEOUT, play, pull_header, send_header};
 use protocol::header::{SendMessageRequestHeader, SendMessageRequestHeaderV1, SendMessageResponseHeader};
 use protocol::message::encode_batch_message;
 use protocol::properties::property;
 use protocol::{RemotingCommand, request_code, response_code as code};
 use sim::time::{Instant, sleep};
-use support::{TIMEOUT, play, pull_header, send_header};
 
 #[test]
 fn every_kind_of_send_arrives_as_apache_stores_it() {

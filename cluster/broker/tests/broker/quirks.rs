@@ -1,18 +1,15 @@
 //! Apache's defects that live in the broker, each beside what this broker does instead. Those that need a slave are in
 //! `replication`.
-#![cfg(not(feature = "real"))]
-
-mod support;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::support::{Stage, play};
 use protocol::header::{GetMaxOffsetRequestHeader, OffsetResponseHeader};
 use protocol::{request_code, response_code as code};
 use quirks::{Quirk, QuirkSet};
 use sim::time::sleep;
 use sim::world::Crash;
-use support::{Stage, play};
 
 const TOPIC: &str = "TopicZ";
 const GROUP: &str = "cz1";

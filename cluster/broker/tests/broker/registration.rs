@@ -1,19 +1,16 @@
 //! What name servers are told and when, and how little of it: the script is the name servers.
-#![cfg(not(feature = "real"))]
-
-mod support;
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::support::{Stage, play};
 use protocol::body::{JsonBody, RegisterBrokerBody, TopicRouteData};
 use protocol::header::{CreateTopicRequestHeader, DeleteTopicRequestHeader};
 use protocol::{RemotingCommand, request_code, response_code as code};
 use remoting::{Channel, RemotingServer, Reply, RequestHandler, ServerConfig};
 use sim::time::{Instant, sleep};
-use support::{Stage, play};
 
 /// A name server that notes what it is told.
 #[derive(Default)]

@@ -1,14 +1,11 @@
 //! Requests as nobody should send them: every code that there is, with fields and bodies of any kind. No task
 //! panics (the simulation would end), and the broker serves on.
-#![cfg(not(feature = "real"))]
-
-mod support;
 
 use std::time::Duration;
 
+use crate::support::{Stage, play};
 use protocol::header::UpdateConsumerOffsetRequestHeader;
 use protocol::{QueueOffset, RemotingCommand, request_code, response_code};
-use support::{Stage, play};
 
 const TOPIC: &str = "TopicZ";
 

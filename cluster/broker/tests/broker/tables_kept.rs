@@ -1,18 +1,15 @@
 //! Topics, groups and offsets on disk: what was answered is there after a restart, whatever became of one of the files; and what
 //! could not be written takes no message that would be lost with it.
-#![cfg(not(feature = "real"))]
-
-mod support;
 
 use std::time::Duration;
 
+use crate::support::{Stage, play};
 use protocol::body::{JsonBody, SubscriptionGroupConfig, TopicConfigSerializeWrapper};
 use protocol::header::{CreateTopicRequestHeader, DeleteTopicRequestHeader};
 use protocol::{RemotingCommand, request_code, response_code as code};
 use sim::disk;
 use sim::time::sleep;
 use sim::world::{Crash, DiskFaults};
-use support::{Stage, play};
 
 const TOPICS: &str = "/store/config/topics.json";
 const GROUPS: &str = "/store/config/subscriptionGroup.json";

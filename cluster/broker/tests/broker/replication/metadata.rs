@@ -4,8 +4,8 @@ use protocol::header::{CreateTopicRequestHeader, DeleteTopicRequestHeader};
 use protocol::{request_code, response_code as code};
 use sim::world::Crash;
 
-use crate::TOPIC;
-use crate::cluster::{Cluster, MASTER, SLAVE, play, until};
+use super::TOPIC;
+use super::cluster::{Cluster, MASTER, SLAVE, play, until};
 
 fn new_topic(name: &str) -> CreateTopicRequestHeader {
     CreateTopicRequestHeader {

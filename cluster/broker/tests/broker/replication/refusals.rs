@@ -7,8 +7,8 @@ use broker::Role;
 use protocol::{BrokerId, request_code, response_code as code};
 use sim::time::sleep;
 
-use crate::TOPIC;
-use crate::cluster::{MASTER, SLAVE, play, until};
+use super::TOPIC;
+use super::cluster::{MASTER, SLAVE, play, until};
 
 #[test]
 fn a_second_broker_of_the_same_name_and_id_does_not_start() {

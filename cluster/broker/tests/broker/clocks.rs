@@ -1,15 +1,12 @@
 //! Delays while the wall clock of the broker's machine is wrong, through raw remoting requests to a broker in the simulation.
-#![cfg(not(feature = "real"))]
-
-mod support;
 
 use std::time::Duration;
 
+use crate::support::{Stage, play};
 use protocol::header::ConsumerSendMsgBackRequestHeader;
 use protocol::{request_code, response_code as code};
 use sim::time::{Instant, sleep};
 use sim::world::{ClockStrobe, Crash, HostId, World};
-use support::{Stage, play};
 
 const DAY_MS: i64 = 86_400_000;
 

@@ -6,8 +6,8 @@ use protocol::response_code as code;
 use sim::time::sleep;
 use sim::world::Crash;
 
-use crate::TOPIC;
-use crate::cluster::{Cluster, MASTER, SLAVE, play, until};
+use super::TOPIC;
+use super::cluster::{Cluster, MASTER, SLAVE, play, until};
 
 /// Nothing reaches a master's drive by itself.
 fn lazy(name: &str, config: &mut BrokerConfig) {

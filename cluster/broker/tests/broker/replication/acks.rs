@@ -6,8 +6,8 @@ use quirks::{Quirk, QuirkSet};
 use sim::time::{Instant, sleep};
 use sim::world::Crash;
 
-use crate::TOPIC;
-use crate::cluster::{MASTER, SLAVE, SLAVE_2, play, until};
+use super::TOPIC;
+use super::cluster::{MASTER, SLAVE, SLAVE_2, play, until};
 
 #[test]
 fn what_is_acknowledged_is_on_the_slave() {

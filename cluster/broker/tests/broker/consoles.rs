@@ -1,10 +1,8 @@
 //! What Apache's `mqadmin` and dashboards ask a broker for on their ordinary pages.
-#![cfg(not(feature = "real"))]
-
-mod support;
 
 use std::time::Duration;
 
+use crate::support::play;
 use protocol::body::{
     ConsumeStatsList, JsonBody, ProducerTableInfo, QueryConsumeQueueResponseBody, QueryCorrectionOffsetBody,
     QuerySubscriptionResponseBody, SubscriptionGroupConfig, TopicConfig, TopicList,
@@ -15,7 +13,6 @@ use protocol::header::{
     QueryCorrectionOffsetHeader, QuerySubscriptionByConsumerRequestHeader, QueryTopicsByConsumerRequestHeader,
 };
 use protocol::{request_code, response_code as code};
-use support::play;
 
 #[test]
 fn topics_and_groups_are_shown_one_by_one() {

@@ -7,8 +7,8 @@ use quirks::{Quirk, QuirkSet};
 use sim::time::sleep;
 use sim::world::Crash;
 
-use crate::TOPIC;
-use crate::cluster::{Cluster, MASTER, SLAVE, play, until};
+use super::TOPIC;
+use super::cluster::{Cluster, MASTER, SLAVE, play, until};
 use crate::support::pull_header;
 
 const GROUP: &str = "cg";

@@ -8,8 +8,8 @@ use protocol::BrokerId;
 use sim::time::{Instant, sleep};
 use sim::world::Crash;
 
-use crate::TOPIC;
-use crate::cluster::{MASTER, SLAVE, play, until};
+use super::TOPIC;
+use super::cluster::{MASTER, SLAVE, play, until};
 
 #[test]
 fn a_slave_that_has_become_master_keeps_the_delays_of_a_master_whose_clock_was_wrong() {

@@ -1,12 +1,10 @@
 //! Groups, administration, delayed messages and retries, through raw remoting requests to a broker in the simulation.
-#![cfg(not(feature = "real"))]
-
-mod support;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::support::{play, play_with};
 use protocol::body::{
     ConsumeStats, ConsumerConnection, ConsumerIdList, JsonBody, KvTable, LockBatchRequestBody, LockBatchResponseBody,
     MessageQueue, RegisterBrokerBody, SubscriptionGroupConfig, TopicConfigSerializeWrapper, TopicRouteData,
@@ -22,7 +20,6 @@ use protocol::{RemotingCommand, request_code, response_code as code};
 use remoting::{Channel, Reply, RequestHandler};
 use sim::time::{Instant, sleep};
 use sim::world::Crash;
-use support::{play, play_with};
 
 /// Notes the requests that come.
 #[derive(Default)]

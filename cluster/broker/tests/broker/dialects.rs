@@ -1,15 +1,12 @@
 //! Clients whose JSON is not Java's: what they send is what their own sources write, and they are served.
-#![cfg(not(feature = "real"))]
 
-mod support;
-
+use crate::support::{TIMEOUT, play, pull_header};
 use protocol::body::{
     ConsumeFromWhere, ConsumeType, ConsumerConnection, JsonBody, LockBatchResponseBody, MessageModel,
 };
 use protocol::header::{ConsumerGroupRequestHeader, PullMessageRequestHeader};
 use protocol::sysflag::pull as pull_flag;
 use protocol::{Language, RemotingCommand, request_code, response_code as code};
-use support::{TIMEOUT, play, pull_header};
 
 /// A pull that relies on the subscription of the heartbeat.
 fn pull_as_member(group: &str, topic: &str) -> PullMessageRequestHeader {

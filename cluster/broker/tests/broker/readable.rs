@@ -1,11 +1,9 @@
 //! What is acknowledged can be read: queues that a topic has not, or has no more, and names too long for a record that clients
 //! read. Through raw remoting requests to a broker in the simulation.
-#![cfg(not(feature = "real"))]
-
-mod support;
 
 use std::time::Duration;
 
+use crate::support::{play, send_header};
 use protocol::body::{ConsumeStats, JsonBody, SubscriptionGroupConfig, TopicStatsTable};
 use protocol::header::{
     ConsumerSendMsgBackRequestHeader, CreateTopicRequestHeader, GetConsumeStatsRequestHeader,
@@ -13,7 +11,6 @@ use protocol::header::{
 };
 use protocol::{request_code, response_code as code};
 use sim::time::sleep;
-use support::{play, send_header};
 
 fn topic(name: &str, read_queue_nums: i32, write_queue_nums: i32) -> CreateTopicRequestHeader {
     CreateTopicRequestHeader {

@@ -7,8 +7,8 @@ use serde_json::Value;
 use sim::time::sleep;
 use sim::world::Crash;
 
-use crate::TOPIC;
-use crate::cluster::{Cluster, MASTER, SLAVE, SLAVE_2, play, until};
+use super::TOPIC;
+use super::cluster::{Cluster, MASTER, SLAVE, SLAVE_2, play, until};
 
 const GET_REPLICA_GROUP: i32 = 23_011;
 const REMOVE_REPLICA: i32 = 23_012;
