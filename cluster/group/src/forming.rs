@@ -140,6 +140,8 @@ struct Known {
     /// How far its log is known to have gone.
     position: Option<Position>,
     is_stopped: bool,
+    /// It is connected, speaks Apache's protocol, and its log ends here, beyond this store's.
+    apaches_end: Option<PhysicalOffset>,
     /// Whether it belongs to the group by more than its own word.
     is_member: bool,
     generation: u64,
@@ -207,6 +209,7 @@ impl Forming {
             voice: Voice::Unheard,
             position: None,
             is_stopped: false,
+            apaches_end: None,
             is_member: false,
             generation: 0,
         };
@@ -239,7 +242,10 @@ impl Forming {
                 let unheard = self.known.values_mut().filter(|known| known.voice == Voice::Unheard);
                 unheard.filter(is_there).for_each(|known| known.voice = Voice::Settled);
             }
-            Event::HeardApaches { .. } => {}
+            Event::HeardApaches { host, end } => {
+                let is_there = |known: &&mut Known| known.addr.rsplit_once(':').is_some_and(|(at, _)| at == host);
+                self.known.values_mut().filter(is_there).for_each(|known| known.apaches_end = Some(end));
+            }
             Event::Gone(broker_id) => {
                 if let Some(known) = self.known.get_mut(&broker_id)
                     && matches!(known.voice, Voice::Heard(_))
@@ -476,6 +482,7 @@ impl Forming {
                 continue;
             }
             until = [until, limit].into_iter().flatten().min();
+            let reason = known.apaches_end.map_or(reason, |end| Reason::IsApaches { end });
             awaited.push(Awaited { broker_id: *broker_id, addr: known.addr.clone(), reason });
         }
         (awaited, until)

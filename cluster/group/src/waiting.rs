@@ -31,6 +31,11 @@ pub enum Reason {
     OwnIsEmpty,
     /// Somebody has led the group later than this store knows.
     OwnIsOlder,
+    /// It is connected, has more, and cannot give it back, for it speaks Apache's protocol.
+    IsApaches {
+        /// Where its log ends.
+        end: PhysicalOffset,
+    },
 }
 
 /// What a master waits for.
@@ -74,6 +79,9 @@ impl fmt::Display for Awaited {
             Reason::MayHaveMore => f.write_str("(it may have what this store lacks)"),
             Reason::HasMore { end } => write!(f, "(its log went to {end}, which this store lacks)"),
             Reason::OwnIsEmpty => f.write_str("(this store has no history of its own)"),
+            Reason::IsApaches { end } => {
+                write!(f, "(its log goes to {end}; it speaks Apache's protocol, in which a slave gives nothing back)")
+            }
             Reason::OwnIsOlder => f.write_str("(somebody has led this group later than this store knows)"),
         }
     }

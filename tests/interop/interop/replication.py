@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import time
 
-from . import apache_broker, messages, servers, there_and_back, wire
+from . import apache_broker, messages, process, servers, there_and_back, wire
 from .report import PATIENCE_S, eventually, require
 
 CODE_GET_BROKER_RUNTIME_INFO = 28
@@ -188,6 +188,10 @@ class Pair:
             earlier.rename(self.master_store)
             self.master.start()
             require(log_end(self.master_port) < lost, "the master has lost nothing")
+            # The name server knows that somebody has led since then, and Apache's slave has no way to give it back.
+            eventually("the master waits and says for whom", lambda: b"gives nothing back" in self.master.output())
+            require(CODE_SEND_OK not in self.send_raw(FEW), "acknowledged by a master that waits")
+            self.begin_history()
             eventually("the master says that it refuses the slave", lambda: self._refusal() is not None)
             # On, beyond the slave's end: now their lengths say nothing any more.
             codes = []
@@ -200,6 +204,12 @@ class Pair:
             require(log_end(self.slave_port) == lost, "the slave has taken something")
             require(log_bytes(self.slave_store, 0, lost) == before, "the slave's log was changed")
             remarks.append(self._refusal())
+
+    def begin_history(self):
+        """As an operator does who gives up what only the slave has."""
+        command = [self.binaries / "mqadmin", "beginHistory", "-b", f"127.0.0.1:{self.master_port}"]
+        log = self.work / "mqadmin.log"
+        process.run([*command, "--accept-loss"], log, timeout_s=60)
 
     def _refused_lines(self):
         output = self.master.output().decode("utf-8", "replace")
