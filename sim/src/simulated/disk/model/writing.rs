@@ -251,7 +251,7 @@ impl Disk {
             let zeros = [0; PAGE_BYTES];
             self.land_write(id, from, &zeros[..(until - from) as usize], wall_ms, now_ns)?;
         }
-        // `ext4_update_disksize_before_punch`, in Linux from 6.18 on.
+        // `ext4_update_disksize_before_punch`, as Linux 6.18 was seen to do it.
         self.reserve_within(id, range.end, wall_ms, now_ns);
         Ok(())
     }
