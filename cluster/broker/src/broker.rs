@@ -1,7 +1,8 @@
 //! A broker's life: open the store, recover, serve, and stop in good order (`BrokerController`).
 //!
-//! A slave whose log has parted from its master's must cut it, which needs a closed store. It does so within the same
-//! process: one [`Running`] ends, the next begins with the shortened log, and the [`Broker`] stays. Its clients see their
+//! A slave whose log has parted from its master's must cut it, which needs a closed store; a master that learns of another one
+//! forms its group anew, which needs a start. Both happen within the same
+//! process: one [`Running`] ends, the next begins, and the [`Broker`] stays. Its clients see their
 //! connections break and come back.
 
 use std::io;
@@ -66,11 +67,11 @@ pub enum BrokerError {
         "connections are no longer accepted, because of a panic that the log shows: the broker ends rather than refuse everyone"
     )]
     NotAccepting,
-    /// A slave whose log was to be cut does not come up again.
-    #[error("the slave's log was to be cut at {at}, and the broker did not come back: {why}")]
+    /// A broker that has closed its store to open it anew does not come up again.
+    #[error("the store was closed {purpose}, and the broker did not come back: {why}")]
     Reopen {
-        /// The offset.
-        at: i64,
+        /// What for.
+        purpose: String,
         /// What went wrong.
         why: String,
     },
@@ -89,19 +90,19 @@ pub enum BrokerError {
 /// ```
 pub struct Broker {
     running: Arc<Mutex<Arc<Running>>>,
-    /// Cuts a slave's log when that is wanted; held while it does, and by a broker that stops.
+    /// Held while the store is opened anew, and by a broker that stops.
     changing: Arc<tokio::sync::Mutex<()>>,
-    cutter: JoinHandle<()>,
-    failed: watch::Receiver<Option<(i64, String)>>,
+    reopener: JoinHandle<()>,
+    failed: watch::Receiver<Option<(String, String)>>,
 }
 
 impl Drop for Broker {
     fn drop(&mut self) {
-        self.cutter.abort();
+        self.reopener.abort();
     }
 }
 
-/// How long a slave rests between attempts to come up with a shortened log.
+/// How long a broker rests between attempts to come up again.
 const REOPEN_RETRY: Duration = Duration::from_secs(1);
 /// How often it tries: a port may be held for a moment by connections that are ending.
 const REOPEN_ATTEMPTS: usize = 10;
@@ -118,8 +119,8 @@ impl Broker {
         let running = Arc::new(Mutex::new(Arc::new(Running::start(config, None).await?)));
         let changing = Arc::new(tokio::sync::Mutex::new(()));
         let (report, failed) = watch::channel(None);
-        let cutter = task::spawn(cut_when_wanted(Arc::clone(&running), Arc::clone(&changing), report));
-        Ok(Self { running, changing, cutter, failed })
+        let reopener = task::spawn(reopen_when_wanted(Arc::clone(&running), Arc::clone(&changing), report));
+        Ok(Self { running, changing, reopener, failed })
     }
 
     fn running(&self) -> Arc<Running> {
@@ -163,7 +164,7 @@ impl Broker {
     /// Something could not be written; the rest was done all the same, and the next start recovers.
     pub async fn shutdown(&self) -> Result<(), BrokerError> {
         let _no_more_cuts = self.changing.lock().await;
-        self.cutter.abort();
+        self.reopener.abort();
         self.running().stop(End::Stop).await
     }
 
@@ -184,7 +185,7 @@ impl Broker {
         let terminated = tokio::select! {
             biased;
             terminated = sim::signal::terminated() => terminated.map_err(BrokerError::Signal),
-            (at, why) = failure => Err(BrokerError::Reopen { at, why }),
+            (purpose, why) = failure => Err(BrokerError::Reopen { purpose, why }),
             () = self.no_longer_accepting() => Err(BrokerError::NotAccepting),
         };
         let stopped = self.shutdown().await;
@@ -204,21 +205,17 @@ impl Broker {
     }
 }
 
-/// Waits until a slave's log must be cut, closes the store, and opens it again, shortened. For ever.
-async fn cut_when_wanted(
+/// Waits until the store must be opened anew, closes it, and opens it again, shortened if it is to be cut. For ever.
+async fn reopen_when_wanted(
     running: Arc<Mutex<Arc<Running>>>,
     changing: Arc<tokio::sync::Mutex<()>>,
-    report: watch::Sender<Option<(i64, String)>>,
+    report: watch::Sender<Option<(String, String)>>,
 ) {
     loop {
         let old = Arc::clone(&lock(&running));
-        let at = old.truncation_wanted().await;
+        let wanted = old.reopening_wanted().await;
         let _one_change = changing.lock().await;
-        tracing::warn!(
-            at = at.0,
-            end = old.core.store.max_physical_offset().0,
-            "this slave's log has parted from its master's: it is closed and cut there"
-        );
+        tracing::warn!(%wanted, end = old.core.store.max_physical_offset().0, "the store is closed and opened anew");
         let mut config = (*old.core.config()).clone();
         config.listen_port = old.server.local_addr().port();
         if let Err(error) = old.stop(End::Reopen).await {
@@ -228,11 +225,11 @@ async fn cut_when_wanted(
         drop(old);
         let mut attempt = 0;
         let next = loop {
-            match Running::start(config.clone(), Some(at)).await {
+            match Running::start(config.clone(), wanted.cut_at()).await {
                 Ok(next) => break next,
                 Err(error) if attempt == REOPEN_ATTEMPTS => {
-                    tracing::error!(%error, "the broker did not come back with its log cut");
-                    report.send_replace(Some((at.0, error.to_string())));
+                    tracing::error!(%error, "the broker did not come back");
+                    report.send_replace(Some((wanted.to_string(), error.to_string())));
                     return;
                 }
                 Err(error) => tracing::warn!(%error, "the broker does not come back yet: it is tried again"),

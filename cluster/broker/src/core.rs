@@ -4,6 +4,7 @@
 //! never across an await. Where two are needed they are taken one after the other; nested only in the order `followed`,
 //! `left_overs`, `offsets`, and `clients` within `notices`.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
@@ -37,6 +38,34 @@ use crate::state::stats::Stats;
 use crate::state::subscription_groups::SubscriptionGroups;
 use crate::state::topics::Topics;
 
+/// What a store is closed and opened again for, within the same process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reopening {
+    /// The log is to be cut here: a later master does not have what follows.
+    Cut(PhysicalOffset),
+    /// A master that has led comes to know of another one.
+    FormAnew,
+}
+
+impl Reopening {
+    /// Where the log is to be cut.
+    pub(crate) fn cut_at(self) -> Option<PhysicalOffset> {
+        match self {
+            Self::Cut(at) => Some(at),
+            Self::FormAnew => None,
+        }
+    }
+}
+
+impl fmt::Display for Reopening {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cut(at) => write!(f, "to be cut at {at}"),
+            Self::FormAnew => f.write_str("to form the replica group anew"),
+        }
+    }
+}
+
 /// A running broker's insides.
 pub(crate) struct Core {
     config: RwLock<Arc<BrokerConfig>>,
@@ -63,8 +92,8 @@ pub(crate) struct Core {
     pub group: KeptGroup,
     /// Tells a master that forms its group what happens; nobody listens once it leads.
     pub group_events: Mutex<Option<mpsc::UnboundedSender<group::Event>>>,
-    /// A master's log must be cut there before it can lead.
-    pub cut_wanted: watch::Sender<Option<PhysicalOffset>>,
+    /// A master's store is to be closed and opened anew.
+    pub reopen_wanted: watch::Sender<Option<Reopening>>,
     /// A slave has met a topic that it does not know: the master's tables are to be copied soon.
     pub metadata_wanted: Notify,
     /// Where a slave's master is, for questions.
@@ -136,7 +165,7 @@ impl Core {
             replication: OnceLock::new(),
             group: stored.group,
             group_events: Mutex::default(),
-            cut_wanted: watch::Sender::new(None),
+            reopen_wanted: watch::Sender::new(None),
             metadata_wanted: Notify::new(),
             master_addr: Mutex::default(),
             followed: Mutex::new(followed),

@@ -17,7 +17,7 @@ use store::{MessageStore, OpenOptions, StoreError};
 
 use crate::broker::BrokerError;
 use crate::config::BrokerConfig;
-use crate::core::{Core, lock};
+use crate::core::{Core, Reopening, lock};
 use crate::persistence::{Files, found_missing};
 use crate::processor::Processor;
 use crate::replication::membership::Keeper;
@@ -55,7 +55,7 @@ impl Drop for Tasks {
 pub(crate) enum End {
     /// The name servers are told, and slaves are given the rest.
     Stop,
-    /// The log is to be cut: the broker will be back in a moment.
+    /// The store is opened anew: the broker will be back in a moment.
     Reopen,
 }
 
@@ -126,14 +126,14 @@ impl Running {
         }
     }
 
-    /// The log must be cut there: of a slave, or of a master that a later master has gone before.
-    pub(crate) async fn truncation_wanted(&self) -> PhysicalOffset {
+    /// The store must be opened anew: a slave's, or that of a master that learns of another one.
+    pub(crate) async fn reopening_wanted(&self) -> Reopening {
         match self.core.replication.get() {
-            Some(Replication::Slave(service)) => service.truncation_wanted().await,
+            Some(Replication::Slave(service)) => Reopening::Cut(service.truncation_wanted().await),
             _ => {
-                let mut wanted = self.core.cut_wanted.subscribe();
-                match wanted.wait_for(Option::is_some).await.map(|offset| *offset) {
-                    Ok(Some(offset)) => offset,
+                let mut wanted = self.core.reopen_wanted.subscribe();
+                match wanted.wait_for(Option::is_some).await.map(|wanted| *wanted) {
+                    Ok(Some(wanted)) => wanted,
                     // The sender lives as long as the core, and the condition holds.
                     Ok(None) | Err(_) => std::future::pending().await,
                 }

@@ -7,6 +7,7 @@
 //! |---|---|---|
 //! | has a history | every member that is not known to have less: what they have more is taken | as long as one makes progress, and [`Start::patience`] after the last |
 //! | lacks what a member is known to have | that member | until it is heard, or an operator decides |
+//! | was a slave's, and is an ASYNC_MASTER's now | the last master, as a slave | patience |
 //! | is older than the last master | every member | the same |
 //! | is empty, or was filled in part | every member; then the longest is taken | the same; an ASYNC_MASTER that has a slave's log needs only patience with the others |
 //! | is empty, and nobody knows of a history | a name server that says so; a SYNC_MASTER: a slave | until there is one |
@@ -144,6 +145,10 @@ struct Known {
     apaches_end: Option<PhysicalOffset>,
     /// Whether it belongs to the group by more than its own word.
     is_member: bool,
+    /// Who is connected under its id has the store of another group.
+    is_stranger: bool,
+    /// The group as it knows it.
+    group: Option<GroupId>,
     generation: u64,
 }
 
@@ -162,8 +167,9 @@ pub struct Forming {
     /// The store was a slave's.
     was_slave: bool,
     is_last_master_heard: bool,
-    /// A history was taken from a member.
+    /// A history was taken from a member: of this group, as that knows it.
     has_taken: bool,
+    taken_of: Option<GroupId>,
     is_loss_accepted: bool,
     progress_at: Duration,
     testified_at: Option<Duration>,
@@ -183,6 +189,7 @@ impl Forming {
             was_slave: start.former_id.is_some(),
             is_last_master_heard: false,
             has_taken: false,
+            taken_of: None,
             is_loss_accepted: false,
             progress_at: now,
             testified_at: None,
@@ -211,6 +218,8 @@ impl Forming {
             is_stopped: false,
             apaches_end: None,
             is_member: false,
+            is_stranger: false,
+            group: None,
             generation: 0,
         };
         Some(self.known.entry(broker_id).or_insert_with(unheard))
@@ -221,9 +230,12 @@ impl Forming {
         match event {
             Event::Heard { broker_id, addr, history, membership } => {
                 self.progress_at = now;
-                // Whoever joins has been started on purpose, even if it was taken out or was this store before.
-                self.removed.remove(&broker_id);
-                if self.start.former_id == Some(broker_id) {
+                let is_strange = self.is_strange(membership.group.as_ref());
+                if !is_strange {
+                    // Whoever joins has been started on purpose, even if it was taken out or was this store before.
+                    self.removed.remove(&broker_id);
+                }
+                if self.start.former_id == Some(broker_id) && !is_strange {
                     // Somebody else has that place now: as a rule the last master, which has changed places with this one.
                     self.start.former_id = None;
                     self.is_last_master_heard = membership.generation > 0;
@@ -233,8 +245,13 @@ impl Forming {
                 known.position = Position::of(&history);
                 known.is_stopped = false;
                 known.generation = membership.generation;
+                known.group.clone_from(&membership.group);
+                known.is_stranger = false;
                 known.voice = Voice::Heard(history);
-                self.told_by_member(&membership);
+                self.set_strangers_apart();
+                if self.known.get(&broker_id).is_some_and(|known| !known.is_stranger) {
+                    self.told_by_member(&membership);
+                }
             }
             Event::HeardApaches { host, end } if end <= self.own.max => {
                 self.is_apaches_heard = true;
@@ -247,9 +264,9 @@ impl Forming {
                 self.known.values_mut().filter(is_there).for_each(|known| known.apaches_end = Some(end));
             }
             Event::Gone(broker_id) => {
-                if let Some(known) = self.known.get_mut(&broker_id)
-                    && matches!(known.voice, Voice::Heard(_))
-                {
+                let Some(known) = self.known.get_mut(&broker_id) else { return };
+                known.is_stranger = false;
+                if matches!(known.voice, Voice::Heard(_)) {
                     known.voice = Voice::Unheard;
                     self.progress_at = now;
                 }
@@ -260,6 +277,7 @@ impl Forming {
                 if let Some(known) = self.known.get_mut(&broker_id) {
                     known.voice = Voice::Settled;
                     self.generation = self.generation.max(known.generation);
+                    self.taken_of.clone_from(&known.group);
                 }
             }
             Event::NotTaken { broker_id, history, is_final } => {
@@ -281,12 +299,39 @@ impl Forming {
                     }
                 }
             }
-            Event::Testified(name_server, testimony) => self.testified(name_server, testimony, now),
+            Event::Testified(name_server, testimony) => {
+                self.testified(name_server, testimony, now);
+                self.set_strangers_apart();
+            }
             Event::Removed(broker_id) => {
                 self.removed.insert(broker_id);
                 self.known.remove(&broker_id);
             }
             Event::LossAccepted => self.is_loss_accepted = true,
+        }
+    }
+
+    /// The group that this store belongs to, or that has this name, as far as it is known.
+    fn group(&self) -> Option<&GroupId> {
+        let own = self.start.membership.group.as_ref();
+        let known = || self.record().and_then(|record| record.membership.group.as_ref());
+        own.filter(|_| !self.start.history.is_empty()).or_else(known).or(own)
+    }
+
+    fn is_strange(&self, group: Option<&GroupId>) -> bool {
+        group.zip(self.group()).is_some_and(|(theirs, own)| theirs != own)
+    }
+
+    /// Who has the store of another group is not the member whose id it has.
+    fn set_strangers_apart(&mut self) {
+        let is_strange =
+            |known: &Known| matches!(known.voice, Voice::Heard(_)) && self.is_strange(known.group.as_ref());
+        let strangers: Vec<_> = self.known.iter().filter(|(_, known)| is_strange(known)).map(|(id, _)| *id).collect();
+        for broker_id in strangers {
+            if let Some(known) = self.known.get_mut(&broker_id) {
+                known.voice = Voice::Unheard;
+                (known.is_stranger, known.position, known.generation, known.group) = (true, None, 0, None);
+            }
         }
     }
 
@@ -362,8 +407,12 @@ impl Forming {
     /// Whether somebody has led later than this store knows, and whoever that was has not been heard.
     fn is_older(&self) -> bool {
         let heard = self.known.values().filter(|known| known.voice != Voice::Unheard).map(|known| known.generation);
-        let known = heard.max().unwrap_or(0).max(self.generation);
-        self.record().is_some_and(|record| record.membership.generation > known)
+        let heard = heard.max().unwrap_or(0);
+        self.record().is_some_and(|Record { membership, .. }| {
+            let is_other = !self.has_taken && self.start.membership.is_led_past_by(membership);
+            let known = heard.max(if is_other { self.generation.saturating_sub(1) } else { self.generation });
+            membership.generation > known
+        })
     }
 
     /// What follows from what is known.
@@ -385,19 +434,25 @@ impl Forming {
             return Step::Wait(Waiting::LastMaster, None);
         }
         if !self.is_loss_accepted
+            && let Some(until) = self.last_master_may_come(now)
+        {
+            return Step::Wait(Waiting::LastMaster, Some(until));
+        }
+        if !self.is_loss_accepted
             && (self.is_empty() || self.is_partial())
             && let Some((waiting, until)) = self.no_evidence(now)
         {
             return Step::Wait(waiting, until);
         }
-        let unheard = self.known.iter().filter(|(_, known)| known.voice == Voice::Unheard);
+        let unheard = self.belonging().filter(|(_, known)| known.voice == Voice::Unheard);
         let record = self.record();
         let of_witness = record.map_or(0, |record| record.membership.generation);
         let of_members = self.known.values().map(|known| known.generation).max().unwrap_or(0);
-        let own = self.start.membership.group.clone();
+        let of_member = self.known.values().max_by_key(|known| known.generation).and_then(|known| known.group.clone());
+        let group = self.group().cloned().or_else(|| self.taken_of.clone()).or(of_member);
         Step::Begin {
             without: unheard.map(|(broker_id, known)| (*broker_id, known.addr.clone())).collect(),
-            group: own.or_else(|| record.and_then(|record| record.membership.group.clone())),
+            group,
             generation: self.generation.max(of_witness).max(of_members) + 1,
         }
     }
@@ -411,6 +466,13 @@ impl Forming {
         }
         let has_lost = |known: &Known| known.is_member && known.voice != Voice::Unheard && known.generation == 0;
         self.is_partial() || self.start.needs_slave && self.known.values().any(has_lost)
+    }
+
+    /// A slave that was made ASYNC_MASTER: what the last master has acknowledged alone is taken if that one comes soon.
+    fn last_master_may_come(&self, now: Duration) -> Option<Duration> {
+        let may_come = self.was_slave && !self.is_last_master_heard && !self.start.needs_slave && self.generation > 0;
+        let until = self.progress_at + self.start.patience?;
+        (may_come && now < until).then_some(until)
     }
 
     /// The membership as it is to be kept from now on: by a store before it is filled, and by a master that begins.
@@ -432,7 +494,7 @@ impl Forming {
             membership.join(former_id, "(the last master)");
             membership.stop(former_id, None);
         }
-        for (broker_id, known) in &self.known {
+        for (broker_id, known) in self.belonging() {
             if !known.is_stopped {
                 membership.join(*broker_id, &known.addr);
             } else if membership.member(*broker_id).is_none() {
@@ -449,40 +511,73 @@ impl Forming {
         Some(Waiting::OtherGroup { own: own.clone(), known: known.clone() })
     }
 
+    /// All but those that have only been heard, with the store of another group.
+    fn belonging(&self) -> impl Iterator<Item = (&BrokerId, &Known)> {
+        self.known.iter().filter(|(_, known)| known.is_member || !known.is_stranger)
+    }
+
+    /// Why it matters that nobody waits for this slave any more: `None` if it cannot have anything that this store lacks, as far
+    /// as is known.
+    #[must_use]
+    pub fn needs(&self, broker_id: BrokerId) -> Option<Reason> {
+        if self.is_loss_accepted {
+            return None;
+        }
+        match self.known.get(&broker_id) {
+            Some(Known { voice: Voice::Heard(history), .. }) => {
+                Position::of(history).filter(|position| !position.is_within(&self.own)).map(has_more)
+            }
+            Some(Known { voice: Voice::Settled, .. }) => None,
+            Some(known) => self.reason(known).map(|(reason, _)| reason),
+            None if self.removed.contains(&broker_id) => None,
+            None if self.is_partial() => Some(Reason::OwnIsEmpty),
+            None => self.is_older().then_some(Reason::OwnIsOlder),
+        }
+    }
+
+    fn has_source(&self) -> bool {
+        self.has_taken
+            || self.known.values().any(|known| matches!(&known.voice, Voice::Heard(history) if !history.is_empty()))
+    }
+
+    /// Why this unheard slave is waited for, and whether that may end by patience.
+    fn reason(&self, known: &Known) -> Option<(Reason, bool)> {
+        let lacks = known.position.filter(|position| !position.is_within(&self.own));
+        let (reason, is_limited) = if self.is_partial() && (self.start.needs_slave || !self.has_source()) {
+            if !self.is_empty() && known.is_stopped && known.position.is_some() && lacks.is_none() {
+                return None;
+            }
+            (Reason::OwnIsEmpty, false)
+        } else if let Some(position) = lacks {
+            (has_more(position), false)
+        } else if known.is_stopped && known.position.is_some() {
+            return None;
+        } else if self.is_older() {
+            (Reason::OwnIsOlder, false)
+        } else {
+            (Reason::MayHaveMore, true)
+        };
+        let reason = known.apaches_end.map_or(reason, |end| Reason::IsApaches { end });
+        Some((if known.is_stranger { Reason::IsStranger } else { reason }, is_limited))
+    }
+
     /// Whom to wait for, and when that may end.
     fn awaited(&self, now: Duration) -> (Vec<Awaited>, Option<Duration>) {
-        let (is_partial, is_older) = (self.is_partial(), self.is_older());
-        let has_source = self.has_taken
-            || self.known.values().any(|known| matches!(&known.voice, Voice::Heard(history) if !history.is_empty()));
         // A slave that was made master cannot know that it has what others have acknowledged.
         let is_patient = self.was_slave && self.start.needs_slave;
         let patience = self.start.patience.filter(|_| !is_patient);
         let deadline = patience.map(|patience| self.progress_at + patience);
         let (mut awaited, mut until) = (Vec::new(), None);
-        for (broker_id, known) in &self.known {
+        for (broker_id, known) in self.belonging() {
             if known.voice != Voice::Unheard {
                 continue;
             }
-            let lacks = known.position.filter(|position| !position.is_within(&self.own));
-            let (reason, limit) = if is_partial && (self.start.needs_slave || !has_source) {
-                if !self.is_empty() && known.is_stopped && known.position.is_some() && lacks.is_none() {
-                    continue;
-                }
-                (Reason::OwnIsEmpty, None)
-            } else if let Some(position) = lacks {
-                (Reason::HasMore { end: position.end }, None)
-            } else if known.is_stopped && known.position.is_some() {
-                continue;
-            } else if is_older {
-                (Reason::OwnIsOlder, None)
-            } else {
-                (Reason::MayHaveMore, deadline)
-            };
+            let Some((reason, is_limited)) = self.reason(known) else { continue };
+            let limit = deadline.filter(|_| is_limited);
             if limit.is_some_and(|limit| limit <= now) {
                 continue;
             }
             until = [until, limit].into_iter().flatten().min();
-            let reason = known.apaches_end.map_or(reason, |end| Reason::IsApaches { end });
             awaited.push(Awaited { broker_id: *broker_id, addr: known.addr.clone(), reason });
         }
         (awaited, until)
@@ -544,6 +639,10 @@ impl Forming {
         }
         None
     }
+}
+
+fn has_more(position: Position) -> Reason {
+    Reason::HasMore { end: position.end }
 }
 
 /// Where two logs part of which neither is a part of the other; and whether each has bytes of a life of its own beyond.

@@ -87,6 +87,18 @@ pub fn join(master: &LogHistory, slave: &LogHistory, file_bytes: u64, from_last_
     Ok(Joining::Stream { check, from: common })
 }
 
+/// Why the log of a slave that has another master's history, no earlier than this one's, is not cut at `common`.
+#[must_use]
+pub fn later_master(master: &LogHistory, slave: &LogHistory, common: PhysicalOffset, generation: u64) -> String {
+    format!(
+        "the slave has the history of another master of this group (generation {generation}), no earlier than this one's: there \
+         are two histories, which part at {common}. Only the slave has {common}..{}, and only this master has {common}..{}. Make the \
+         slave the master, if its history is the one to go on with; otherwise move its store directory aside and start it \
+         empty: `mqadmin republish` brings what only the directory has into the living topics",
+        slave.max, master.max
+    )
+}
+
 /// Whether a master that has not begun its epoch yet can take the end of this slave's log: its own is a part of it, and
 /// shorter. What must be compared first.
 pub fn tail_of(master: &LogHistory, slave: &LogHistory) -> Option<Window> {

@@ -71,6 +71,9 @@ pub struct Membership {
     pub name: String,
     /// How often a master has begun to lead. Of two members the one with the higher number has seen the later master.
     pub generation: u64,
+    /// A random number of the beginning that the generation counts: two masters may count to the same one. 0 is not known.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub life: u64,
     /// How often the members have changed.
     pub version: u64,
     /// The slaves, by id.
@@ -79,7 +82,25 @@ pub struct Membership {
     pub removed: Vec<BrokerId>,
 }
 
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
 impl Membership {
+    /// Returns whether both speak of one group under one master.
+    #[must_use]
+    pub fn is_of_one_life(&self, other: &Membership) -> bool {
+        let is_one_life = self.life == other.life || self.life == 0 || other.life == 0;
+        self.group == other.group && self.generation == other.generation && is_one_life
+    }
+
+    /// Returns whether somebody else has led: as another group, later than the master of `self`, or as often.
+    #[must_use]
+    pub fn is_led_past_by(&self, other: &Membership) -> bool {
+        let is_known = self.group.is_some() && other.group.is_some();
+        is_known && other.generation >= self.generation && !self.is_of_one_life(other)
+    }
+
     /// The member with this id.
     #[must_use]
     pub fn member(&self, broker_id: BrokerId) -> Option<&Member> {
@@ -155,6 +176,30 @@ mod tests {
         assert!(!position.is_within(&log(&[(1, 0), (4, 100)], 300)), "as long, and another log");
         assert!(!position.is_within(&log(&[(1, 0), (2, 100)], 149)));
         assert_eq!(Position::of(&log(&[(1, 0)], 0)), None);
+    }
+
+    #[test]
+    fn two_masters_of_one_generation_are_told_apart() {
+        let of = |group: &str, generation, life| Membership {
+            group: Some(GroupId(group.to_owned())),
+            generation,
+            life,
+            ..Membership::default()
+        };
+        let own = of("g", 3, 7);
+        for (other, is_past) in [
+            (of("g", 3, 7), false),
+            (of("g", 2, 8), false),
+            (of("g", 3, 8), true),
+            (of("g", 4, 8), true),
+            (of("h", 3, 8), true),
+            (of("h", 2, 8), false),
+            (of("g", 3, 0), false),
+            (Membership::default(), false),
+        ] {
+            assert_eq!(own.is_led_past_by(&other), is_past, "{other:?}");
+        }
+        assert!(!Membership::default().is_led_past_by(&own), "who has not led cannot be led past");
     }
 
     #[test]

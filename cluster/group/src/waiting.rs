@@ -31,6 +31,8 @@ pub enum Reason {
     OwnIsEmpty,
     /// Somebody has led the group later than this store knows.
     OwnIsOlder,
+    /// Who is connected under its id has the store of another replica group.
+    IsStranger,
     /// It is connected, has more, and cannot give it back, for it speaks Apache's protocol.
     IsApaches {
         /// Where its log ends.
@@ -82,6 +84,9 @@ impl fmt::Display for Awaited {
             Reason::IsApaches { end } => {
                 write!(f, "(its log goes to {end}; it speaks Apache's protocol, in which a slave gives nothing back)")
             }
+            Reason::IsStranger => f.write_str(
+                "(who is connected under this id has the store of another replica group: put the right disk back there)",
+            ),
             Reason::OwnIsOlder => f.write_str("(somebody has led this group later than this store knows)"),
         }
     }

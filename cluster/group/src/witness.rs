@@ -2,15 +2,13 @@
 //! that has lost its master. A master whose disk was lost learns here that its empty store is not the beginning.
 //!
 //! Name servers know nothing of one another, and one that is new knows nothing at all: a witness can only say that something
-//! was. Apache's name servers are no witnesses: they do not know the request.
+//! was. Apache's name servers are no witnesses: they do not know the request, `WITNESS_REPLICA_GROUP`. Its body is a [`Report`], the
+//! answer's a [`Record`] or empty.
 
 use protocol::BrokerId;
 use serde::{Deserialize, Serialize};
 
 use crate::{GroupId, Membership, Position};
-
-/// Request code by which brokers speak to their witnesses (ours): the body is a [`Report`], the answer's a [`Record`] or empty.
-pub const WITNESS_REPLICA_GROUP: i32 = 23_010;
 
 /// The most bytes of a report.
 pub const REPORT_BYTES_MAX: usize = 64 << 10;
@@ -84,8 +82,10 @@ impl Record {
     }
 
     fn led(&mut self, membership: Membership) -> bool {
-        let is_known = self.membership.group.is_some();
-        if membership.members.len() > MEMBERS_MAX || (is_known && membership.age() <= self.membership.age()) {
+        let (is_known, known) = (self.membership.group.is_some(), &self.membership);
+        let is_news = membership.generation > known.generation
+            || membership.is_of_one_life(known) && membership.version > known.version;
+        if membership.members.len() > MEMBERS_MAX || (is_known && !is_news) {
             return false;
         }
         if is_known && membership.group != self.membership.group {
@@ -131,7 +131,13 @@ mod tests {
         assert!(!record.take(Word::Ask));
         assert!(record.take(Word::Leads { membership: membership("g", 2) }));
         assert!(!record.take(Word::Leads { membership: membership("g", 1) }), "an older copy of a disk");
-        assert!(!record.take(Word::Leads { membership: membership("h", 2) }), "another group of the name");
+        let with_members = |group: &str, life| Membership { version: 9, life, ..membership(group, 2) };
+        assert!(!record.take(Word::Leads { membership: with_members("h", 2) }), "another group of the name");
+        assert!(record.take(Word::Leads { membership: with_members("g", 7) }), "a slave has joined");
+        let twin = Membership { version: 10, ..with_members("g", 8) };
+        assert!(!record.take(Word::Leads { membership: twin }), "two have begun the same generation");
+        let mut record = Record::default();
+        record.take(Word::Leads { membership: membership("g", 2) });
         assert_eq!(record.membership, membership("g", 2));
         let text = serde_json::to_string(&record).expect("it can be written");
         assert_eq!(serde_json::from_str::<Record>(&text).expect("it is read back"), record);

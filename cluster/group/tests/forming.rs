@@ -180,3 +180,87 @@ fn a_slave_of_apaches_that_has_nothing_more_is_no_reason_to_wait() {
     apply(&mut first, [Event::HeardApaches { host: "10.0.0.2".to_owned(), end: PhysicalOffset(0) }]);
     assert_eq!(begins(&first, Duration::ZERO), 1);
 }
+
+#[test]
+fn what_a_removal_would_give_up_is_known_before() {
+    let more = Position { epoch: EpochEntry { id: 7, start: PhysicalOffset(0) }, end: PhysicalOffset(600) };
+    let stand = |end| Stand {
+        broker_id: BrokerId(2),
+        addr: "s2:1".to_owned(),
+        position: Some(Position { end: PhysicalOffset(end), ..more }),
+        is_stopped: true,
+    };
+    let mut master = forming(start(log(&[(7, 0)], 500), membership(1, &[1, 2])));
+    assert_eq!(master.needs(BrokerId(1)), Some(Reason::MayHaveMore));
+    assert_eq!(master.needs(BrokerId(9)), None, "it is no member");
+    let testimony =
+        |end| says(Testimony::Knows(Record { membership: membership(1, &[1, 2]), stands: vec![stand(end)] }));
+    apply(&mut master, [testimony(500)]);
+    assert_eq!(master.needs(BrokerId(2)), None, "it has stopped with what this store has");
+    apply(&mut master, [testimony(600)]);
+    assert_eq!(master.needs(BrokerId(2)), Some(Reason::HasMore { end: PhysicalOffset(600) }));
+    apply(&mut master, [heard(1, log(&[(7, 0)], 550), membership(1, &[1, 2]))]);
+    assert_eq!(master.needs(BrokerId(1)), Some(Reason::HasMore { end: PhysicalOffset(550) }));
+    apply(&mut master, [Event::Took(BrokerId(1), log(&[(7, 0)], 550))]);
+    assert_eq!(master.needs(BrokerId(1)), None, "it has given what it has");
+    apply(&mut master, [Event::LossAccepted]);
+    assert_eq!(master.needs(BrokerId(2)), None, "an operator has given it up");
+    let empty = forming(start(log(&[], 0), membership(0, &[])));
+    assert_eq!(empty.needs(BrokerId(3)), Some(Reason::OwnIsEmpty), "nobody has said yet who belongs to the group");
+    let mut older = forming(start(log(&[(7, 0)], 500), membership(1, &[])));
+    apply(&mut older, [knows(membership(4, &[1]))]);
+    assert_eq!(older.needs(BrokerId(3)), Some(Reason::OwnIsOlder));
+}
+
+#[test]
+fn the_disk_of_another_group_does_not_speak_for_a_member() {
+    let other = Membership { group: Some(GroupId("h".to_owned())), ..membership(9, &[1]) };
+    let stranger = heard(1, log(&[(5, 0)], 900), other);
+    // Whether it comes before or after the evidence.
+    for events in [[stranger.clone(), knows(membership(3, &[1]))], [knows(membership(3, &[1])), stranger]] {
+        let mut lost = forming(start(log(&[], 0), membership(0, &[])));
+        apply(&mut lost, events);
+        assert_eq!(awaited(&lost, LATE * 100), [(1, Reason::IsStranger)]);
+        apply(&mut lost, [Event::Gone(BrokerId(1)), heard(1, log(&[(7, 0)], 500), membership(3, &[1]))]);
+        assert!(matches!(lost.step(Duration::ZERO), Step::Take(BrokerId(1), _)));
+    }
+    // One that nobody knows is no reason to wait.
+    let mut master = forming(start(log(&[(7, 0)], 500), membership(1, &[])));
+    let other = Membership { group: Some(GroupId("h".to_owned())), ..membership(9, &[]) };
+    apply(&mut master, [heard(2, log(&[(5, 0)], 900), other)]);
+    assert_eq!(begins(&master, Duration::ZERO), 2);
+    assert!(master.membership().members.is_empty(), "nor a member");
+}
+
+#[test]
+fn an_empty_store_takes_the_identity_of_the_group_with_its_log() {
+    let mut lost = forming(start(log(&[], 0), membership(0, &[])));
+    apply(&mut lost, [says(Testimony::KnowsNothing), heard(1, log(&[(7, 0)], 500), membership(3, &[1]))]);
+    apply(&mut lost, [Event::Took(BrokerId(1), log(&[(7, 0)], 500))]);
+    let Step::Begin { group, generation, .. } = lost.step(LATE) else { panic!("it begins") };
+    assert_eq!((group, generation), (Some(GroupId("g".to_owned())), 4));
+}
+
+#[test]
+fn who_has_led_as_often_under_another_life_is_older_than_the_one_that_is_known() {
+    let of = |life| Membership { life, ..membership(2, &[1]) };
+    let mut twin = forming(start(log(&[(7, 0)], 500), of(5)));
+    apply(&mut twin, [knows(of(5))]);
+    assert_eq!(begins(&twin, LATE), 3, "it is the one that is known");
+    let mut twin = forming(start(log(&[(7, 0)], 500), of(5)));
+    apply(&mut twin, [knows(of(6))]);
+    assert_eq!(awaited(&twin, LATE * 100), [(1, Reason::OwnIsOlder)]);
+}
+
+#[test]
+fn a_slave_that_was_made_async_master_gives_the_last_master_time() {
+    let promoted =
+        Start { former_id: Some(BrokerId(1)), needs_slave: false, ..start(log(&[(7, 0)], 500), membership(2, &[1])) };
+    let mut master = forming(promoted);
+    assert_eq!(waits(&master, Duration::ZERO), Waiting::LastMaster);
+    assert_eq!(begins(&master, LATE), 3, "it is dead, as a rule");
+    apply(&mut master, [heard(1, log(&[(7, 0)], 550), membership(2, &[1]))]);
+    assert!(matches!(master.step(Duration::ZERO), Step::Take(BrokerId(1), _)));
+    apply(&mut master, [Event::Took(BrokerId(1), log(&[(7, 0)], 550))]);
+    assert_eq!(begins(&master, Duration::ZERO), 3);
+}

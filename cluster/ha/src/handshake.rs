@@ -49,6 +49,9 @@ pub(crate) struct Hello {
     /// The group as the slave knows it; older slaves do not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub membership: Option<Membership>,
+    /// As which broker its store was last a member.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_id: Option<BrokerId>,
 }
 
 impl Hello {
@@ -69,6 +72,7 @@ impl Hello {
             max_offset: history.max,
             epochs: history.epochs.clone(),
             membership,
+            last_id: None,
         }
     }
 

@@ -4,7 +4,7 @@ use std::io;
 
 use futures_util::future::BoxFuture;
 use group::Membership;
-use protocol::PhysicalOffset;
+use protocol::{BrokerId, PhysicalOffset};
 
 use crate::ReplicaId;
 
@@ -12,6 +12,9 @@ use crate::ReplicaId;
 pub trait GroupKeeper: Send + Sync {
     /// As it is kept now.
     fn membership(&self) -> Membership;
+
+    /// As which broker the store was last a member.
+    fn last_id(&self) -> Option<BrokerId>;
 
     /// A master: a slave joins. Resolves when that is durable here and, of a new member, at a witness: only then does what it
     /// acknowledges count.

@@ -40,14 +40,11 @@ mod slave;
 
 pub use config::{HaConfig, Role};
 pub use keeper::GroupKeeper;
-pub use master::{Formed, MasterService};
+pub use master::{Formation, Formed, MasterService};
 pub use replica::{Identity, MasterAddr, ReplicaId, ReplicaStatus, SlaveStatus, TailRecovery};
 pub use slave::SlaveService;
 
-/// Request code of the ordinary port by which a slave asks its master for the protocol of its HA port
-/// (`GET_HA_PROTOCOL_VERSION`; ours). Apache's broker answers REQUEST_CODE_NOT_SUPPORTED, which means [`PROTOCOL_V1`].
-pub const GET_HA_PROTOCOL_VERSION: i32 = 23_001;
-/// Apache's protocol.
+/// Apache's protocol: its broker answers GET_HA_PROTOCOL_VERSION, a request of ours, with REQUEST_CODE_NOT_SUPPORTED.
 pub const PROTOCOL_V1: u32 = 0;
-/// Our extension of it: the version that a master of ours answers to [`GET_HA_PROTOCOL_VERSION`].
+/// Our extension of it: the version that a master of ours answers to GET_HA_PROTOCOL_VERSION.
 pub const PROTOCOL_EXTENDED: u32 = 1;

@@ -1,6 +1,6 @@
 //! Who does not belong to this master, whatever its log: pure.
 
-use group::GroupId;
+use group::Membership;
 
 use crate::{Identity, handshake::Hello};
 
@@ -12,7 +12,7 @@ use crate::{Identity, handshake::Hello};
 /// Why, and what to do about it.
 pub(crate) fn screen(
     master: &Identity,
-    group: Option<&GroupId>,
+    membership: &Membership,
     file_bytes: u64,
     hello: &Hello,
     rival: Option<&str>,
@@ -39,6 +39,7 @@ pub(crate) fn screen(
             master.broker_name
         ));
     }
+    let group = membership.group.as_ref();
     let theirs = hello.membership.as_ref().and_then(|membership| membership.group.as_ref());
     let name = hello.membership.as_ref().map_or("", |membership| &membership.name);
     if !name.is_empty() && name != format!("{}/{}", master.cluster_name, master.broker_name) && group != theirs {
@@ -56,6 +57,16 @@ pub(crate) fn screen(
              the right one back; or move its store directory aside and start it empty"
         ));
     }
+    if let Some(last_id) = hello.last_id.filter(|last_id| *last_id != id && !last_id.is_master())
+        && group.is_some()
+        && membership.member(id).is_some()
+        && membership.member(last_id).is_some()
+    {
+        return Err(format!(
+            "broker {id} at {addr} has the store that was broker {last_id}'s, and this group waits for that of broker {id} too              when it has to: give each its own brokerId and disk back; or, if the store of broker {id} is gone for good,              `mqadmin removeReplica -b {} -i {id}`",
+            master.broker_addr
+        ));
+    }
     if hello.commit_log_file_size != file_bytes {
         return Err(format!(
             "mappedFileSizeCommitLog is {} at the slave {addr} and {file_bytes} at its master: files are copied byte for byte, \
@@ -68,6 +79,7 @@ pub(crate) fn screen(
 
 #[cfg(test)]
 mod tests {
+    use group::GroupId;
     use protocol::{BrokerId, PhysicalOffset};
     use store::LogHistory;
 
@@ -75,6 +87,8 @@ mod tests {
 
     #[test]
     fn strangers_are_told_why() {
+        let in_group = |group: &str| Membership { group: Some(GroupId(group.to_owned())), ..Membership::default() };
+        let none = Membership::default();
         let identity = |cluster: &str, id: i64, addr: &str| Identity {
             cluster_name: cluster.into(),
             broker_name: "broker-a".into(),
@@ -85,7 +99,7 @@ mod tests {
         let empty = LogHistory { epochs: Vec::new(), min: PhysicalOffset(0), max: PhysicalOffset(0) };
         let screened = |slave: Identity, file_bytes, rival| {
             let hello = Hello::new(&slave, file_bytes, &empty, None);
-            screen(&master, None, 1000, &hello, rival)
+            screen(&master, &none, 1000, &hello, rival)
         };
         assert_eq!(screened(identity("c", 1, "10.0.0.2:10911"), 1000, Some("10.0.0.2:10911")), Ok(()));
         for (slave, file_bytes, rival, why) in [
@@ -99,16 +113,40 @@ mod tests {
             assert!(refusal.contains(why), "{refusal}");
         }
         let mut hello = Hello::new(&identity("c", 1, "10.0.0.2:10911"), 1000, &empty, None);
-        let of = |group: &str| GroupId(group.to_owned());
-        hello.membership = Some(group::Membership { group: Some(of("g")), ..group::Membership::default() });
-        assert_eq!(screen(&master, Some(&of("g")), 1000, &hello, None), Ok(()));
-        let strange =
-            group::Membership { name: "c/broker-z".to_owned(), ..hello.membership.clone().unwrap_or_default() };
+        hello.membership = Some(in_group("g"));
+        assert_eq!(screen(&master, &in_group("g"), 1000, &hello, None), Ok(()));
+        let strange = Membership { name: "c/broker-z".to_owned(), ..hello.membership.clone().unwrap_or_default() };
         let renamed = Hello { membership: Some(strange), ..hello.clone() };
-        assert!(screen(&master, None, 1000, &renamed, None).is_err_and(|why| why.contains("the store of c/broker-z")));
-        assert_eq!(screen(&master, Some(&of("g")), 1000, &renamed, None), Ok(()), "the whole group was renamed");
+        assert!(screen(&master, &none, 1000, &renamed, None).is_err_and(|why| why.contains("the store of c/broker-z")));
+        assert_eq!(screen(&master, &in_group("g"), 1000, &renamed, None), Ok(()), "the whole group was renamed");
         assert!(
-            screen(&master, Some(&of("h")), 1000, &hello, None).is_err_and(|why| why.contains("of replica group g"))
+            screen(&master, &in_group("h"), 1000, &hello, None).is_err_and(|why| why.contains("of replica group g"))
         );
+    }
+
+    #[test]
+    fn a_store_that_was_another_members_is_not_taken_for_the_members_own() {
+        let identity = |id: i64, addr: &str| Identity {
+            cluster_name: "c".into(),
+            broker_name: "broker-a".into(),
+            broker_id: BrokerId(id),
+            broker_addr: addr.into(),
+        };
+        let mut membership = Membership { group: Some(GroupId("g".to_owned())), ..Membership::default() };
+        membership.join(BrokerId(1), "s1:1");
+        membership.join(BrokerId(2), "s2:1");
+        let log = LogHistory { epochs: Vec::new(), min: PhysicalOffset(0), max: PhysicalOffset(0) };
+        let screened = |membership: &Membership, id: i64, last_id: Option<i64>| {
+            let hello = Hello::new(&identity(id, "s:1"), 1000, &log, Some(membership.clone()));
+            let hello = Hello { last_id: last_id.map(BrokerId), ..hello };
+            screen(&identity(0, "m:1"), membership, 1000, &hello, None)
+        };
+        let swapped = screened(&membership, 2, Some(1)).expect_err("broker 2 has another store");
+        assert!(swapped.contains("broker 1's") && swapped.contains("removeReplica -b m:1 -i 2"), "{swapped}");
+        for (id, last_id) in [(2, Some(2)), (2, None), (2, Some(0)), (3, Some(1)), (2, Some(3))] {
+            assert_eq!(screened(&membership, id, last_id), Ok(()), "{id} was {last_id:?}");
+        }
+        membership.remove(BrokerId(2));
+        assert_eq!(screened(&membership, 2, Some(1)), Ok(()), "the store of broker 2 is gone for good");
     }
 }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use group::witness::{REPORT_BYTES_MAX, WITNESS_REPLICA_GROUP};
+use group::witness::REPORT_BYTES_MAX;
 use protocol::body::{DataVersion, JsonBody, RegisterBrokerBody, TopicConfig, TopicList, TopicRouteData};
 use protocol::header::{
     AddWritePermOfBrokerResponseHeader, DeleteTopicFromNamesrvRequestHeader, GetKvConfigResponseHeader,
@@ -107,7 +107,7 @@ fn may_take_long(request: &RemotingCommand) -> bool {
         | request_code::REGISTER_BROKER
         | request_code::REGISTER_TOPIC_IN_NAMESRV
         | request_code::UPDATE_NAMESRV_CONFIG
-        | WITNESS_REPLICA_GROUP => request.body.len() > SHORT_BODY_BYTES,
+        | request_code::WITNESS_REPLICA_GROUP => request.body.len() > SHORT_BODY_BYTES,
         _ => true,
     }
 }
@@ -192,7 +192,7 @@ impl Processor {
                 Ok(success().with_body(self.0.config.properties(&lock(&self.0.settings))))
             }
             request_code::UPDATE_NAMESRV_CONFIG => return self.update_config(&request),
-            WITNESS_REPLICA_GROUP => return self.witness(request),
+            request_code::WITNESS_REPLICA_GROUP => return self.witness(request),
             code => Ok(request_code_not_supported(code)),
         };
         answer.unwrap_or_else(|error| bad_header(&error)).into()

@@ -132,6 +132,21 @@ pub mod request_code {
     pub const POLLING_INFO: i32 = 200_055;
     pub const POP_ROLLBACK: i32 = 200_056;
     pub const BATCH_ACK_MESSAGE: i32 = 200_151;
+
+    /// Ours: a slave asks a master at its ordinary port which protocol its HA port speaks.
+    pub const GET_HA_PROTOCOL_VERSION: i32 = 23_001;
+    /// Ours, one-way: a master that waits for its slaves tells them that it is back.
+    pub const MASTER_IS_BACK: i32 = 23_003;
+    /// Ours: brokers speak to name servers as witnesses of their replica group.
+    pub const WITNESS_REPLICA_GROUP: i32 = 23_010;
+    /// Ours: the replica group is shown (`mqadmin replicaGroup`).
+    pub const GET_REPLICA_GROUP: i32 = 23_011;
+    /// Ours: an operator takes a slave out of its replica group (`mqadmin removeReplica`).
+    pub const REMOVE_REPLICA: i32 = 23_012;
+    /// Ours: an operator lets a master begin without what is missing (`mqadmin beginHistory`).
+    pub const BEGIN_HISTORY: i32 = 23_013;
+    /// Ours: a slave that stops in good order says good-bye to its master.
+    pub const LEAVE_REPLICA_GROUP: i32 = 23_014;
 }
 
 /// Response codes (`RemotingSysResponseCode` up to 4, then `ResponseCode`).

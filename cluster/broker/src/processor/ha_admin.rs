@@ -10,7 +10,7 @@ use super::{Answer, success, success_body};
 use crate::config_check::role_name;
 use crate::core::Core;
 use crate::replication::Replication;
-use crate::replication::slave::VERSION_FIELD;
+use crate::replication::slave::{HA_SERVER_ADDR_FIELD, VERSION_FIELD};
 
 /// GET_BROKER_HA_STATUS (5.x): what `haStatus` shows. Rates and times of single transfers are not kept: they are 0.
 pub(crate) fn status(core: &Core) -> Answer {
@@ -87,7 +87,8 @@ pub(crate) fn protocol_version(core: &Core) -> Answer {
     // With this quirk both ends speak Apache's protocol, which compares nothing.
     let unchecked = core.config().quirks.has(Quirk::DivergenceUnchecked);
     let version = if core.is_slave() || unchecked { PROTOCOL_V1 } else { PROTOCOL_EXTENDED };
-    Ok(success().with_field(VERSION_FIELD, &version.to_string()))
+    let response = success().with_field(VERSION_FIELD, &version.to_string());
+    Ok(if core.is_slave() { response } else { response.with_field(HA_SERVER_ADDR_FIELD, &core.ha_addr()) })
 }
 
 /// `MASTER_IS_BACK`: a slave asks the name servers at once where its master is, and connects anew.

@@ -30,7 +30,6 @@ use store::StoreError;
 
 use crate::core::{Core, lock};
 use crate::persistence::saved_table::NotSaved;
-use crate::replication::{BEGIN_HISTORY, GET_REPLICA_GROUP, LEAVE_REPLICA_GROUP, MASTER_IS_BACK, REMOVE_REPLICA};
 use crate::service::notices::notify_members;
 use crate::state::tracked::TableFull;
 
@@ -253,12 +252,12 @@ impl Processor {
             code::QUERY_MESSAGE => later(query::message(Arc::clone(core), request)),
             code::VIEW_MESSAGE_BY_ID => later(broker_admin::view_message(Arc::clone(core), request)),
             code::GET_BROKER_HA_STATUS => now(ha_admin::status(core)),
-            ha::GET_HA_PROTOCOL_VERSION => now(ha_admin::protocol_version(core)),
-            MASTER_IS_BACK => now(ha_admin::master_is_back(core)),
-            GET_REPLICA_GROUP => now(replica_group::get(core)),
-            REMOVE_REPLICA => later(replica_group::remove(Arc::clone(core), request)),
-            BEGIN_HISTORY => now(replica_group::begin(core, &request)),
-            LEAVE_REPLICA_GROUP => later(replica_group::leave(Arc::clone(core), request)),
+            code::GET_HA_PROTOCOL_VERSION => now(ha_admin::protocol_version(core)),
+            code::MASTER_IS_BACK => now(ha_admin::master_is_back(core)),
+            code::GET_REPLICA_GROUP => now(replica_group::get(core)),
+            code::REMOVE_REPLICA => later(replica_group::remove(Arc::clone(core), request)),
+            code::BEGIN_HISTORY => now(replica_group::begin(core, &request)),
+            code::LEAVE_REPLICA_GROUP => later(replica_group::leave(Arc::clone(core), request)),
             code::VIEW_BROKER_STATS_DATA => now(broker_admin::view_stats(core, &request)),
 
             other => {

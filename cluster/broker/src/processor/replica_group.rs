@@ -4,9 +4,11 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use group::waiting::Awaited;
 use group::{Event, Membership, Word};
+use ha::Formation;
+use protocol::body::{EpochView, FollowerView, JsonBody, MemberView, MembershipView, ReplicaGroupView};
 use protocol::{BrokerId, RemotingCommand, response_code};
-use serde::Serialize;
 use store::LogHistory;
 
 use super::{Answer, Refusal, success};
@@ -19,70 +21,30 @@ const BROKER_ID: &str = "brokerId";
 /// The field by which an operator says that what is missing is given up.
 const ACCEPT_LOSS: &str = "acceptLoss";
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct View {
-    broker_name: String,
-    broker_id: BrokerId,
-    broker_addr: String,
-    role: &'static str,
-    membership: Membership,
-    /// A master: whether its history has begun.
-    leads: bool,
-    /// A master: what it waits for.
-    waits_for: Option<String>,
-    /// A slave: whom it follows.
-    follows: Option<String>,
-    /// A slave: why its master refused its log.
-    refused: Option<String>,
-    min_offset: i64,
-    max_offset: i64,
-    epochs: Vec<Life>,
-    slaves: Vec<Follower>,
-}
-
-#[derive(Serialize)]
-struct Life {
-    id: u64,
-    start: i64,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Follower {
-    broker_id: Option<BrokerId>,
-    addr: String,
-    acked: i64,
-    behind_bytes: u64,
-    in_sync: bool,
-}
-
 /// GET_REPLICA_GROUP.
 pub(crate) fn get(core: &Core) -> Answer {
     let config = core.config();
     let LogHistory { epochs, min, max } = core.store.history();
-    let mut view = View {
+    let mut view = ReplicaGroupView {
         broker_name: config.broker_name.clone(),
         broker_id: config.broker_id,
         broker_addr: core.broker_addr(),
-        role: role_name(config.ha.role),
-        membership: core.group.membership(),
+        role: role_name(config.ha.role).to_owned(),
+        membership: shown(core.group.membership()),
         leads: !core.is_slave() && *core.serving.borrow(),
-        waits_for: None,
-        follows: None,
         refused: core.group.refused().filter(|_| core.is_slave()),
-        min_offset: min.0,
-        max_offset: max.0,
-        epochs: epochs.into_iter().map(|epoch| Life { id: epoch.id, start: epoch.start.0 }).collect(),
-        slaves: Vec::new(),
+        min_offset: min,
+        max_offset: max,
+        epochs: epochs.into_iter().map(|epoch| EpochView { id: epoch.id, start: epoch.start }).collect(),
+        ..ReplicaGroupView::default()
     };
     match core.replication.get() {
         Some(Replication::Master(service)) => {
-            view.waits_for = service.formation();
-            let follower = |replica: ha::ReplicaStatus| Follower {
+            view.waits_for = service.formation().map(|formation| formation.waits_for);
+            let follower = |replica: ha::ReplicaStatus| FollowerView {
                 broker_id: replica.broker_id,
                 addr: replica.addr,
-                acked: replica.acked.0,
+                acked: replica.acked,
                 behind_bytes: replica.behind_bytes,
                 in_sync: replica.in_sync,
             };
@@ -94,9 +56,21 @@ pub(crate) fn get(core: &Core) -> Answer {
         }
         None => {}
     }
-    let body = serde_json::to_vec(&view);
-    let body = body.map_err(|error| Refusal::new(response_code::SYSTEM_ERROR, error.to_string()))?;
-    Ok(success().with_body(body))
+    Ok(success().with_body(view.encode()))
+}
+
+fn shown(membership: Membership) -> MembershipView {
+    let member = |member: group::Member| MemberView {
+        broker_id: member.broker_id,
+        addr: member.addr,
+        stopped_at: member.stopped_at.map(|position| position.end),
+    };
+    MembershipView {
+        group: membership.group.map(|group| group.0),
+        generation: membership.generation,
+        members: membership.members.into_iter().map(member).collect(),
+        removed: membership.removed,
+    }
 }
 
 fn refuse<T>(remark: String) -> Result<T, Refusal> {
@@ -117,10 +91,21 @@ pub(crate) async fn remove(core: Arc<Core>, request: RemotingCommand) -> Answer 
     let Some(broker_id) = broker_id.filter(|broker_id| broker_id.0 > 0) else {
         return refuse(format!("{BROKER_ID} must be the id of a slave, 1 or more"));
     };
-    if let Some(Replication::Master(service)) = core.replication.get()
-        && service.replicas().iter().any(|replica| replica.broker_id == Some(broker_id))
-    {
-        return refuse(format!("broker {broker_id} is connected and follows: stop it first"));
+    let Some(Replication::Master(service)) = core.replication.get() else { return still_starting() };
+    let connected = service.replicas().into_iter().filter_map(|replica| replica.id()).chain(service.heard());
+    if let Some(replica) = connected.into_iter().find(|replica| replica.broker_id == broker_id) {
+        let addr = replica.broker_addr;
+        return refuse(format!("broker {broker_id} at {addr} is connected: stop it first"));
+    }
+    let mut given_up = None;
+    if core.recovering.load(Ordering::Acquire) {
+        let Some(formation) = service.formation() else { return still_starting() };
+        given_up = what_is_given_up(&core, &formation, broker_id);
+    }
+    if let Some(given_up) = given_up.as_ref().filter(|_| request.ext_fields.get(ACCEPT_LOSS) != Some("true")) {
+        return refuse(format!(
+            "acknowledged messages may be given up: {given_up}. Start it; or say --accept-loss to do so"
+        ));
     }
     let was_in = core.group.change(|kept| {
         kept.witnessed.retain(|witnessed| *witnessed != broker_id);
@@ -131,25 +116,41 @@ pub(crate) async fn remove(core: Arc<Core>, request: RemotingCommand) -> Answer 
         Some(events) => events.send(Event::Removed(broker_id)).is_ok(),
         None => false,
     };
-    if !is_forming {
-        witness::tell(&core, &Word::Leads { membership: core.group.membership() }).await;
-    }
-    tracing::warn!(%broker_id, was_in, "replica group: an operator has taken a slave out; nobody waits for it any more");
-    let remark = if was_in { "it was a member" } else { "it was no member; nobody waits for it" };
-    Ok(success().with_remark(remark))
+    let told = if is_forming {
+        "the name servers are told when this master leads".to_owned()
+    } else {
+        witness::tell(&core, &Word::Leads { membership: core.group.membership() }).await.to_string()
+    };
+    let was = if was_in { "it was a member" } else { "it was no member; nobody waits for it" };
+    let given_up = given_up.map(|given_up| format!("; given up: {given_up}")).unwrap_or_default();
+    let remark = format!("{was}{given_up}; {told}");
+    tracing::warn!(%broker_id, remark, "replica group: an operator has taken a slave out; nobody waits for it any more");
+    Ok(success().with_remark(&remark))
+}
+
+/// What a master that forms its group may lack for good if it does not wait for this slave.
+fn what_is_given_up(core: &Core, formation: &Formation, broker_id: BrokerId) -> Option<String> {
+    let reason = formation.forming.needs(broker_id)?;
+    let membership = formation.forming.membership();
+    let member = membership.member(broker_id);
+    let addr = member.map_or_else(|| "an address that is not known".to_owned(), |member| member.addr.clone());
+    let end = core.store.max_physical_offset();
+    Some(format!("this master's log ends at {end}; it waits for {}", Awaited { broker_id, addr, reason }))
+}
+
+fn still_starting<T>() -> Result<T, Refusal> {
+    refuse("this broker is just starting, or begins to lead: say it again in a moment".to_owned())
 }
 
 /// BEGIN_HISTORY.
 pub(crate) fn begin(core: &Core, request: &RemotingCommand) -> Answer {
     only_at_the_master(core)?;
-    let Some(Replication::Master(service)) = core.replication.get() else {
-        return refuse("this broker is still starting".to_owned());
-    };
-    let (Some(waits_for), true) = (service.formation(), core.recovering.load(Ordering::Acquire)) else {
+    let Some(Replication::Master(service)) = core.replication.get() else { return still_starting() };
+    let (Some(formation), true) = (service.formation(), core.recovering.load(Ordering::Acquire)) else {
         return refuse("this master leads already: there is nothing to begin".to_owned());
     };
     let end = core.store.max_physical_offset();
-    let given_up = format!("its log ends at {end}; it waits for {waits_for}");
+    let given_up = format!("its log ends at {end}; it waits for {}", formation.waits_for);
     if request.ext_fields.get(ACCEPT_LOSS) != Some("true") {
         return refuse(format!("acknowledged messages may be given up: {given_up}. Say --accept-loss to do so"));
     }

@@ -12,8 +12,6 @@
 
 use protocol::{RemotingCommand, request_code as code, response_code};
 
-use crate::replication::{BEGIN_HISTORY, GET_REPLICA_GROUP, LEAVE_REPLICA_GROUP, MASTER_IS_BACK, REMOVE_REPLICA};
-
 /// Where a request is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Runs {
@@ -74,12 +72,12 @@ impl Terms {
             | code::GET_BROKER_CONFIG
             | code::GET_BROKER_RUNTIME_INFO
             | code::GET_BROKER_HA_STATUS
-            | ha::GET_HA_PROTOCOL_VERSION
-            | MASTER_IS_BACK
-            | GET_REPLICA_GROUP
-            | REMOVE_REPLICA
-            | BEGIN_HISTORY => (Runs::AtOnce, NO_BODY_BYTES, usize::MAX),
-            LEAVE_REPLICA_GROUP => (Runs::AtOnce, 4 << 10, 64),
+            | code::GET_HA_PROTOCOL_VERSION
+            | code::MASTER_IS_BACK
+            | code::GET_REPLICA_GROUP
+            | code::REMOVE_REPLICA
+            | code::BEGIN_HISTORY => (Runs::AtOnce, NO_BODY_BYTES, usize::MAX),
+            code::LEAVE_REPLICA_GROUP => (Runs::AtOnce, 4 << 10, 64),
             _ => (Runs::Aside, 1 << 20, HEARTBEAT_OBJECTS_MAX),
         };
         Self { runs, body_bytes_max, objects_max }

@@ -4,12 +4,12 @@
 use std::time::Duration;
 
 use group::{GroupId, Position};
-use protocol::{BrokerId, RemotingCommand, response_code};
+use protocol::{BrokerId, RemotingCommand, request_code, response_code};
 use serde::{Deserialize, Serialize};
 use sim::time::timeout;
 use store::StoreError;
 
-use super::{LEAVE_REPLICA_GROUP, witness};
+use super::witness;
 use crate::core::{Core, lock};
 
 /// How long a good-bye may take.
@@ -41,7 +41,7 @@ pub(crate) async fn say(core: &Core) {
         let (Some(master), Some(_)) = (master, membership.member(broker_id)) else { return };
         let good_bye = GoodBye { broker_id, group: membership.group.clone(), position };
         let Ok(body) = serde_json::to_vec(&good_bye) else { return };
-        let request = RemotingCommand::request(LEAVE_REPLICA_GROUP, &()).with_body(body);
+        let request = RemotingCommand::request(request_code::LEAVE_REPLICA_GROUP, &()).with_body(body);
         match core.links.client.invoke(&master, request, TIMEOUT).await {
             Ok(response) if response.code == response_code::SUCCESS => {}
             Ok(response) => tracing::info!(master, remark = response.remark, "the master did not take the good-bye"),

@@ -13,7 +13,7 @@ use futures_util::future::join_all;
 use group::{Event, Forming, Membership, Start, Step, Testimony, Word};
 use ha::{Formed, MasterService, ReplicaId, Role};
 use protocol::body::ClusterInfo;
-use protocol::{BrokerId, RemotingCommand};
+use protocol::{BrokerId, RemotingCommand, request_code};
 use quirks::Quirk;
 use remoting::RemotingClient;
 use sim::task;
@@ -22,9 +22,9 @@ use store::StoreError;
 use tokio::sync::mpsc;
 
 use super::membership::{self, Kept};
-use super::{MASTER_IS_BACK, peers, take_back, witness};
+use super::{peers, take_back, witness};
 use crate::config::BrokerConfig;
-use crate::core::{Core, lock};
+use crate::core::{Core, Reopening, lock};
 use crate::persistence::found_missing;
 
 /// How often expected replicas are told that their master waits for them.
@@ -155,7 +155,7 @@ pub(crate) async fn start(core: &Arc<Core>, service: Arc<MasterService>, views: 
 async fn formed(core: &Arc<Core>, service: &MasterService, ended: Formed, past: Past) -> Result<(), StoreError> {
     match ended {
         Formed::Cut(at) => {
-            core.cut_wanted.send_replace(Some(at));
+            core.reopen_wanted.send_replace(Some(Reopening::Cut(at)));
             Ok(())
         }
         Formed::Begin { recovery, membership } => {
@@ -191,7 +191,7 @@ async fn call(core: &Arc<Core>, service: &MasterService) {
         let unheard: BTreeSet<String> =
             slaves.into_iter().map(|(_, addr)| addr).filter(|addr| !heard.contains(addr)).collect();
         let calls = unheard.iter().filter(|addr| addr.contains(':') && !addr.starts_with('(')).map(|addr| {
-            let notice = RemotingCommand::request(MASTER_IS_BACK, &());
+            let notice = RemotingCommand::request(request_code::MASTER_IS_BACK, &());
             core.links.client.invoke_oneway(addr, notice)
         });
         // A replica that does not hear it comes by itself, later.
@@ -233,6 +233,8 @@ async fn begin(
     membership.group.get_or_insert_with(membership::new_group);
     let config = core.config();
     membership.name = format!("{}/{}", config.broker_cluster_name, config.broker_name);
+    // Files have numbers as Java's: 63 bits.
+    membership.life = (sim::rng::u64("broker: beginning of a replica group") >> 1).max(1);
     let broker_id = config.broker_id;
     core.group
         .change(|kept| {
@@ -240,9 +242,12 @@ async fn begin(
             *kept = Kept { broker_id: Some(broker_id), membership, witnessed, ..Kept::default() };
         })
         .await?;
+    // An epoch without a byte would end the one that the other master's bytes belong to.
+    if !witness::announce(core, core.group.membership()).await {
+        return Ok(());
+    }
     let epoch = core.store.begin_epoch_after_loss(lost).await?;
     *lock(&core.group_events) = None;
-    witness::announce(core, core.group.membership()).await;
     tracing::info!(id = epoch.id, start = epoch.start.0, lost_bytes_max = ?epoch.lost_bytes_max(), "epoch begins");
     service.serve();
     if core.recovering.swap(false, Ordering::AcqRel) {

@@ -114,6 +114,10 @@ impl GroupKeeper for Keeper {
         self.0.upgrade().map(|core| core.group.membership()).unwrap_or_default()
     }
 
+    fn last_id(&self) -> Option<BrokerId> {
+        self.0.upgrade().and_then(|core| core.group.kept().broker_id)
+    }
+
     fn join(&self, replica: ReplicaId) -> BoxFuture<'_, io::Result<()>> {
         Box::pin(async move {
             let core = self.0.upgrade().ok_or_else(stopped)?;
@@ -149,7 +153,13 @@ impl GroupKeeper for Keeper {
         let why = why.map(str::to_owned);
         Box::pin(async move {
             let core = self.0.upgrade().ok_or_else(stopped)?;
-            core.group.change(|kept| kept.refused = why).await.map_err(failed)
+            let was_refused = core.group.refused().is_some();
+            core.group.change(|kept| kept.refused = why).await.map_err(failed)?;
+            if was_refused != core.group.refused().is_some() {
+                // Clients are to find it, or not.
+                core.registrar.announce();
+            }
+            Ok(())
         })
     }
 }
@@ -159,7 +169,7 @@ impl GroupKeeper for Keeper {
 async fn known_to_a_witness(core: &Arc<Core>, broker_id: BrokerId) -> io::Result<()> {
     let membership = core.group.membership();
     let told = witness::tell(core, &Word::Leads { membership }).await;
-    if told.is_known {
+    if told.is_known() {
         return core
             .group
             .change(|kept| {
@@ -169,7 +179,7 @@ async fn known_to_a_witness(core: &Arc<Core>, broker_id: BrokerId) -> io::Result
             .await
             .map_err(failed);
     }
-    if told.has_witness {
+    if told.has_witness() {
         return Err(failed(format!(
             "no name server could be told that broker {broker_id} is a member of the replica group: it is tried again"
         )));

@@ -29,18 +29,6 @@ use std::sync::Arc;
 
 use ha::{MasterService, SlaveService};
 
-/// Request code by which a master that waits for its replicas tells them that it is back (one-way); ours.
-pub(crate) const MASTER_IS_BACK: i32 = 23_003;
-
-/// Request code by which the replica group is shown (`mqadmin replicaGroup`); ours.
-pub(crate) const GET_REPLICA_GROUP: i32 = 23_011;
-/// Request code by which an operator takes a slave out of the group (`mqadmin removeReplica`); ours.
-pub(crate) const REMOVE_REPLICA: i32 = 23_012;
-/// Request code by which an operator lets a master begin without what is missing (`mqadmin beginHistory`); ours.
-pub(crate) const BEGIN_HISTORY: i32 = 23_013;
-/// Request code by which a slave says good-bye to its master; ours.
-pub(crate) const LEAVE_REPLICA_GROUP: i32 = 23_014;
-
 /// The service of the HA port, by role.
 pub(crate) enum Replication {
     Master(Arc<MasterService>),

@@ -6,13 +6,15 @@
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use ha::{GET_HA_PROTOCOL_VERSION, MasterAddr, PROTOCOL_V1, SlaveService};
+use ha::{MasterAddr, PROTOCOL_V1, SlaveService};
+use protocol::body::ClusterInfo;
 use protocol::header::RegisterBrokerResponseHeader;
-use protocol::{RemotingCommand, response_code};
+use protocol::{BrokerId, RemotingCommand, request_code, response_code};
 use remoting::RemotingClient;
 use sim::time::wall_clock_ms;
 use store::{DispatchRequest, EpochEntry, QueueBounds};
 
+use super::Replication;
 use super::recent_losses::{age_of, lost_bytes_max};
 use crate::core::{Core, lock};
 use crate::state::left_overs::{LEFT_OVERS_MS, Loss, Unlisted};
@@ -21,13 +23,15 @@ use crate::state::left_overs::{LEFT_OVERS_MS, Loss, Unlisted};
 const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
 /// The answer to `GET_HA_PROTOCOL_VERSION`.
 pub(crate) const VERSION_FIELD: &str = "haProtocolVersion";
+/// The same answer: the master's HA address.
+pub(crate) const HA_SERVER_ADDR_FIELD: &str = "haServerAddr";
 
 /// Asks the broker at a remoting address for its HA protocol.
 pub(crate) fn probe(client: RemotingClient) -> impl Fn(String) -> BoxFuture<'static, Option<u32>> + Send + Sync {
     move |addr| {
         let client = client.clone();
         Box::pin(async move {
-            let request = RemotingCommand::request(GET_HA_PROTOCOL_VERSION, &());
+            let request = RemotingCommand::request(request_code::GET_HA_PROTOCOL_VERSION, &());
             let response = client.invoke(&addr, request, PROBE_TIMEOUT).await.ok()?;
             match response.code {
                 response_code::SUCCESS => response.ext_fields.get(VERSION_FIELD)?.parse().ok(),
@@ -58,6 +62,31 @@ pub(crate) fn learn_master(core: &Core, service: &SlaveService, answer: &Registe
     tracing::info!(remoting = master.remoting, ha = master.ha, "this slave follows a master");
     *lock(&core.master_addr) = Some(master.remoting.clone());
     service.set_master(Some(master));
+}
+
+/// As [`learn_master`], of a slave that does not register: a name server knows where the master is, and that knows its HA address.
+pub(crate) async fn look_for_master(core: &Core, known: &ClusterInfo) {
+    let Some(Replication::Slave(service)) = core.replication.get() else { return };
+    let config = core.config();
+    let of_name = known.broker_addr_table.get(&config.broker_name);
+    let of_name = of_name.filter(|data| data.cluster == config.broker_cluster_name);
+    let Some(remoting) = of_name.and_then(|data| data.broker_addrs.get(&BrokerId::MASTER)) else { return };
+    if service.status().master.is_some_and(|master| master.remoting == *remoting) {
+        return;
+    }
+    let request = RemotingCommand::request(request_code::GET_HA_PROTOCOL_VERSION, &());
+    let Ok(response) = core.links.client.invoke(remoting, request, PROBE_TIMEOUT).await else { return };
+    let told = response.ext_fields.get(HA_SERVER_ADDR_FIELD).map(str::to_owned);
+    let ha_server_addr = told.or_else(|| by_address(remoting).map(|master| master.ha));
+    let master_addr = Some(remoting.clone());
+    learn_master(core, service, &RegisterBrokerResponseHeader { master_addr, ha_server_addr });
+}
+
+/// By convention the HA port follows the ordinary one.
+fn by_address(remoting: &str) -> Option<MasterAddr> {
+    let (host, port) = remoting.rsplit_once(':')?;
+    let port = port.parse::<u16>().ok()?.checked_add(1)?;
+    Some(MasterAddr { remoting: remoting.to_owned(), ha: format!("{host}:{port}") })
 }
 
 /// Without a name server: the ordinary port is the one before the HA port.

@@ -1,19 +1,19 @@
 //! The name servers as witnesses of a replica group: a master tells them who belongs to it, a slave without a master how far it
 //! is, and a master asks them before its history begins; see [`group::witness`].
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use group::witness::WITNESS_REPLICA_GROUP;
 use group::{Membership, Position, Record, Report, Stand, Testimony, Word};
-use protocol::{RemotingCommand, response_code};
+use protocol::{RemotingCommand, request_code, response_code};
 use remoting::RemotingClient;
 use sim::time::{Instant, sleep, timeout};
 
 use super::Replication;
 use crate::config::BrokerConfig;
-use crate::core::Core;
+use crate::core::{Core, Reopening};
 
 /// How long a name server has for an answer.
 const TIMEOUT: Duration = Duration::from_secs(1);
@@ -23,14 +23,45 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 const TELL_INTERVAL: Duration = Duration::from_secs(30);
 
 /// How telling went.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Told {
+    /// How many name servers there are.
+    count: usize,
+    /// How many have it on their drives.
+    known: usize,
+    /// How many remember nothing: Apache's.
+    forgetful: usize,
+    /// How many have not answered.
+    silent: usize,
+    /// Of another master that has led: what a name server says.
+    pub led_past: Option<String>,
+}
+
+impl Told {
     /// A name server has it on its drive.
-    pub is_known: bool,
-    /// Every name server has answered.
-    pub is_known_to_all: bool,
+    pub(crate) const fn is_known(&self) -> bool {
+        self.known > 0
+    }
+
     /// There is a name server that could remember, or may be one.
-    pub has_witness: bool,
+    pub(crate) const fn has_witness(&self) -> bool {
+        self.forgetful < self.count
+    }
+}
+
+impl fmt::Display for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { count, known, forgetful, .. } = self;
+        match count - known - forgetful {
+            _ if !self.has_witness() => f.write_str("there is no name server that remembers replica groups"),
+            0 => f.write_str("the name servers know it"),
+            _ if *known == 0 => f.write_str(
+                "no name server could be told: say it again when one answers, for if this master's disk is lost before, the \
+                 slave is waited for again",
+            ),
+            untold => write!(f, "{untold} of {count} name servers could not be told yet: they are when they answer"),
+        }
+    }
 }
 
 /// Says something to every name server, and what each answers.
@@ -42,7 +73,7 @@ pub(crate) async fn speak(client: &RemotingClient, config: &BrokerConfig, word: 
     };
     let Ok(body) = serde_json::to_vec(&report) else { return Vec::new() };
     let asked = client.name_servers().into_iter().map(|addr| {
-        let request = RemotingCommand::request(WITNESS_REPLICA_GROUP, &()).with_body(body.clone());
+        let request = RemotingCommand::request(request_code::WITNESS_REPLICA_GROUP, &()).with_body(body.clone());
         async move {
             let response = timeout(TIMEOUT, client.invoke(&addr, request, TIMEOUT)).await.ok()?.ok()?;
             let testimony = match response.code {
@@ -60,31 +91,41 @@ pub(crate) async fn speak(client: &RemotingClient, config: &BrokerConfig, word: 
     join_all(asked).await.into_iter().flatten().collect()
 }
 
-/// Tells every name server.
+/// Tells every name server. A master that learns that another one has led steps back.
 pub(crate) async fn tell(core: &Core, word: &Word) -> Told {
     let config = core.config();
     let answers = speak(&core.links.client, &config, word).await;
     let count = core.links.client.name_servers().len();
-    let is_of = |wanted: fn(&Testimony) -> bool| answers.iter().filter(|(_, answer)| wanted(answer)).count();
-    let others = answers.iter().find_map(|(addr, answer)| match (answer, word) {
-        (Testimony::Knows(record), Word::Leads { membership }) if record.membership.group != membership.group => {
-            Some((addr, record.membership.group.clone()))
+    let mut told = Told { count, silent: count.saturating_sub(answers.len()), ..Told::default() };
+    for (name_server, testimony) in answers {
+        match (testimony, word) {
+            (Testimony::CannotTell, _) => told.forgetful += 1,
+            (Testimony::Knows(Record { membership: known, .. }), Word::Leads { membership }) => {
+                told.known += usize::from(known.is_of_one_life(membership) && known.version >= membership.version);
+                if membership.is_led_past_by(&known) {
+                    let group = known.group.map_or_else(String::new, |group| group.0);
+                    told.led_past = Some(format!(
+                        "name server {name_server} knows that {} is led by another master, as replica group {group}, \
+                         generation {} (here: generation {})",
+                        membership.name, known.generation, membership.generation
+                    ));
+                }
+            }
+            (Testimony::Knows(_), _) => told.known += 1,
+            (Testimony::KnowsNothing, _) => {}
         }
-        _ => None,
-    });
-    if let Some((name_server, group)) = others {
-        let group = group.map(|group| group.0);
-        tracing::error!(
-            name_server,
-            group,
-            "a name server knows another replica group of this name, which is led as well"
-        );
     }
-    Told {
-        is_known: is_of(|answer| matches!(answer, Testimony::Knows(_))) > 0,
-        is_known_to_all: answers.len() == count,
-        has_witness: is_of(|answer| matches!(answer, Testimony::CannotTell)) < count,
+    if let Some(why) = &told.led_past {
+        step_back(core, why);
     }
+    told
+}
+
+/// There is another master of this name, or was one after this store: what it has must be known before anything more is taken.
+fn step_back(core: &Core, why: &str) {
+    tracing::error!(why, "replica group: this master takes no more messages, and forms its group anew");
+    core.store.refuse_puts(Some(format!("{why}: this one takes no messages before it knows what that one has").into()));
+    core.reopen_wanted.send_replace(Some(Reopening::FormAnew));
 }
 
 /// How far this slave is.
@@ -116,17 +157,19 @@ pub(crate) async fn run(core: Arc<Core>) {
             continue;
         };
         let is_told = |(told, at): &(Word, Instant)| *told == word && at.elapsed() < TELL_INTERVAL;
-        if !last.as_ref().is_some_and(is_told) && tell(&core, &word).await.is_known_to_all {
+        if !last.as_ref().is_some_and(is_told) && tell(&core, &word).await.silent == 0 {
             last = Some((word, Instant::now()));
         }
     }
 }
 
-/// A master that leads is known before it takes messages, if the name servers answer soon.
-pub(crate) async fn announce(core: &Core, membership: Membership) {
+/// A master is known before its history begins, if the name servers answer soon. Returns whether it may begin: no name server knows
+/// of another master that has led.
+pub(crate) async fn announce(core: &Core, membership: Membership) -> bool {
     const WAIT: Duration = Duration::from_millis(300);
     let told = timeout(WAIT, tell(core, &Word::Leads { membership })).await;
-    if !told.is_ok_and(|told| told.is_known || !told.has_witness) {
+    if !told.as_ref().is_ok_and(|told| told.is_known() || !told.has_witness()) {
         tracing::warn!("no name server has heard yet that this master leads its replica group: they are told again");
     }
+    core.reopen_wanted.borrow().is_none()
 }

@@ -25,6 +25,7 @@ use crate::{
     handshake::{Answer, Hello, Reply, encode_message, read_message},
     incoming::Incoming,
     replica_log,
+    screen::screen,
 };
 
 /// Both halves of a connection during its handshake.
@@ -51,9 +52,7 @@ pub(crate) async fn serve(
             .refuse("this master speaks Apache's protocol only (quirk divergence-unchecked)".to_owned())
             .await;
     }
-    let kept = shared.keeper.get().map(|keeper| keeper.membership());
-    let group = kept.as_ref().and_then(|kept| kept.group.as_ref());
-    let membership = match shared.followers.join(&hello, &shared.identity, group, shared.file_bytes()) {
+    let membership = match shared.followers.join(&hello, &shared.identity, &shared.group(), shared.file_bytes()) {
         Ok(membership) => membership,
         Err(why) => return dialogue.refuse(why).await,
     };
@@ -61,9 +60,13 @@ pub(crate) async fn serve(
     let replica = ReplicaId { broker_id: hello.broker_id, broker_addr: hello.broker_addr.clone() };
     tracing::info!(%peer, id = %replica.broker_id, addr = replica.broker_addr, from = %history.min, to = %history.max, "HA: a slave");
     let talk = async {
-        let group = hello.membership.unwrap_or_default();
-        let history = wait_for_turn(&mut dialogue, &replica, history, group).await?;
-        settle(&mut dialogue, &history).await
+        let theirs = hello.membership.clone().unwrap_or_default();
+        let history = wait_for_turn(&mut dialogue, &replica, history, theirs.clone()).await?;
+        // A master that has waited knows more of its group than before.
+        if let Err(why) = screen(&shared.identity, &shared.group(), shared.file_bytes(), &hello, None) {
+            return dialogue.refuse(why).await.map(|()| None);
+        }
+        settle(&mut dialogue, &history, &theirs).await
     };
     let from = tokio::select! {
         biased;
@@ -116,7 +119,11 @@ async fn wait_for_turn(
 }
 
 /// Compares the logs, and says what follows: `Some` when the log is to be sent from there.
-async fn settle(dialogue: &mut Dialogue<'_>, slave: &LogHistory) -> Result<Option<protocol::PhysicalOffset>, HaError> {
+async fn settle(
+    dialogue: &mut Dialogue<'_>,
+    slave: &LogHistory,
+    group: &Membership,
+) -> Result<Option<protocol::PhysicalOffset>, HaError> {
     let shared = dialogue.shared;
     let master = shared.store.history();
     let joining = match logs::join(&master, slave, shared.file_bytes(), shared.config.sends_last_file_only()) {
@@ -129,6 +136,9 @@ async fn settle(dialogue: &mut Dialogue<'_>, slave: &LogHistory) -> Result<Optio
     }
     match joining {
         Joining::Stream { from, .. } => Ok(Some(from)),
+        Joining::Truncate { to, .. } if shared.group().is_led_past_by(group) => {
+            dialogue.refuse(logs::later_master(&master, slave, to, group.generation)).await.map(|()| None)
+        }
         Joining::Truncate { to, .. } => {
             tracing::warn!(%to, ends = %slave.max, "HA: the slave's log has an end that this master's has not: it is to cut it");
             dialogue.answer(&Answer::Truncate { to }).await?;

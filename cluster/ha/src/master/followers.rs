@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use group::GroupId;
+use group::Membership as Group;
 use protocol::{BrokerId, PhysicalOffset};
 use sim::time::Instant;
 use store::{Availability, MessageStore, SyncReplication};
@@ -104,7 +104,7 @@ impl Followers {
         self: &Arc<Self>,
         hello: &Hello,
         identity: &crate::Identity,
-        group: Option<&GroupId>,
+        group: &Group,
         file_bytes: u64,
     ) -> Result<Membership, String> {
         let mut table = self.table();

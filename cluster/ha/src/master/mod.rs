@@ -50,8 +50,8 @@ pub(crate) struct Shared {
     pub config: HaConfig,
     pub followers: Arc<Followers>,
     pub candidates: Candidates,
-    /// What is waited for, in words.
-    pub formation: Mutex<Option<String>>,
+    /// Before the history begins: what is waited for.
+    pub formation: Mutex<Option<Formation>>,
     /// Whether the epoch has begun.
     pub serving: watch::Sender<bool>,
     /// Keeps the membership.
@@ -63,6 +63,20 @@ impl Shared {
     pub(crate) fn file_bytes(&self) -> u64 {
         self.store.config().mapped_file_size_commit_log_bytes
     }
+
+    /// The group as it is kept now.
+    pub(crate) fn group(&self) -> Membership {
+        self.keeper.get().map(|keeper| keeper.membership()).unwrap_or_default()
+    }
+}
+
+/// A master before its history begins.
+#[derive(Clone, Debug)]
+pub struct Formation {
+    /// What it waits for, in words.
+    pub waits_for: String,
+    /// What it knows.
+    pub forming: Forming,
 }
 
 /// How the forming of a group ended.
@@ -153,8 +167,8 @@ impl MasterService {
         tail::form(&self.shared, forming, since, events).await
     }
 
-    /// What this master waits for before its history begins; `None` once it has.
-    pub fn formation(&self) -> Option<String> {
+    /// What this master knows and waits for before its history begins; `None` once it has.
+    pub fn formation(&self) -> Option<Formation> {
         self.shared.formation.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 

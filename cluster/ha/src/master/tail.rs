@@ -17,7 +17,7 @@ use sim::time::{Instant, sleep_until};
 use store::{LogHistory, StoreError};
 use tokio::sync::{Notify, mpsc, oneshot};
 
-use super::{Formed, Shared, extended::Dialogue};
+use super::{Formation, Formed, Shared, extended::Dialogue};
 use crate::{
     ReplicaId, TailRecovery,
     error::HaError,
@@ -149,7 +149,7 @@ pub(crate) async fn form(
         }
         match forming.step(since.elapsed()) {
             Step::Wait(waiting, until) => {
-                let warn_at = told.tell(shared, &waiting);
+                let warn_at = told.tell(shared, &forming, &waiting);
                 let wake_at = until.map_or(warn_at, |until| warn_at.min(since + until));
                 tokio::select! {
                     biased;
@@ -159,7 +159,8 @@ pub(crate) async fn form(
                 }
             }
             Step::Take(broker_id, check) => {
-                *lock_words(shared) = Some(format!("the end of the log, which broker {broker_id} sends"));
+                let waits_for = format!("the end of the log, which broker {broker_id} sends");
+                *lock_formation(shared) = Some(Formation { waits_for, forming: forming.clone() });
                 let event = take(shared, &forming, broker_id, check, &mut recovery).await?;
                 apply(&mut forming, event, since);
             }
@@ -179,7 +180,7 @@ pub(crate) async fn form(
                     ?without,
                     "replica group: begin"
                 );
-                *lock_words(shared) = None;
+                *lock_formation(shared) = None;
                 recovery.missing =
                     without.into_iter().map(|(broker_id, broker_addr)| ReplicaId { broker_id, broker_addr }).collect();
                 let mut membership = forming.membership();
@@ -204,7 +205,7 @@ fn apply(forming: &mut Forming, event: Event, since: Instant) {
     forming.apply(event, since.elapsed());
 }
 
-fn lock_words(shared: &Shared) -> MutexGuard<'_, Option<String>> {
+fn lock_formation(shared: &Shared) -> MutexGuard<'_, Option<Formation>> {
     shared.formation.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -216,10 +217,10 @@ struct Telling {
 
 impl Telling {
     /// When it is due next.
-    fn tell(&mut self, shared: &Shared, waiting: &Waiting) -> Instant {
+    fn tell(&mut self, shared: &Shared, forming: &Forming, waiting: &Waiting) -> Instant {
         let now = Instant::now();
+        *lock_formation(shared) = Some(Formation { waits_for: waiting.to_string(), forming: forming.clone() });
         if self.last.as_ref() != Some(waiting) {
-            *lock_words(shared) = Some(waiting.to_string());
             tracing::info!(%waiting, "replica group: this master takes no messages yet");
             (self.last, self.warn_at) = (Some(waiting.clone()), now + WARNING_INTERVAL);
         } else if self.warn_at <= now {

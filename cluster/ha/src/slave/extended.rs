@@ -31,7 +31,8 @@ pub(crate) async fn follow(shared: &Shared, stream: TcpStream) -> Result<Ended, 
     let keeper = shared.keeper.get();
     let kept = keeper.map(|keeper| keeper.membership());
     let file_bytes = store.config().mapped_file_size_commit_log_bytes;
-    let hello = Hello::new(&shared.identity, file_bytes, &store.history(), kept);
+    let mut hello = Hello::new(&shared.identity, file_bytes, &store.history(), kept);
+    hello.last_id = keeper.and_then(|keeper| keeper.last_id());
     let mut opening = EXTENDED_MAGIC.to_be_bytes().to_vec();
     opening.extend_from_slice(&encode_message(&hello)?);
     outgoing.write_all(&opening).await?;

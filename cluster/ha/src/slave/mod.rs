@@ -71,7 +71,7 @@ impl SlaveService {
     /// Starts to follow, as soon as there is a master ([`SlaveService::set_master`]).
     ///
     /// `probe` asks the broker at a remoting address for its HA protocol
-    /// ([`GET_HA_PROTOCOL_VERSION`](crate::GET_HA_PROTOCOL_VERSION)): `None` when it is not reached,
+    /// (`GET_HA_PROTOCOL_VERSION`): `None` when it is not reached,
     /// [`PROTOCOL_V1`] when it does not know the question.
     pub fn start(
         store: Arc<MessageStore>,

@@ -142,6 +142,10 @@ impl ha::GroupKeeper for Keeper {
         group::Membership::default()
     }
 
+    fn last_id(&self) -> Option<protocol::BrokerId> {
+        None
+    }
+
     fn join(&self, replica: ha::ReplicaId) -> BoxFuture<'_, std::io::Result<()>> {
         Box::pin(async move {
             let mut notes = self.0.lock().unwrap();

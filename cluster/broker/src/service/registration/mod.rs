@@ -138,13 +138,7 @@ pub(crate) async fn registered(core: &Core) {
 
 /// Says good-bye to every name server, so that no client is sent here any more. The tasks that tell them must have been ended.
 pub(crate) async fn unregister(core: &Arc<Core>) {
-    let config = core.config();
-    let header = UnRegisterBrokerRequestHeader {
-        broker_name: config.broker_name.clone(),
-        broker_addr: core.broker_addr(),
-        cluster_name: config.broker_cluster_name.clone(),
-        broker_id: config.broker_id,
-    };
+    let header = good_bye(core);
     let name_servers = core.registrar.all();
     // A registration that came after the good-bye would undo it.
     let ended = join_all(name_servers.iter().map(|name_server| name_server.ended()));
@@ -169,6 +163,16 @@ pub(crate) async fn unregister(core: &Arc<Core>) {
         }
     });
     join_all(good_byes).await;
+}
+
+fn good_bye(core: &Core) -> UnRegisterBrokerRequestHeader {
+    let config = core.config();
+    UnRegisterBrokerRequestHeader {
+        broker_name: config.broker_name.clone(),
+        broker_addr: core.broker_addr(),
+        cluster_name: config.broker_cluster_name.clone(),
+        broker_id: config.broker_id,
+    }
 }
 
 /// What this broker lets others do with it at present.

@@ -9,6 +9,8 @@
 //! | Apache's from 5.0 on, ours | REGISTER_TOPIC_IN_NAMESRV, as a 5.x broker with `enableSingleTopicRegister` does: right even where `deleteTopicWithBrokerRegistration` takes what a registration leaves out for deleted |
 //! | Apache's 4.x, which does not know that request | REGISTER_BROKER with the new topics only, as its own brokers do for changed topics (`registerIncrementBrokerData`) |
 //!
+//! A slave that its master refuses says good-bye, and registers again when it is taken.
+//!
 //! One request at a time, so that an older table never overtakes a newer one.
 
 use std::collections::BTreeMap;
@@ -20,7 +22,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::join_all;
 use protocol::body::{
-    JsonBody, QueueData, RegisterBrokerBody, TopicConfig, TopicConfigSerializeWrapper, TopicRouteData,
+    ClusterInfo, JsonBody, QueueData, RegisterBrokerBody, TopicConfig, TopicConfigSerializeWrapper, TopicRouteData,
 };
 use protocol::header::{RegisterBrokerRequestHeader, RegisterTopicRequestHeader};
 use protocol::{RemotingCommand, request_code, response_code};
@@ -28,7 +30,7 @@ use remoting::{Channel, RemotingError};
 use sim::time::{Instant, sleep_until};
 use tokio::sync::{Notify, watch};
 
-use super::{ANSWER_WAIT, permission};
+use super::{ANSWER_WAIT, good_bye, permission};
 use crate::core::{Core, lock};
 use crate::replication::{Replication, slave};
 use crate::state::tracked::{ChangeNumber, Holds};
@@ -125,6 +127,8 @@ struct Told {
     up_to: Option<ChangeNumber>,
     /// It does not know REGISTER_TOPIC_IN_NAMESRV.
     is_of_4x: bool,
+    /// It was told that this broker is not to be found.
+    is_out: bool,
 }
 
 /// When what is due next.
@@ -242,7 +246,7 @@ impl Round<'_> {
         };
         let told = match told {
             Some(told) if told.channel.id() == channel.id() => told,
-            _ => told.insert(Told { channel, up_to: None, is_of_4x: false }),
+            _ => told.insert(Told { channel, up_to: None, is_of_4x: false, is_out: false }),
         };
         loop {
             let asked_at = Instant::now();
@@ -307,7 +311,28 @@ impl Round<'_> {
         (Plan::Topics(lacks.topics), last, lacks.are_gone)
     }
 
-    async fn tell_everything(&self, told: &Told, timeout: Duration) -> Result<bool, RemotingError> {
+    /// A slave that its master refuses is not to be found by clients, which would stay with it as long as it is in the route. Where
+    /// its master is it asks all the same.
+    async fn stay_out(&self, told: &mut Told, timeout: Duration) -> Result<bool, RemotingError> {
+        if !told.is_out {
+            let good_bye = RemotingCommand::request(request_code::UNREGISTER_BROKER, &good_bye(self.core));
+            let response = told.channel.invoke(good_bye, timeout).await?;
+            told.is_out = response.code == response_code::SUCCESS;
+        }
+        let request = RemotingCommand::request(request_code::GET_BROKER_CLUSTER_INFO, &());
+        let response = told.channel.invoke(request, timeout).await?;
+        // An answer that cannot be read says nothing.
+        if let Ok(known) = ClusterInfo::decode(&response.body) {
+            slave::look_for_master(self.core, &known).await;
+        }
+        Ok(true)
+    }
+
+    async fn tell_everything(&self, told: &mut Told, timeout: Duration) -> Result<bool, RemotingError> {
+        if self.core.is_slave() && self.core.group.refused().is_some() {
+            return self.stay_out(told, timeout).await;
+        }
+        told.is_out = false;
         let response = told.channel.invoke(self.registration(self.whole()), timeout).await?;
         if response.code == response_code::SUCCESS
             && let Some(Replication::Slave(service)) = self.core.replication.get()

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use broker::{Broker, BrokerConfig, Role};
 use namesrv::{Namesrv, NamesrvConfig};
-use protocol::body::{HaRuntimeInfo, JsonBody, KvTable};
-use protocol::{BrokerId, request_code};
+use protocol::body::{ClusterInfo, HaRuntimeInfo, JsonBody, KvTable, ReplicaGroupView};
+use protocol::{BrokerId, RemotingCommand, request_code};
 use remoting::{ClientConfig, RemotingClient};
 use sim::time::sleep;
 use sim::world::{Crash, HostId, HostSpec, HostState, SimulationSpec, World, simulate};
@@ -215,6 +215,41 @@ impl Cluster {
         let request = protocol::RemotingCommand::request(request_code::GET_BROKER_HA_STATUS, &());
         let response = self.client.invoke(&self.addr(host), request, Duration::from_secs(2)).await.ok()?;
         HaRuntimeInfo::decode(&response.body).ok()
+    }
+
+    /// Asks a broker something of our own, with these fields.
+    pub async fn ask(&self, host: &str, request: i32, fields: &[(&str, &str)]) -> RemotingCommand {
+        let begin = RemotingCommand::request(request, &());
+        let command = fields.iter().fold(begin, |command, (name, value)| command.with_field(name, value));
+        self.client.invoke(&self.addr(host), command, Duration::from_secs(3)).await.expect("it answers")
+    }
+
+    /// What `mqadmin replicaGroup` shows of a broker.
+    pub async fn group(&self, host: &str) -> ReplicaGroupView {
+        let answer = self.ask(host, request_code::GET_REPLICA_GROUP, &[]).await;
+        ReplicaGroupView::decode(&answer.body).expect("a view")
+    }
+
+    /// The same; `None` if it does not answer.
+    pub async fn find_group(&self, host: &str) -> Option<ReplicaGroupView> {
+        let request = RemotingCommand::request(request_code::GET_REPLICA_GROUP, &());
+        let answer = self.client.invoke(&self.addr(host), request, Duration::from_secs(2)).await.ok()?;
+        ReplicaGroupView::decode(&answer.body).ok()
+    }
+
+    /// The ids of the brokers of the name that the name server knows.
+    pub async fn registered(&self) -> Vec<i64> {
+        let request = RemotingCommand::request(request_code::GET_BROKER_CLUSTER_INFO, &());
+        let addr = self.addr("ns").replace(":10911", ":9876");
+        let answer = self.client.invoke(&addr, request, Duration::from_secs(3)).await.expect("it answers");
+        let known = ClusterInfo::decode(&answer.body).expect("a list");
+        let of_name = known.broker_addr_table.get("broker-a");
+        of_name.map(|data| data.broker_addrs.keys().map(|id| id.0).collect()).unwrap_or_default()
+    }
+
+    /// Takes the disks out of two machines that are off, and puts each into the other one.
+    pub async fn swap_disks(&self, a: &'static str, b: &'static str) {
+        self.order(move |world, hosts| assert!(world.move_disk(hosts[a], hosts[b]), "both are off")).await;
     }
 
     /// Waits until so many slaves are in sync.

@@ -4,6 +4,7 @@ mod acks;
 mod clocks;
 mod cluster;
 mod metadata;
+mod mistakes;
 mod reads;
 mod recovery;
 mod refusals;

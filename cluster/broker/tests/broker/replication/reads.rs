@@ -157,9 +157,6 @@ fn a_reset_is_not_undone_by_the_copy_of_a_slave() {
     );
 }
 
-/// `mqadmin beginHistory`
-const BEGIN_HISTORY: i32 = 23_013;
-
 #[test]
 fn a_slave_doubts_what_its_master_has_lost_and_nothing_else() {
     let mut tails_lost = 0;
@@ -190,7 +187,8 @@ fn a_slave_doubts_what_its_master_has_lost_and_nothing_else() {
                     sleep(Duration::from_secs(5)).await;
                     let master = cluster.at(MASTER);
                     // An operator gives up what only the slave has, if the master lost everything and waits for it.
-                    let begin = protocol::RemotingCommand::request(BEGIN_HISTORY, &()).with_field("acceptLoss", "true");
+                    let begin = protocol::RemotingCommand::request(request_code::BEGIN_HISTORY, &())
+                        .with_field("acceptLoss", "true");
                     let _ = cluster.client.invoke(&cluster.addr(MASTER), begin, Duration::from_secs(2)).await;
                     until!("serves", cluster.try_send(MASTER, TOPIC, "new").await == Some(code::SUCCESS));
                     let end = master.pull("counts", TOPIC, 0).await.messages.len();
