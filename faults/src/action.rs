@@ -157,6 +157,20 @@ pub enum Action {
         /// The host's name.
         host: String,
     },
+    /// A snapshot of the host's disk is taken, beneath its file system, as of a volume or of a virtual machine's disk. Nobody
+    /// notices; a later one takes its place.
+    SnapshotDisk {
+        /// The host's name.
+        host: String,
+    },
+    /// The host loses power, and its disk is set back to the snapshot that was taken of it before.
+    SetBackDisk {
+        /// The host's name.
+        host: String,
+        /// When it boots again, in milliseconds. Absent: only when everything is healed at the end.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        boot_after_ms: Option<u64>,
+    },
     /// The disk of a host that is down, and stays so, is put into another that has none of its own, which boots with it.
     MoveDisk {
         /// The host that it is taken from.

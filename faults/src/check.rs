@@ -67,6 +67,11 @@ pub enum PlanError {
     )]
     OtherPlace { index: usize, host: String, to: String, place: String, remedy: String },
     #[error(
+        "event {index} of the fault plan sets the disk of `{host}` back to a snapshot that no event before it takes; put a \
+         snapshot-disk of `{host}` before it"
+    )]
+    NoSnapshot { index: usize, host: String },
+    #[error(
         "event {index} of the fault plan is done to `{host}`, which has no disk any more: event {moved} has put it into `{to}`; \
          name that one"
     )]
@@ -102,6 +107,7 @@ impl PlanError {
             | PlanError::Figure { index, .. }
             | PlanError::DoesNothing { index, .. }
             | PlanError::NotOff { index, .. }
+            | PlanError::NoSnapshot { index, .. }
             | PlanError::NoSpare { index, .. }
             | PlanError::OtherPlace { index, .. }
             | PlanError::DiskIsElsewhere { index, .. }
@@ -117,6 +123,7 @@ impl PlanError {
             PlanError::UnknownHost { host, .. }
             | PlanError::NoSpare { host, .. }
             | PlanError::NotOff { host, .. }
+            | PlanError::NoSnapshot { host, .. }
             | PlanError::OtherPlace { to: host, .. }
             | PlanError::DiskIsElsewhere { host, .. }
             | PlanError::NoDiskYet { host, .. } => Some(host),
@@ -187,6 +194,17 @@ impl Plan {
                     && !came()
                 {
                     return Err(PlanError::NoDiskYet { index, host: host.to_owned(), place });
+                }
+            }
+            // Each snapshot is used up by the restoration that follows.
+            if let Action::SetBackDisk { host, .. } = &event.action {
+                let of_host = self.events.iter().enumerate().filter(|(number, other)| {
+                    let is_snapshot = matches!(other.action, Action::SnapshotDisk { .. } | Action::SetBackDisk { .. });
+                    is_snapshot && other.action.host() == host && (other.at_ms, *number) < when
+                });
+                let last = of_host.max_by_key(|(number, other)| (other.at_ms, *number));
+                if !last.is_some_and(|(_, last)| matches!(last.action, Action::SnapshotDisk { .. })) {
+                    return Err(PlanError::NoSnapshot { index, host: host.clone() });
                 }
             }
             if let Action::LoseMember { host, member, .. } = &event.action

@@ -94,6 +94,10 @@ pub enum FaultKind {
     DropCaches,
     /// The target's machine breaks, and its disk goes into another one, which takes its place.
     DiskMoved,
+    /// The target's machine is set back to a snapshot of its disk, from before the last messages.
+    OlderImage,
+    /// The machine of a slave is set back to a snapshot of its disk, from before the last messages.
+    SlaveOlderImage,
     /// Some bits on a slave's disk flip; then its kernel panics, so that they have to be read.
     SlaveBitRot,
     /// For a while nothing gets through to or from the target's machine; then everything does that was held.

@@ -57,6 +57,8 @@ impl Action {
                 let taken = crash.takes().into_iter();
                 taken.flat_map(|taken| stops_ms.clone().map(move |stop_ms| at(host, taken, stop_ms))).collect()
             }
+            // What came after the snapshot; whoever promises something goes by the worst, that it was empty.
+            Action::SetBackDisk { host, .. } => vec![at(host, Taken::Disk, 0)],
             Action::LoseMember { host, member, .. } => vec![at(host, Taken::Member(*member), 0)],
             Action::FailSync { host } => vec![lasting(host, Taken::FailedSyncs)],
             Action::DiskFaults { host, faults, .. } => {
@@ -77,6 +79,7 @@ impl Action {
             | Action::StepClock { .. }
             | Action::Pause { .. }
             | Action::DropCaches { .. }
+            | Action::SnapshotDisk { .. }
             | Action::MoveDisk { .. }
             | Action::Jam { .. }
             | Action::Swizzle { .. }

@@ -36,10 +36,10 @@ pub use distribution::Distribution;
 pub use interval::{Interval, clopper_pearson_95};
 pub use record::{
     Availability, BrokerAvailability, Build, DuplicateCauses, FaultPointCount, Finding, Injection, LossPromise,
-    RunRecord, TimelineEntry, Verdict, run_command,
+    PLAN, RunRecord, TimelineEntry, Verdict, run_command,
 };
 pub use records::{RecordsError, read_records, write_record};
-pub use run_text::run_text;
+pub use run_text::{run_text, run_text_with};
 pub use seal::seal_of;
 pub use summary::CellSummary;
 pub use table::TableStyle;

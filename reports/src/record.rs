@@ -241,10 +241,15 @@ impl RunRecord {
         self
     }
 
-    /// The command that runs this again, from the root of the repository. A plan of the user's own is in `run.json` only,
-    /// which `replay` takes.
+    /// The command that runs this again, from the root of the repository. A plan that came from a file has to be named
+    /// ([`RunRecord::command_with_plan`]); one that a scenario brings along has not.
     pub fn command(&self) -> String {
         run_command(&self.scenario, &self.flush, &self.fault, self.seed, &self.settings)
+    }
+
+    /// As [`RunRecord::command`], for a run whose plan came from this file.
+    pub fn command_with_plan(&self, file: &str) -> String {
+        format!("{} --plan {}", self.command(), quoted(file))
     }
 
     /// The record without what differs between two runs of the same seed.
@@ -254,10 +259,15 @@ impl RunRecord {
     }
 }
 
+/// What records have for the class of faults where the plan was not drawn.
+pub const PLAN: &str = "plan";
+
 /// The command that runs a scenario of the catalogue with these settings, each a `key=value`, from the root of the
 /// repository.
 pub fn run_command(scenario: &str, flush: &str, fault: &str, seed: u64, settings: &[String]) -> String {
-    let mut command = format!("cargo staticfire run {scenario} --flush {flush} --fault {fault} --seed {seed}");
+    // A plan of one's own stands in the place of a class of faults.
+    let fault = if fault == PLAN { String::new() } else { format!(" --fault {fault}") };
+    let mut command = format!("cargo staticfire run {scenario} --flush {flush}{fault} --seed {seed}");
     for setting in settings {
         command.push_str(" --set ");
         command.push_str(&quoted(setting));
@@ -283,5 +293,8 @@ mod tests {
             "cargo staticfire run single-master --flush sync --fault os-crash+power-loss --seed 7 \
              --set workload.queues=8 --set 'workload.body_bytes=[64, 128]' --set 'about=it'\\''s'"
         );
+        let of_plan = RunRecord { fault: PLAN.to_owned(), ..crate::fixture::record() };
+        let (command, with_file) = (of_plan.command(), of_plan.command_with_plan("my plan.toml"));
+        assert!(!command.contains("--fault") && with_file == format!("{command} --plan 'my plan.toml'"), "{with_file}");
     }
 }

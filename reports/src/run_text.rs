@@ -11,12 +11,17 @@ const SHOWN: usize = 8;
 
 /// The page of one run, for people. The same for the same record but for the wall-clock time in its last lines.
 pub fn run_text(record: &RunRecord) -> String {
+    run_text_with(record, &record.command())
+}
+
+/// As [`run_text`], with this as the command that runs it again.
+pub fn run_text_with(record: &RunRecord, again: &str) -> String {
     let mut text = String::new();
-    write_text(record, &mut text).expect("writing to a string cannot fail");
+    write_text(record, again, &mut text).expect("writing to a string cannot fail");
     text
 }
 
-fn write_text(record: &RunRecord, out: &mut String) -> std::fmt::Result {
+fn write_text(record: &RunRecord, again: &str, out: &mut String) -> std::fmt::Result {
     writeln!(
         out,
         "{}  ·  {} flush  ·  fault {}  ·  seed {}",
@@ -91,7 +96,7 @@ fn write_text(record: &RunRecord, out: &mut String) -> std::fmt::Result {
         count(record.trace_steps),
         record.sim_seconds
     )?;
-    writeln!(out, "  again      {}", record.command())
+    writeln!(out, "  again      {again}")
 }
 
 fn duplicates(record: &RunRecord) -> String {

@@ -7,7 +7,8 @@ use crate::{
     log_image,
     operator::{Bounds, Distance, Operator, Order},
     recorder::Recorder,
-    spec::{BrokerHost, Disk, FileSystem, Operation, Scenario, Schedule, starts_late},
+    removal::Removals,
+    spec::{BrokerHost, Disk, FileSystem, Operation, PlannedOperation, Scenario, Schedule, starts_late},
     upkeep::{Upkeep, stop},
 };
 use faults::{Effect, Injected, Plan, Taken};
@@ -49,15 +50,19 @@ pub async fn harness(world: World, scenario: Arc<Scenario>, plan: Plan) -> (Vec<
         upkeep.observe(&effect);
         observe(&recorder, &scenario, &upkeep, &effect);
     };
-    let (injected, ..) = tokio::join!(
+    let removals =
+        Removals { world: &world, recorder: &recorder, scenario: &scenario, upkeep: &upkeep, operator: &operator };
+    let (injected, (), mut taken_out, ()) = tokio::join!(
         biased;
         faults::inject(&world, &plan, &hosts.by_name, schedule.heal_ms, observe),
         operate(&world, &recorder, &scenario, &hosts, &upkeep, &operator),
+        removals.carry_out(&hosts),
         upkeep.watch_syncs(&hosts),
     );
     hosts.replace_moved(&plan);
-    take_out_removed(&world, &scenario, &mut hosts).await;
+    removals.forget(&mut hosts, &mut taken_out);
     upkeep.after_the_plan(&hosts).await;
+    removals.finish(&mut hosts, &taken_out).await;
     world.disarm_fault_points();
     recorder.push(|at_ns| Event::Healed { at_ns });
     upkeep.make_topics(&hosts, &operator).await;
@@ -138,7 +143,8 @@ async fn operate(
 ) {
     // A broker is where its disk is by then.
     let stop = async |host: &str| stop(world, &[hosts.by_name[&upkeep.machine(host)]]).await;
-    let mut operations = scenario.operations.iter().collect::<Vec<_>>();
+    let is_here = |operation: &&PlannedOperation| !matches!(operation.what, Operation::Remove { .. });
+    let mut operations = scenario.operations.iter().filter(is_here).collect::<Vec<_>>();
     // Stable: what is written first happens first.
     operations.sort_by_key(|operation| operation.at_ms);
     for operation in operations {
@@ -157,29 +163,20 @@ async fn operate(
                 world.sleep(Duration::from_millis(*away_ms)).await;
                 upkeep.start(hosts, host);
             }
-            Operation::Stop { host } | Operation::Remove { host } => stop(host).await,
+            Operation::Stop { host } => stop(host).await,
             Operation::Start { host } => upkeep.start(hosts, host),
-            Operation::CreateTopic { broker } => operator.order(Order::CreateTopic(broker.clone())).await,
+            Operation::CreateTopic { broker } => {
+                operator.order(Order::CreateTopic(broker.clone())).await;
+            }
             Operation::WipeWritePermission { broker } => {
                 operator.order(Order::WipeWritePermission(broker.clone())).await;
             }
             Operation::AddWritePermission { broker } => {
                 operator.order(Order::AddWritePermission(broker.clone())).await;
             }
+            // They take as long as they have to, beside the others: see `removal`.
+            Operation::Remove { .. } => {}
         }
-    }
-}
-
-/// Takes the brokers out that were removed for good; what a fault's end has booted is stopped again.
-async fn take_out_removed(world: &World, scenario: &Scenario, hosts: &mut Hosts) {
-    let removed = scenario.operations.iter().filter_map(|operation| match &operation.what {
-        Operation::Remove { host } => Some(host),
-        _ => None,
-    });
-    for host in removed {
-        let ids = hosts.brokers.iter().filter(|(broker, _)| broker.host == *host).map(|(_, id)| *id);
-        stop(world, &ids.collect::<Vec<_>>()).await;
-        hosts.brokers.retain(|(broker, _)| broker.host != *host);
     }
 }
 

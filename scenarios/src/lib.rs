@@ -21,6 +21,7 @@ mod operator;
 pub mod oracle;
 pub mod promise;
 mod recorder;
+mod removal;
 pub mod run;
 pub mod settings;
 pub mod spec;

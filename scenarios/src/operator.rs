@@ -10,7 +10,7 @@ use crate::{
     workload::{Client, GROUP, send_to},
 };
 use client::{Admin, ClientError, MessageExt, MessageQueue, Producer, ProducerConfig, PullStatus, QueueOffset};
-use protocol::{BrokerId, body::TopicConfig, perm};
+use protocol::{BrokerId, body::TopicConfig, perm, response_code};
 use sim::time;
 use std::{
     collections::BTreeMap,
@@ -42,6 +42,10 @@ pub enum Order {
     CreateTopic(String),
     WipeWritePermission(String),
     AddWritePermission(String),
+    /// See whether the master of this slave, the host, leads its replica group. Done if it does.
+    AskLeads(BrokerHost),
+    /// Take this slave, the host, out of its replica group. Done if its master has.
+    RemoveReplica(BrokerHost),
     /// Send a message to every broker name until it is acknowledged.
     Probe,
     /// Ask every broker where its log begins and ends.
@@ -76,7 +80,7 @@ impl Distance {
     }
 }
 
-type Post = (Order, oneshot::Sender<()>);
+type Post = (Order, oneshot::Sender<bool>);
 
 /// The way from the harness to the operator.
 #[derive(Clone)]
@@ -96,13 +100,11 @@ impl Default for Operator {
 }
 
 impl Operator {
-    /// Has something done, and waits for it.
-    pub async fn order(&self, order: Order) {
+    /// Has something done, and waits for it; returns whether it is done, as far as the operator can tell.
+    pub async fn order(&self, order: Order) -> bool {
         let (done, is_done) = oneshot::channel();
         // An operator that did not start has said so in the history; nothing is done then.
-        if self.orders.send((order, done)).is_ok() {
-            drop(is_done.await);
-        }
+        self.orders.send((order, done)).is_ok() && is_done.await.unwrap_or(false)
     }
 
     /// What the last [`Order::AskBounds`] found.
@@ -125,6 +127,7 @@ impl Operator {
         };
         create_everywhere(&client, &admin).await;
         while let Some((order, done)) = inbox.recv().await {
+            let mut is_done = true;
             match order {
                 Order::CreateTopic(broker) => create_on(&client, &admin, &broker).await,
                 Order::WipeWritePermission(broker) => {
@@ -135,6 +138,8 @@ impl Operator {
                     let answers = admin.add_write_perm_of_broker(&broker).await;
                     permission_changed(&client, &broker, answers);
                 }
+                Order::AskLeads(slave) => is_done = leads(&admin, &slave).await,
+                Order::RemoveReplica(slave) => is_done = remove_replica(&client, &admin, &slave).await,
                 Order::Probe => probe(&client, &admin, bodies).await,
                 Order::AskBounds => {
                     let bounds = ask_bounds(&client, &admin).await;
@@ -147,7 +152,7 @@ impl Operator {
                 Order::ReadBack => read_back(&client, &admin).await,
             }
             // The harness may have stopped waiting.
-            let _ = done.send(());
+            let _ = done.send(is_done);
         }
     }
 }
@@ -188,6 +193,29 @@ fn permission_changed(client: &Client, broker: &str, answers: Vec<(String, Resul
             client
                 .recorder
                 .note(&client.host, format!("{name_server} does not change the permission of {broker}: {error}"));
+        }
+    }
+}
+
+/// Whether the master of a slave leads. Apache's does not say; it leads whenever it is there.
+async fn leads(admin: &Admin, slave: &BrokerHost) -> bool {
+    let Ok(Some(master)) = admin.broker_addr(&slave.broker, BrokerId::MASTER).await else { return false };
+    match admin.leads_replica_group(&master).await {
+        Ok(leads) => leads,
+        Err(ClientError::Response { code, .. }) => code == response_code::REQUEST_CODE_NOT_SUPPORTED,
+        Err(_) => false,
+    }
+}
+
+/// `mqadmin removeReplica`. Apache's master remembers no slaves.
+async fn remove_replica(client: &Client, admin: &Admin, slave: &BrokerHost) -> bool {
+    let Ok(Some(master)) = admin.broker_addr(&slave.broker, BrokerId::MASTER).await else { return false };
+    match admin.remove_replica(&master, BrokerId(i64::from(slave.broker_id))).await {
+        Ok(()) => true,
+        Err(ClientError::Response { code: response_code::REQUEST_CODE_NOT_SUPPORTED, .. }) => true,
+        Err(error) => {
+            client.recorder.note(&slave.host, format!("is not taken out of its replica group: {error}"));
+            false
         }
     }
 }

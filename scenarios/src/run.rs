@@ -53,7 +53,7 @@ pub struct RunOutcome {
 
 /// The name of the class of faults in records: `plan` for a plan of the user's own.
 pub fn fault_name(scenario: &Scenario) -> String {
-    if scenario.plan.is_some() { "plan".to_owned() } else { scenario.fault.to_string() }
+    if scenario.plan.is_some() { reports::PLAN.to_owned() } else { scenario.fault.to_string() }
 }
 
 /// The plan that a scenario is run under with this seed.

@@ -208,6 +208,32 @@ fn regression_seed_9001_a_group_comes_back_to_a_broker_that_the_name_servers_had
     assert_eq!(record.verdict, Verdict::Held, "{}", reports::run_text(&record));
 }
 
+/// The master lost its power as a slave was to be taken out for good. Stopped all the same, that slave could say good-bye to
+/// nobody, and the master waited for it for ever: it is taken out when the master leads again.
+#[test]
+fn regression_seed_40011_a_slave_is_taken_out_when_its_master_leads() {
+    let mut scenario = scenario("reconfiguration");
+    scenario.flush = Flush::Async;
+    for seed in [40_011, 40_016] {
+        let record = record(&scenario, seed);
+        assert_eq!(record.verdict, Verdict::Held, "{}", reports::run_text(&record));
+        assert!(record.timeline.iter().any(|entry| entry.what.ends_with("taken out of its replica group")));
+    }
+}
+
+/// Backups and snapshots are put back into machines of clusters that have gone on: what the image lacks comes from the slaves, and
+/// what is lost without them is told as lost.
+#[test]
+fn a_master_that_is_set_back_to_an_older_image_takes_back_what_its_slaves_have() {
+    let lost = |records: Vec<RunRecord>| records.iter().map(|record| record.lost).sum::<u64>();
+    assert!(lost(held("single-master", Flush::Sync, "older-image", 1..3)) > 0, "it mattered");
+    for flush in Flush::ALL {
+        no_loss("2m-2s-sync", flush, "older-image", 1..3);
+        no_loss("2m-2s-sync", flush, "slave-older-image", 1..2);
+        held("2m-2s-async", flush, "older-image", 1..2);
+    }
+}
+
 /// A slave found its master at the end only, in a machine of another address, and cut its log. The committed offsets that lay
 /// beyond stayed there for each queue until a message came that took their place.
 #[test]

@@ -165,6 +165,22 @@ impl Admin {
         join_all(asked).await
     }
 
+    /// Whether the master at `broker_addr` leads its replica group: it takes messages, and waits for nobody.
+    ///
+    /// # Errors
+    /// The broker cannot be asked, or is Apache's.
+    pub async fn leads_replica_group(&self, broker_addr: &str) -> Result<bool, ClientError> {
+        self.instance.api().leads_replica_group(broker_addr).await
+    }
+
+    /// Takes a slave that is gone for good out of the replica group of the master at `broker_addr`.
+    ///
+    /// # Errors
+    /// The broker cannot be asked, is Apache's, or refuses: the slave is connected, or may have what the master lacks.
+    pub async fn remove_replica(&self, broker_addr: &str, broker_id: BrokerId) -> Result<(), ClientError> {
+        self.instance.api().remove_replica(broker_addr, broker_id).await
+    }
+
     /// The first message of a queue stored at or after a time, wall clock in ms.
     ///
     /// # Errors

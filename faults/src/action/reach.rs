@@ -19,6 +19,8 @@ impl Action {
             | Action::DamageMedia { host, .. }
             | Action::FillDisk { host, .. }
             | Action::DropCaches { host }
+            | Action::SnapshotDisk { host }
+            | Action::SetBackDisk { host, .. }
             | Action::MoveDisk { host, .. }
             | Action::Jam { host, .. }
             | Action::Bridge { host, .. }
@@ -68,6 +70,8 @@ impl Action {
             | Action::DamageMedia { host, .. }
             | Action::FillDisk { host, .. }
             | Action::DropCaches { host }
+            | Action::SnapshotDisk { host }
+            | Action::SetBackDisk { host, .. }
             | Action::MoveDisk { host, .. }
             | Action::LimitMemory { host, .. }
             | Action::StarveCpu { host, .. }
@@ -119,6 +123,7 @@ impl Action {
             | Action::DiskFaults { clear_after_ms: lasts_ms, .. }
             | Action::DamageMedia { repair_after_ms: lasts_ms, .. }
             | Action::FillDisk { relieve_after_ms: lasts_ms, .. }
+            | Action::SetBackDisk { boot_after_ms: lasts_ms, .. }
             | Action::MoveDisk { boot_after_ms: lasts_ms, .. }
             | Action::Jam { release_after_ms: lasts_ms, .. }
             | Action::Bridge { heal_after_ms: lasts_ms, .. }
@@ -134,7 +139,7 @@ impl Action {
             | Action::StrobeClock { stop_after_ms: lasts_ms, .. }
             | Action::CrashZone { boot_after_ms: lasts_ms, .. } => *lasts_ms,
             Action::FailSync { .. } => None,
-            Action::DropCaches { .. } => Some(0),
+            Action::DropCaches { .. } | Action::SnapshotDisk { .. } => Some(0),
             // One that is never back makes the whole last for ever.
             Action::CrashTogether { hosts, .. } => {
                 hosts.iter().map(|down| down.boot_after_ms).try_fold(0, |last, ms| ms.map(|ms| last.max(ms)))

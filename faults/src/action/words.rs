@@ -48,8 +48,9 @@ impl fmt::Display for Action {
                 }
             }
             Action::FailSync { host } => write!(formatter, "{host}: its next sync of a file fails"),
-            Action::DropCaches { host } => write!(formatter, "{host}: {}", self.what()),
-            Action::MoveDisk { boot_after_ms, .. }
+            Action::DropCaches { host } | Action::SnapshotDisk { host } => write!(formatter, "{host}: {}", self.what()),
+            Action::SetBackDisk { boot_after_ms, .. }
+            | Action::MoveDisk { boot_after_ms, .. }
             | Action::OutOfMemory { boot_after_ms, .. }
             | Action::CrashZone { boot_after_ms, .. } => {
                 write!(formatter, "{}: {}, {}", self.subject(), self.what(), back(*boot_after_ms))
@@ -96,6 +97,8 @@ impl Action {
             }
             Action::FillDisk { free_bytes, .. } => format!("disk full but for {free_bytes} bytes"),
             Action::DropCaches { .. } => "page cache dropped".to_owned(),
+            Action::SnapshotDisk { .. } => "a snapshot of its disk is taken".to_owned(),
+            Action::SetBackDisk { .. } => "power cut, and its disk set back to the snapshot".to_owned(),
             Action::MoveDisk { to, .. } => format!("its disk is put into {to}"),
             Action::Jam { peers, direction, .. } => match direction {
                 Direction::Both => format!("jammed from and to {}", others(peers)),
@@ -270,6 +273,11 @@ mod tests {
                 "a: disk full but for 4096 bytes, for 0.1 s",
             ),
             (r#"{ kind = "drop-caches", host = "a" }"#, "a: page cache dropped"),
+            (r#"{ kind = "snapshot-disk", host = "a" }"#, "a: a snapshot of its disk is taken"),
+            (
+                r#"{ kind = "set-back-disk", host = "a", boot_after_ms = 3000 }"#,
+                "a: power cut, and its disk set back to the snapshot, back after 3.0 s",
+            ),
             (
                 r#"{ kind = "move-disk", host = "a", to = "a-spare", boot_after_ms = 3000 }"#,
                 "a: its disk is put into a-spare, back after 3.0 s",

@@ -27,7 +27,12 @@ pub fn check(index: usize, action: &Action) -> Result<(), PlanError> {
         Action::CrashTogether { hosts, .. } => hosts.iter().any(|down| down.boot_after_ms == Some(0)),
         Action::Swizzle { hosts } => hosts.iter().any(|one| one.release_after_ms <= one.jam_after_ms),
         // Up again at once is what a supervisor does; the others are of an instant.
-        Action::Crash { .. } | Action::MoveDisk { .. } | Action::DropCaches { .. } | Action::ResetStorm { .. } => false,
+        Action::Crash { .. }
+        | Action::SnapshotDisk { .. }
+        | Action::SetBackDisk { .. }
+        | Action::MoveDisk { .. }
+        | Action::DropCaches { .. }
+        | Action::ResetStorm { .. } => false,
         _ => action.lasts_ms() == Some(0),
     };
     if ends_at_once {

@@ -128,6 +128,7 @@ pub(crate) fn holds(index: usize, at_ms: u64, action: &Action, heal_ms: u64, sit
         }
         // The spare is down until it boots with it.
         Action::MoveDisk { to, .. } => one(Part::Process, to, STOPPED),
+        Action::SetBackDisk { host, boot_after_ms } => vec![stopped(host, CrashKind::PowerLoss, *boot_after_ms)],
         // From the first stop to the last start.
         Action::CrashLoop { host, .. } | Action::OutOfMemory { host, .. } => one(Part::Process, host, STOPPED),
         Action::Pause { host, .. } | Action::Suspend { host, .. } => one(Part::Process, host, "halted"),
@@ -157,6 +158,7 @@ pub(crate) fn holds(index: usize, at_ms: u64, action: &Action, heal_ms: u64, sit
         | Action::Ring { .. }
         | Action::ResetStorm { .. }
         | Action::DropCaches { .. }
+        | Action::SnapshotDisk { .. }
         | Action::DamageMedia { .. }
         | Action::FailSync { .. }
         // A plan whose holds are asked for has the hosts of its zones.

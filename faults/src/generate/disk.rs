@@ -13,6 +13,8 @@ const SLOW_MS: (u64, u64) = (4_000, 14_000);
 const STALL_MS: (u64, u64) = (500, 15_000);
 /// How long a drive writes wrongly before the crash that shows it.
 const WRONG_MS: (u64, u64) = (1_000, 8_000);
+/// How old the snapshot is that a machine is set back to.
+const AGE_MS: (u64, u64) = (500, 8_000);
 /// How long before the crash a drive begins to read wrongly, or its medium went bad.
 const SOON_MS: (u64, u64) = (50, 1_500);
 /// How long after the boot it still does.
@@ -76,6 +78,8 @@ pub fn strike(target: &Target, kind: FaultKind, draws: &Draws) -> Result<Option<
         FaultKind::BitRot => return damage(host(), draws, Damage::BitRot),
         FaultKind::SlaveBitRot => return damage(target.secondary(kind)?, draws, Damage::BitRot),
         FaultKind::DiskMoved => return disk_moved(target, draws),
+        FaultKind::OlderImage => return older_image(target.primary(), draws),
+        FaultKind::SlaveOlderImage => return older_image(target.secondary(kind)?, draws),
         _ => return Ok(None),
     })
 }
@@ -119,6 +123,13 @@ fn damage(host: String, draws: &Draws, damage: Damage) -> Result<Option<Strike>,
     let repair_after_ms = (damage == Damage::LatentError).then_some(repair_ms);
     let damaged = Action::DamageMedia { host: host.clone(), damage, sectors, path_prefix: None, repair_after_ms };
     Ok(Some(vec![(0, damaged), (soon_ms, crash(host, CrashKind::OsCrash, boot_ms))]))
+}
+
+/// The machine is set back to how its disk was some time ago.
+fn older_image(host: String, draws: &Draws) -> Result<Option<Strike>, FaultError> {
+    let (age_ms, boot_ms) = (draws.stage_ms("age", AGE_MS, 2), draws.stage_ms("reboot", REBOOT_MS, 2));
+    let snapshot = Action::SnapshotDisk { host: host.clone() };
+    Ok(Some(vec![(0, snapshot), (age_ms, Action::SetBackDisk { host, boot_after_ms: Some(boot_ms) })]))
 }
 
 /// The machine loses power for good, and a spare boots with its disk.

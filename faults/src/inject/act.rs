@@ -126,6 +126,14 @@ impl<'a> Injection<'a> {
                 world.drop_caches(id);
                 begun()
             }
+            Action::SnapshotDisk { .. } => {
+                world.take_snapshot(id);
+                begun()
+            }
+            Action::SetBackDisk { .. } => {
+                let crashed = self.crash(&host, CrashKind::PowerLoss);
+                if world.restore_snapshot(id) { begun() } else { vec![crashed] }
+            }
             Action::MoveDisk { to, .. } => {
                 let moved = world.move_disk(id, self.targets[to]);
                 self.moved.extend(moved.then(|| (host.clone(), to.clone())));
@@ -195,7 +203,7 @@ impl<'a> Injection<'a> {
         let keeper = self.keeper_of(&host).to_owned();
         let disk = self.targets[&keeper];
         match action {
-            Action::Crash { .. } => self.boot(&host),
+            Action::Crash { .. } | Action::SetBackDisk { .. } => self.boot(&host),
             Action::MoveDisk { to, .. } if keeper == *to => self.boot(to),
             // It was not possible: the spare has no disk to boot from.
             Action::MoveDisk { .. } => Vec::new(),
@@ -295,7 +303,8 @@ impl<'a> Injection<'a> {
             | Action::CrashZone { .. }
             | Action::Swizzle { .. }
             | Action::ResetStorm { .. }
-            | Action::DropCaches { .. } => unreachable!("it ends with a step of its own kind"),
+            | Action::DropCaches { .. }
+            | Action::SnapshotDisk { .. } => unreachable!("it ends with a step of its own kind"),
         }
     }
 

@@ -140,6 +140,8 @@ fn read(injection: &Injection, action: &Action) -> Counters {
         Action::DropCaches { .. } => vec![("pages_dropped", disk().evicted_pages)],
         // What a slow disk does is seen by how long it takes alone, and a moved one by where it is.
         Action::SlowDisk { .. } => vec![("slow_syncs", disk().syncs), ("slow_reads", disk().uncached_reads)],
+        Action::SnapshotDisk { .. } => vec![("snapshots", disk().snapshots_injected)],
+        Action::SetBackDisk { .. } => vec![("disks_set_back", disk().set_back_injected)],
         Action::MoveDisk { to, .. } => vec![("disks_moved", u64::from(injection.keeper_of(action.host()) == to))],
         Action::BadNames { .. } => {
             let stats = world.net_stats();

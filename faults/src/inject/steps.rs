@@ -62,7 +62,9 @@ pub fn steps(plan: &Plan, heal_ms: u64) -> Vec<Step> {
                 resets_ms.filter(|at_ms| *at_ms < heal_ms).for_each(|at_ms| step(at_ms, What::Reset));
             }
             // A medium does not heal.
-            Action::DropCaches { .. } | Action::DamageMedia { repair_after_ms: None, .. } => {
+            Action::DropCaches { .. }
+            | Action::SnapshotDisk { .. }
+            | Action::DamageMedia { repair_after_ms: None, .. } => {
                 step(begin_ms, What::Begin)
             }
             action => {

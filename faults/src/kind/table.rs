@@ -19,7 +19,7 @@ const fn row(kind: FaultKind, strikes: Strikes, name: &'static str, about: &'sta
 }
 
 /// In the order of the enum.
-pub const TABLE: [Row; 60] = [
+pub const TABLE: [Row; 62] = [
     row(FaultKind::None, Nobody, "none", "nothing breaks"),
     row(BrokerCrash, Primary, "broker-crash", "the broker's process is killed and restarted; the page cache lives on"),
     row(OsCrash, Primary, "os-crash", "the kernel panics: the page cache is lost, the drive drains its own cache"),
@@ -90,6 +90,8 @@ pub const TABLE: [Row; 60] = [
     row(StaleRead, Primary, "stale-read", "some reads return what stood there before; meanwhile the kernel panics"),
     row(DropCaches, Primary, "drop-caches", "the page cache is emptied"),
     row(DiskMoved, Primary, "disk-moved", "the machine breaks, and another one takes its place with its disk"),
+    row(OlderImage, Primary, "older-image", "the machine is set back to a snapshot of its disk"),
+    row(SlaveOlderImage, Secondary, "slave-older-image", "a slave is set back to a snapshot of its disk"),
     row(SlaveBitRot, Secondary, "slave-bit-rot", "some bits on a slave's disk flip; then its kernel panics"),
     row(Jam, Primary, "jam", "all packets to and from the broker are held for a while, and then delivered"),
     row(Swizzle, Many, "swizzle", "servers are jammed one after the other, and released in another order"),

@@ -31,7 +31,11 @@ pub fn run(arguments: &RunArguments) -> Result<Exit, CliError> {
     if arguments.json {
         output::print_json(record)?;
     } else {
-        output::print(&reports::run_text(record))?;
+        let again = match &arguments.plan {
+            Some(file) => record.command_with_plan(&file.display().to_string()),
+            None => record.command(),
+        };
+        output::print(&reports::run_text_with(record, &again))?;
         output::print(&format!("  record     {}\n", out.join("run.json").display()))?;
     }
     Ok(record.verdict.into())

@@ -222,6 +222,7 @@ fn may_stop(action: &Action) -> bool {
         | Action::DriftClock { .. }
         | Action::StrobeClock { .. }
         | Action::BadNames { .. }
+        | Action::SnapshotDisk { .. }
         | Action::LoseMember { .. }
         | Action::DamageMedia { .. } => false,
         Action::DiskFaults { faults, .. } => faults.stalled || faults.fails_syncs(),
@@ -237,6 +238,7 @@ fn may_stop(action: &Action) -> bool {
         | Action::FailSync { .. }
         | Action::FillDisk { .. }
         | Action::DropCaches { .. }
+        | Action::SetBackDisk { .. }
         | Action::MoveDisk { .. }
         | Action::Jam { .. }
         | Action::Swizzle { .. }

@@ -48,7 +48,8 @@ pub enum Operation {
         /// The host's name.
         host: String,
     },
-    /// Takes a slave out of the cluster for good: its process is stopped in good order, and nobody starts it again.
+    /// Takes a slave out of the cluster for good, as soon as its master leads: its process is stopped in good order, and
+    /// `mqadmin removeReplica` tells the master. Where the master is gone by then, the slave is started again until it leads.
     Remove {
         /// The host's name.
         host: String,
@@ -106,7 +107,7 @@ impl fmt::Display for Operation {
             Operation::Upgrade { profile, away_ms, .. } => {
                 write!(formatter, "stopped in good order, to be {profile} after {away_ms} ms")
             }
-            Operation::Remove { .. } => formatter.write_str("stopped in good order, for good"),
+            Operation::Remove { .. } => formatter.write_str("to be taken out of its replica group, for good"),
             Operation::Stop { .. } => formatter.write_str("stopped in good order"),
             Operation::Start { .. } => formatter.write_str("started"),
             Operation::CreateTopic { .. } => formatter.write_str("the topic is created"),

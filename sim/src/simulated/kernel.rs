@@ -30,6 +30,8 @@ pub struct Kernel {
     pub timers: Timers,
     pub hosts: Vec<Host>,
     pub disks: Vec<Disk>,
+    /// Copies of disks, by the host that they were made of.
+    pub snapshots: BTreeMap<HostId, Disk>,
     pub streams: BTreeMap<(ProcessId, &'static str), Stream>,
     pub fault_points: FaultPoints,
     /// madsim's clock, which is what libc shows.

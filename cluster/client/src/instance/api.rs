@@ -174,6 +174,20 @@ impl Api {
         Ok(usize::try_from(header.add_topic_count).unwrap_or(0))
     }
 
+    /// GET_REPLICA_GROUP: whether the master at this address leads its replica group.
+    pub(crate) async fn leads_replica_group(&self, addr: &str) -> Result<bool, ClientError> {
+        const CODE: i32 = 23_011;
+        let response = self.ask(addr, RemotingCommand::request(CODE, &()), self.timeout).await?;
+        Ok(String::from_utf8_lossy(&response.body).contains("\"leads\":true"))
+    }
+
+    /// REMOVE_REPLICA.
+    pub(crate) async fn remove_replica(&self, addr: &str, broker_id: protocol::BrokerId) -> Result<(), ClientError> {
+        const CODE: i32 = 23_012;
+        let request = RemotingCommand::request(CODE, &()).with_field("brokerId", &broker_id.to_string());
+        self.ask(addr, request, self.timeout).await.map(drop)
+    }
+
     /// GET_BROKER_RUNTIME_INFO.
     pub(crate) async fn broker_runtime_info(&self, addr: &str) -> Result<KvTable, ClientError> {
         const CODE: i32 = request_code::GET_BROKER_RUNTIME_INFO;

@@ -128,6 +128,31 @@ impl World {
         })
     }
 
+    /// Makes a copy of a host's disk beneath its file system, which has what a loss of power now would leave, and keeps it in the
+    /// place of an earlier one. Neither the machine nor the disk notices.
+    pub fn take_snapshot(&self, host: HostId) {
+        kernel::with(|kernel| {
+            kernel.core.trace(host, "disk.snapshot", 0, 0);
+            let (disk, core) = kernel.disk(host);
+            let snapshot = disk.snapshot(core, host);
+            kernel.snapshots.insert(host, snapshot);
+        });
+    }
+
+    /// Sets the disk of a host that is off back to the copy that was made of it last; false when there is none, or the host is
+    /// not off. The copy is used up.
+    pub fn restore_snapshot(&self, host: HostId) -> bool {
+        kernel::with(|kernel| {
+            if kernel.host(host).state != HostState::Off {
+                return false;
+            }
+            let Some(snapshot) = kernel.snapshots.remove(&host) else { return false };
+            kernel.core.trace(host, "disk.set-back", 0, 0);
+            kernel.disk(host).0.restore(snapshot);
+            true
+        })
+    }
+
     /// Makes a host's disk slow, from its next operation on. What is under way ends in its time. A slowdown that is in force
     /// is replaced.
     pub fn slow_disk(&self, host: HostId, slowdown: DiskSlowdown) {

@@ -130,6 +130,7 @@ where
         timers: Timers::default(),
         hosts: Vec::new(),
         disks: Vec::new(),
+        snapshots: BTreeMap::new(),
         streams: BTreeMap::new(),
         fault_points: FaultPoints::default(),
         libc_clock: madsim::time::TimeHandle::current(),

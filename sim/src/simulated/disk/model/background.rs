@@ -16,6 +16,7 @@ pub(super) struct BecameDirty {
 }
 
 /// Blocks of a file whose first content is on its way to the drive.
+#[derive(Clone)]
 pub(super) struct Filling {
     pub done_ns: u64,
     pub file: InodeId,
@@ -23,6 +24,7 @@ pub(super) struct Filling {
 }
 
 /// The timers of one disk.
+#[derive(Clone)]
 pub(super) struct Background {
     key: Key,
     batches: u64,

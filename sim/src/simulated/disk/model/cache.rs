@@ -17,6 +17,7 @@ const DIRTY_PERCENT_MAX: u64 = 20;
 const DIRTY_PERCENT_BACKGROUND: u64 = 10;
 
 /// The limit, and the pages in memory by age. Names of pages that are not there any more are passed over.
+#[derive(Clone)]
 pub(super) struct CacheLimit {
     pages_max: u64,
     order: VecDeque<(InodeId, u64)>,

@@ -80,6 +80,7 @@ struct Pace {
 }
 
 /// The drive of one host, or the array that plays its part.
+#[derive(Clone)]
 pub(super) struct Drive {
     members: Vec<Member>,
     slowdown: Option<DiskSlowdown>,

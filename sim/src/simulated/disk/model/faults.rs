@@ -92,6 +92,7 @@ pub(super) fn commands(pages: &[u64]) -> impl Iterator<Item = Range<usize>> {
 }
 
 /// The faults in force, and their dice.
+#[derive(Clone)]
 pub(super) struct Injector {
     pub faults: DiskFaults,
     key: Key,

@@ -17,7 +17,7 @@ use std::{collections::BTreeMap, ops::Range};
 const PAGE: u64 = PAGE_BYTES as u64;
 
 /// The content and the metadata of a file.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct FileNode {
     pages: BTreeMap<u64, Page>,
     /// Pages that are not in memory.

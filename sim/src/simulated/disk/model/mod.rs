@@ -100,6 +100,7 @@ struct Handle {
 }
 
 /// One host's disk.
+#[derive(Clone)]
 pub struct Disk {
     spec: DiskSpec,
     drive: Drive,

@@ -26,7 +26,7 @@ pub(super) struct Entry {
     pub is_dir: bool,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Directory {
     /// As programs see it.
     entries: BTreeMap<String, Entry>,
@@ -45,7 +45,7 @@ struct Change {
 }
 
 /// An operation on entries that is not yet durable: one change, or the two of a rename.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct EntryOperation {
     sequence: u64,
     changes: Vec<Change>,
@@ -75,7 +75,7 @@ impl<'a> Touched<'a> {
 }
 
 /// The tree of directories.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Namespace {
     root: InodeId,
     dirs: BTreeMap<InodeId, Directory>,

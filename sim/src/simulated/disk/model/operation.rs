@@ -56,7 +56,7 @@ pub enum Request {
 }
 
 /// What a call in flight will do when it ends.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Work {
     Read {
         file: InodeId,
@@ -107,7 +107,7 @@ pub(super) enum Work {
     Ended(Result<u64, DiskError>),
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Operation {
     pub work: Work,
     /// When it began to run; before that it waited for the inode lock.
@@ -123,6 +123,11 @@ pub(super) struct Operation {
 }
 
 impl Operation {
+    /// In a copy of the disk: nobody waits for it there.
+    pub fn forget_waker(&mut self) {
+        self.waker = None;
+    }
+
     /// The file whose inode lock it has or waits for.
     pub fn locked_file(&self) -> Option<InodeId> {
         match self.work {

@@ -47,7 +47,7 @@ pub(super) struct Damage {
 }
 
 /// All damage of a disk, and the earlier versions that a stale read can answer with.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Overlays {
     pages: BTreeMap<Place, Overlay>,
     versions: BTreeMap<Place, PageBytes>,

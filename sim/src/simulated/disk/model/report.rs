@@ -71,6 +71,10 @@ pub struct DiskStats {
     pub lost_members: u64,
     /// Pages that left the page cache because of its limit, or were dropped.
     pub evicted_pages: u64,
+    /// Snapshots that were taken of it.
+    pub snapshots_injected: u64,
+    /// How often it was set back to one.
+    pub set_back_injected: u64,
     /// Writes that had to wait because too much was dirty.
     pub throttled_writes: u64,
     /// Sectors that could not be read and were mended from the mirror.

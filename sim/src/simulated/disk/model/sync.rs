@@ -41,6 +41,7 @@ pub(super) enum SyncOutcome {
 const LYING_FLUSH_NS: u64 = 20_000;
 
 /// The sync that has the device.
+#[derive(Clone)]
 pub(super) struct ActiveSync {
     file: InodeId,
     pub outcome: SyncOutcome,
@@ -55,6 +56,7 @@ pub(super) struct ActiveSync {
     number: u64,
 }
 
+#[derive(Clone)]
 pub(super) struct SyncQueue {
     waiting: VecDeque<OperationId>,
     pub active: Option<ActiveSync>,

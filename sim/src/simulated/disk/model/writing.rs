@@ -16,6 +16,7 @@ use std::{collections::BTreeMap, ops::Range};
 const PAGE: u64 = PAGE_BYTES as u64;
 
 /// A page on its way to the drive.
+#[derive(Clone)]
 pub(super) struct Snapshot {
     pub page: u64,
     pub bytes: PageBytes,

@@ -182,6 +182,53 @@ fn a_disk_moves_to_another_machine_with_what_is_on_it() {
     assert!(found[2..].contains(&("a", "b")) && found[2..].contains(&("b", "a")), "{found:?}");
 }
 
+/// A snapshot has what was durable, nothing of what came later, and costs the machine nothing; it is used once.
+#[test]
+fn a_disk_is_set_back_to_what_was_durable_when_a_snapshot_was_taken() {
+    let found = Arc::new(Mutex::new(Vec::new()));
+    let shared = Arc::clone(&found);
+    let spec = SimulationSpec { keep_trace: true, ..SimulationSpec::default() };
+    simulate(spec, |world| async move {
+        let host = world.add_host(HostSpec::new("a", move || {
+            let found = Arc::clone(&shared);
+            async move {
+                let count = disk::read("/count").await.map_or(0, |bytes| bytes[0]);
+                found.lock().expect("one thread").push(count);
+                for number in count + 1.. {
+                    let file = open("/count").await;
+                    file.write_all_at(&[number; 8_192], 0).await.expect("there is room");
+                    file.sync_all().await.expect("the drive is sound");
+                    disk::sync_dir("/").await.expect("the drive is sound");
+                    // In flight when the snapshot is taken: whoever waits for it goes on all the same.
+                    file.write_all_at(&[number; 1 << 20], 8_192).await.expect("there is room");
+                    crate::time::sleep(SECOND).await;
+                }
+            }
+        }));
+        world.boot(host);
+        world.sleep(SECOND / 2).await;
+        assert!(!world.restore_snapshot(host), "it is on, and there is none");
+        world.take_snapshot(host);
+        world.sleep(3 * SECOND).await;
+        let before = world.disk_files(host);
+        assert!(!world.restore_snapshot(host), "it is on");
+        assert_eq!(world.disk_files(host), before);
+        world.crash(host, Crash::Power);
+        assert!(world.restore_snapshot(host));
+        assert!(!world.restore_snapshot(host), "it is used up");
+        world.boot(host);
+        world.sleep(SECOND * 2).await;
+        // Of the disk that was set back everything is as durable as it was, and goes on to be.
+        world.crash(host, Crash::Power);
+        world.boot(host);
+        world.sleep(SECOND / 2).await;
+        let stats = world.disk_stats(host);
+        assert_eq!((stats.snapshots_injected, stats.set_back_injected), (1, 1));
+    })
+    .expect("nothing panics");
+    assert_eq!(*found.lock().expect("one thread"), [0, 1, 3]);
+}
+
 #[test]
 fn every_switch_leaves_a_step_and_the_same_run_the_same_hash() {
     let run = |personality| {
@@ -201,12 +248,14 @@ fn every_switch_leaves_a_step_and_the_same_run_the_same_hash() {
             world.drop_caches(a);
             world.move_disk(a, b);
             assert_eq!(world.disk_faults(b), faults, "faults are the disk's");
+            world.take_snapshot(b);
+            world.restore_snapshot(b);
         })
         .expect("nothing panics")
     };
     let finished = run(Personality::Xfs);
     assert_eq!(finished.trace_hash, run(Personality::Xfs).trace_hash);
     let steps: Vec<_> = finished.trace.into_iter().map(|step| step.step).collect();
-    let switches = ["faults", "damage", "repair", "quota", "fill", "cache-limit", "drop-caches", "move"];
+    let switches = ["faults", "damage", "repair", "quota", "fill", "cache-limit", "drop-caches", "move", "snapshot", "crash", "crash.names", "set-back"];
     assert_eq!(steps, switches.map(|switch| format!("disk.{switch}")));
 }

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 const NEVER: u64 = u64::MAX;
 
 /// A change of size that is not yet durable.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(in super::super) struct SizeChange {
     /// Place in the order of all changes of metadata of this disk.
     pub sequence: u64,
