@@ -339,6 +339,23 @@ mod tests {
             .action
     }
 
+    #[test]
+    fn a_disk_is_set_back_to_a_snapshot_that_was_taken_before_and_only_once() {
+        let snapshot = || action(r#"kind = "snapshot-disk", host = "a""#);
+        let set_back = || action(r#"kind = "set-back-disk", host = "a", boot_after_ms = 100"#);
+        assert_eq!(checked(vec![(1, snapshot()), (9, set_back()), (200, snapshot()), (300, set_back())]), Ok(()));
+        for wrong in [
+            vec![(9, set_back())],
+            vec![(9, set_back()), (10, snapshot())],
+            vec![(1, action(r#"kind = "snapshot-disk", host = "b""#)), (9, set_back())],
+            vec![(1, snapshot()), (9, set_back()), (500, set_back())],
+        ] {
+            let error = checked(wrong).expect_err("there is no snapshot");
+            assert!(matches!(error, PlanError::NoSnapshot { .. }), "{error}");
+            assert!(error.to_string().contains("put a snapshot-disk of `a` before it"), "{error}");
+        }
+    }
+
     fn refused(events: &[(u64, &str)]) -> String {
         let events = events.iter().map(|(at_ms, toml)| (*at_ms, action(toml))).collect();
         checked(events).expect_err("refused").to_string()
