@@ -35,8 +35,8 @@ pub use cells::{Cell, CellKey, Cells, WorstOutcome, WorstTrial};
 pub use distribution::Distribution;
 pub use interval::{Interval, clopper_pearson_95};
 pub use record::{
-    Availability, BrokerAvailability, Build, DuplicateCauses, FaultPointCount, Finding, Injection, LossPromise,
-    PLAN, RunRecord, TimelineEntry, Verdict, run_command,
+    Availability, BrokerAvailability, Build, DuplicateCauses, FaultPointCount, Finding, Injection, LossPromise, PLAN,
+    RunRecord, TimelineEntry, Verdict, run_command,
 };
 pub use records::{RecordsError, read_records, write_record};
 pub use run_text::{run_text, run_text_with};

@@ -200,8 +200,8 @@ fn permission_changed(client: &Client, broker: &str, answers: Vec<(String, Resul
 /// Whether the master of a slave leads. Apache's does not say; it leads whenever it is there.
 async fn leads(admin: &Admin, slave: &BrokerHost) -> bool {
     let Ok(Some(master)) = admin.broker_addr(&slave.broker, BrokerId::MASTER).await else { return false };
-    match admin.leads_replica_group(&master).await {
-        Ok(leads) => leads,
+    match admin.replica_group(&master).await {
+        Ok(group) => group.leads,
         Err(ClientError::Response { code, .. }) => code == response_code::REQUEST_CODE_NOT_SUPPORTED,
         Err(_) => false,
     }

@@ -63,8 +63,7 @@ impl Removals<'_> {
 
     /// Those that were taken out and stay away are no longer looked after.
     pub fn forget(&self, hosts: &mut Hosts, taken_out: &mut BTreeSet<String>) {
-        let is_away =
-            |host: &String| self.world.state(hosts.by_name[&self.upkeep.machine(host)]) != HostState::Running;
+        let is_away = |host: &String| self.world.state(hosts.by_name[&self.upkeep.machine(host)]) != HostState::Running;
         taken_out.retain(is_away);
         hosts.brokers.retain(|(broker, _)| !taken_out.contains(&broker.host));
     }

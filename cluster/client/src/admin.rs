@@ -10,7 +10,8 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use futures_util::future::join_all;
 use protocol::body::{
-    ClusterInfo, MessageQueue, SUB_ALL, SubscriptionData, SubscriptionGroupConfig, TopicConfig, TopicRouteData,
+    ClusterInfo, MessageQueue, ReplicaGroupView, SUB_ALL, SubscriptionData, SubscriptionGroupConfig, TopicConfig,
+    TopicRouteData,
 };
 use protocol::message::MessageExt;
 use protocol::message_id::decode_offset_message_id;
@@ -165,12 +166,12 @@ impl Admin {
         join_all(asked).await
     }
 
-    /// Whether the master at `broker_addr` leads its replica group: it takes messages, and waits for nobody.
+    /// The replica group of a broker, as that sees it.
     ///
     /// # Errors
     /// The broker cannot be asked, or is Apache's.
-    pub async fn leads_replica_group(&self, broker_addr: &str) -> Result<bool, ClientError> {
-        self.instance.api().leads_replica_group(broker_addr).await
+    pub async fn replica_group(&self, broker_addr: &str) -> Result<ReplicaGroupView, ClientError> {
+        self.instance.api().replica_group(broker_addr).await
     }
 
     /// Takes a slave that is gone for good out of the replica group of the master at `broker_addr`.

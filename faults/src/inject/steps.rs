@@ -64,9 +64,7 @@ pub fn steps(plan: &Plan, heal_ms: u64) -> Vec<Step> {
             // A medium does not heal.
             Action::DropCaches { .. }
             | Action::SnapshotDisk { .. }
-            | Action::DamageMedia { repair_after_ms: None, .. } => {
-                step(begin_ms, What::Begin)
-            }
+            | Action::DamageMedia { repair_after_ms: None, .. } => step(begin_ms, What::Begin),
             action => {
                 step(begin_ms, What::Begin);
                 step(end(action.lasts_ms()), What::End);

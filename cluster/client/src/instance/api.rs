@@ -6,7 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use protocol::body::{
-    ClusterInfo, ConsumerIdList, JsonBody, KvTable, MessageQueue, SubscriptionGroupConfig, TopicConfig, TopicRouteData,
+    ClusterInfo, ConsumerIdList, JsonBody, KvTable, MessageQueue, ReplicaGroupView, SubscriptionGroupConfig,
+    TopicConfig, TopicRouteData,
 };
 use protocol::header::{
     AddWritePermOfBrokerResponseHeader, ConsumerGroupRequestHeader, ConsumerSendMsgBackRequestHeader,
@@ -17,7 +18,9 @@ use protocol::header::{
     WipeWritePermOfBrokerResponseHeader, WritePermOfBrokerRequestHeader,
 };
 use protocol::message::{MessageExt, decode_messages};
-use protocol::{CommandHeader, PhysicalOffset, QueueOffset, RemotingCommand, SendStatus, request_code, response_code};
+use protocol::{
+    BrokerId, CommandHeader, PhysicalOffset, QueueOffset, RemotingCommand, SendStatus, request_code, response_code,
+};
 use remoting::RemotingClient;
 
 use crate::error::ClientError;
@@ -174,16 +177,16 @@ impl Api {
         Ok(usize::try_from(header.add_topic_count).unwrap_or(0))
     }
 
-    /// GET_REPLICA_GROUP: whether the master at this address leads its replica group.
-    pub(crate) async fn leads_replica_group(&self, addr: &str) -> Result<bool, ClientError> {
-        const CODE: i32 = 23_011;
+    /// GET_REPLICA_GROUP.
+    pub(crate) async fn replica_group(&self, addr: &str) -> Result<ReplicaGroupView, ClientError> {
+        const CODE: i32 = request_code::GET_REPLICA_GROUP;
         let response = self.ask(addr, RemotingCommand::request(CODE, &()), self.timeout).await?;
-        Ok(String::from_utf8_lossy(&response.body).contains("\"leads\":true"))
+        decode(addr, CODE, &response.body)
     }
 
     /// REMOVE_REPLICA.
-    pub(crate) async fn remove_replica(&self, addr: &str, broker_id: protocol::BrokerId) -> Result<(), ClientError> {
-        const CODE: i32 = 23_012;
+    pub(crate) async fn remove_replica(&self, addr: &str, broker_id: BrokerId) -> Result<(), ClientError> {
+        const CODE: i32 = request_code::REMOVE_REPLICA;
         let request = RemotingCommand::request(CODE, &()).with_field("brokerId", &broker_id.to_string());
         self.ask(addr, request, self.timeout).await.map(drop)
     }

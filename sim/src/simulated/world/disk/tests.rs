@@ -256,6 +256,19 @@ fn every_switch_leaves_a_step_and_the_same_run_the_same_hash() {
     let finished = run(Personality::Xfs);
     assert_eq!(finished.trace_hash, run(Personality::Xfs).trace_hash);
     let steps: Vec<_> = finished.trace.into_iter().map(|step| step.step).collect();
-    let switches = ["faults", "damage", "repair", "quota", "fill", "cache-limit", "drop-caches", "move", "snapshot", "crash", "crash.names", "set-back"];
+    let switches = [
+        "faults",
+        "damage",
+        "repair",
+        "quota",
+        "fill",
+        "cache-limit",
+        "drop-caches",
+        "move",
+        "snapshot",
+        "crash",
+        "crash.names",
+        "set-back",
+    ];
     assert_eq!(steps, switches.map(|switch| format!("disk.{switch}")));
 }
