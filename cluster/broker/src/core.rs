@@ -74,7 +74,7 @@ pub(crate) struct Core {
     pub groups: Mutex<SubscriptionGroups>,
     pub offsets: Mutex<ConsumerOffsets>,
     pub clients: Mutex<Clients<ChannelId, Channel>>,
-    pub locks: Mutex<RebalanceLocks>,
+    pub locks: Mutex<RebalanceLocks<ChannelId>>,
     pub left_overs: Mutex<LeftOvers<ChannelId>>,
     pub sends: Mutex<SendQueue>,
     pub stats: Mutex<Stats>,

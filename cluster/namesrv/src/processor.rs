@@ -78,17 +78,28 @@ const OBJECTS_MAX: usize = 200_000;
 /// So many topics are taken in before others may have the table.
 const TOPICS_AT_A_TIME: usize = 1_000;
 
+/// The answer to a request of this code whose body has too many bytes.
+fn refuse_bytes(code: i32, bytes: usize) -> Option<RemotingCommand> {
+    let most = match code {
+        request_code::REGISTER_BROKER => usize::MAX,
+        WITNESS_REPLICA_GROUP => REPORT_BYTES_MAX,
+        _ => BODY_BYTES_MAX,
+    };
+    (bytes > most).then(|| {
+        let remark = format!("the body of request {code} has {bytes} bytes, at most {most} are taken");
+        RemotingCommand::response(response_code::INVALID_PARAMETER).with_remark(remark)
+    })
+}
+
 /// Why a request is not taken, if it is not: it brings too much.
 fn refusal(request: &RemotingCommand) -> Option<RemotingCommand> {
     let (code, bytes) = (request.code, request.body.len());
-    if code != request_code::REGISTER_BROKER && bytes > BODY_BYTES_MAX {
-        let remark = format!("the body of request {code} has {bytes} bytes, at most {BODY_BYTES_MAX} are taken");
-        return Some(RemotingCommand::response(response_code::INVALID_PARAMETER).with_remark(remark));
-    }
-    let objects = if bytes > OBJECTS_MAX { memchr::memchr_iter(b'{', &request.body).count() } else { 0 };
-    (objects > OBJECTS_MAX).then(|| {
-        let remark = format!("the body of request {code} has {objects} objects, at most {OBJECTS_MAX} are taken");
-        RemotingCommand::response(response_code::INVALID_PARAMETER).with_remark(remark)
+    refuse_bytes(code, bytes).or_else(|| {
+        let objects = if bytes > OBJECTS_MAX { memchr::memchr_iter(b'{', &request.body).count() } else { 0 };
+        (objects > OBJECTS_MAX).then(|| {
+            let remark = format!("the body of request {code} has {objects} objects, at most {OBJECTS_MAX} are taken");
+            RemotingCommand::response(response_code::INVALID_PARAMETER).with_remark(remark)
+        })
     })
 }
 
@@ -135,6 +146,10 @@ impl RequestHandler for Processor {
                 Some(RemotingCommand::response(response_code::SYSTEM_BUSY).with_remark(busy.to_string()))
             })
         })
+    }
+
+    fn refuse(&self, head: &RemotingCommand, body_bytes: usize) -> Option<RemotingCommand> {
+        refuse_bytes(head.code, body_bytes)
     }
 
     fn on_close(&self, channel: &Channel) {
@@ -522,9 +537,6 @@ impl Processor {
 
     /// A broker asks what is known of its replica group, or tells of it.
     fn witness(&self, request: RemotingCommand) -> Reply {
-        if request.body.len() > REPORT_BYTES_MAX {
-            return system_error(format_args!("a report has at most {REPORT_BYTES_MAX} bytes")).into();
-        }
         let state = Arc::clone(&self.0);
         Reply::later(async move {
             let _writing = state.writing.lock().await;

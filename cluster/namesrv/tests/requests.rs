@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use bytes::BytesMut;
 use namesrv::{Namesrv, NamesrvConfig, NamesrvError};
 use protocol::body::{
     ClusterInfo, DataVersion, JsonBody, KvTable, QueueData, RegisterBrokerBody, TopicConfig,
@@ -21,8 +22,10 @@ use protocol::header::{
     WritePermOfBrokerRequestHeader,
 };
 use protocol::message::body_crc;
-use protocol::{BrokerId, CommandHeader, RemotingCommand, request_code, response_code};
+use protocol::{BrokerId, CommandHeader, RemotingCommand, frame, request_code, response_code};
 use remoting::{ClientConfig, RemotingClient};
+use sim::net::TcpStream;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -184,6 +187,37 @@ fn a_compressed_registration_and_a_damaged_one() {
         request.ext_fields.insert("bodyCrc32", &body_crc(&compressed).to_string());
         assert_eq!(setup.ask(request).await.code, response_code::SUCCESS);
         assert!(setup.has_route("TopicC").await);
+    });
+}
+
+/// Whoever shuts down its half of the connection behind its requests is answered all of them, also those that take longer.
+#[test]
+fn who_sends_nothing_more_is_answered() {
+    support::run(|| async {
+        let setup = set_up().await;
+        let topics: Vec<String> = (0..500).map(|number| format!("Topic{number}")).collect();
+        let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
+        let mut bytes = BytesMut::new();
+        let all = RemotingCommand::request(request_code::GET_ALL_TOPIC_LIST_FROM_NAMESERVER, &());
+        for (opaque, mut request) in (1..).zip([registration(0, "10.0.0.1:10911", &topics), all]) {
+            request.opaque = opaque;
+            frame::encode(&request, &mut bytes).expect("it is short");
+        }
+        let addr = setup.addr.parse::<SocketAddr>().expect("an address");
+        let mut stream = TcpStream::connect(addr).await.expect("it listens");
+        stream.write_all(&bytes).await.expect("it is read");
+        stream.shutdown().await.expect("it is open");
+        let (mut bytes, mut answers) = (BytesMut::new(), Vec::new());
+        while stream.read_buf(&mut bytes).await.is_ok_and(|read| read > 0) {
+            while let Some(answer) = frame::decode(&mut bytes).expect("a frame") {
+                answers.push((answer.opaque, answer.code));
+            }
+        }
+        answers.sort_unstable();
+        assert_eq!(answers, [(1, response_code::SUCCESS), (2, response_code::SUCCESS)]);
+        while setup.has_route("Topic7").await {
+            sim::time::sleep(Duration::from_millis(1)).await;
+        }
     });
 }
 

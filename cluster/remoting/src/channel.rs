@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -104,6 +104,8 @@ pub(crate) struct Shared {
     heard_s: AtomicU32,
     /// Wakes the connection's task.
     pub(crate) task: AtomicWaker,
+    /// Responses that did not come by the connection's task.
+    pub(crate) answered_elsewhere: AtomicU64,
     room: Notify,
     state: Mutex<State>,
 }
@@ -161,6 +163,7 @@ impl Shared {
             made_at: Instant::now(),
             heard_s: AtomicU32::new(0),
             task: AtomicWaker::new(),
+            answered_elsewhere: AtomicU64::new(0),
             room: Notify::new(),
             state: Mutex::new(state),
         }
@@ -276,6 +279,17 @@ impl Shared {
         }
     }
 
+    /// The peer will send nothing more, but may still read: it is answered what it has asked, and then the connection ends. What
+    /// it was asked it will not answer.
+    pub(crate) fn finished_by_peer(&self, deadline: Instant) {
+        self.end(Ending { reason: CloseReason::Peer, wait_for_handlers: true, deadline });
+        let pending = std::mem::take(&mut self.lock().pending);
+        for pending in pending.into_values() {
+            // An error means that nobody waits any more.
+            drop(pending.response.send(Err(Failure::Closed(CloseReason::Peer))));
+        }
+    }
+
     /// Queues a command for which nobody waits.
     fn queue(&self, command: RemotingCommand) -> Result<(), RemotingError> {
         let code = command.code;
@@ -305,7 +319,7 @@ impl Shared {
         deadline: Instant,
     ) -> Result<Answer, Refusal> {
         let mut state = self.lock();
-        if let Some(reason) = state.gone() {
+        if let Some(reason) = state.gone().or_else(|| state.finished_by_peer()) {
             return Err(Refusal::Closed(reason));
         }
         if state.outgoing.bytes() > self.limits.queued_bytes_high {
@@ -345,6 +359,11 @@ impl State {
         self.closed.clone().or_else(|| {
             self.ending.as_ref().filter(|ending| !ending.wait_for_handlers).map(|ending| ending.reason.clone())
         })
+    }
+
+    /// Why nothing comes any more, if the peer has said so.
+    fn finished_by_peer(&self) -> Option<CloseReason> {
+        self.ending.as_ref().map(|ending| &ending.reason).filter(|reason| **reason == CloseReason::Peer).cloned()
     }
 
     /// A number that no pending request has.
@@ -390,6 +409,12 @@ impl Channel {
         self.shared.lock().gone().is_none()
     }
 
+    /// Whether the peer will send nothing more. It may still read.
+    #[must_use]
+    pub fn peer_has_finished(&self) -> bool {
+        self.shared.lock().finished_by_peer().is_some()
+    }
+
     /// Whether less than the high-water mark is queued: who pushes what could as well be left out asks this first.
     #[must_use]
     pub fn is_writable(&self) -> bool {
@@ -402,6 +427,7 @@ impl Channel {
     /// # Errors
     /// [`RemotingError::SendRequest`] when the channel has ended, or ends because the peer does not read.
     pub fn send(&self, response: RemotingCommand) -> Result<(), RemotingError> {
+        self.shared.answered_elsewhere.fetch_add(1, Ordering::Relaxed);
         self.shared.queue(response)
     }
 

@@ -6,13 +6,22 @@
 //! is due is looked up.
 //!
 //! What a connection holds is bounded: a server reads nothing more while a peer has much in its handlers or does not take
-//! its answers, and a large frame is read when there is memory for it (see [`crate::memory`]), straight into that.
+//! its answers, and a large frame is read when there is memory for it (see [`crate::memory`]), straight into that. The body of a
+//! request that is refused for its length is passed over as it comes.
+//!
+//! So is what it does in one turn: some frames, some bytes that come, go, or are answered. Then all others have their turn, also
+//! those whose requests are still in their sockets. Whoever asks once waits for one turn of each who asks without an end.
+//!
+//! A peer may send a FIN behind its last request and still read its answers (`shutdown(SHUT_WR)`). Its end looks the same as that
+//! of one who is gone, until something is written to it. So a server answers what it has read, and ends the connection then.
 
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::{BufMut, BytesMut};
 use futures_util::stream::{FuturesUnordered, Stream};
@@ -34,11 +43,15 @@ const READ_BYTES: usize = 16 * 1024;
 const FIRST_READ_BYTES: usize = 1024;
 /// Less room than this part of it is not worth a read.
 const READ_PART_MIN: usize = 8;
-/// The most that is read at once of a large frame: others have their turn meanwhile.
-const LARGE_READ_BYTES: usize = 128 * 1024;
+/// The most that is read of a large frame, written, or answered in one turn, about: others have theirs meanwhile.
+const TURN_BYTES: usize = 64 * 1024;
 /// So many frames are taken before what they led to is written. More would leave the other end idle until this end has dealt
 /// with all of them; less would cost a write each.
 const FRAMES_AT_A_TIME: usize = 16;
+/// Between two pieces of a request that was refused: some seconds for the longest.
+const PASS_OVER_PAUSE: Duration = Duration::from_millis(20);
+/// How long a peer that sends nothing more is waited for that does not take its answers, or whose requests are not answered.
+const FINISHED_GRACE: Duration = Duration::from_secs(30);
 /// The most that a short read gives: not even a frame's lengths.
 const SHORT_READ_BYTES: usize = 7;
 
@@ -50,6 +63,12 @@ struct Asked {
     oneway: bool,
 }
 
+impl Asked {
+    fn of(request: &RemotingCommand) -> Self {
+        Self { opaque: request.opaque, serialize_type: request.serialize_type, oneway: request.is_oneway() }
+    }
+}
+
 /// What came of a look at what the peer has sent.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Taken {
@@ -57,10 +76,19 @@ enum Taken {
     Nothing,
     /// A little, perhaps not even a frame; there may be more.
     Some,
-    /// A piece of a large frame: everybody else is to have a turn, also those whose bytes are still in their sockets.
+    /// A piece of a large frame.
     Piece,
     /// So much that others are to go on with it before this task takes more, and goes behind them: the store and the slave that
     /// is sent what has come, or those who were answered and ask again, whose requests then leave by one write.
+    Much,
+}
+
+/// What came of writing.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wrote {
+    Nothing,
+    Some,
+    /// As much as is written in one turn; the socket would take more.
     Much,
 }
 
@@ -105,12 +133,18 @@ pub(crate) struct Connection<H: RequestHandler + ?Sized> {
     claim: Option<FrameClaim>,
     /// …and that frame, if it is long enough to be read into a map of its own.
     large: Option<LargeFrame>,
+    /// What is still to come of a request that was refused…
+    passed_over_bytes: usize,
+    /// …and when the next piece of it is read.
+    pass_over_pause: Option<Pin<Box<Sleep>>>,
     outgoing: Outgoing,
     /// Since when more is queued than the high-water mark.
     full_since: Option<Instant>,
     in_flight: FuturesUnordered<InFlight>,
     /// How long the frames of those are.
     in_flight_bytes: usize,
+    /// Requests that somebody else answers or has answered.
+    elsewhere: u64,
     /// Responses that came with the last read, on their way to those who wait.
     responses: Vec<RemotingCommand>,
     answering: Vec<Answering>,
@@ -140,9 +174,12 @@ impl<H: RequestHandler + ?Sized> Connection<H> {
             undecoded: false,
             claim: None,
             large: None,
+            passed_over_bytes: 0,
+            pass_over_pause: None,
             full_since: None,
             in_flight: FuturesUnordered::new(),
             in_flight_bytes: 0,
+            elsewhere: 0,
             responses: Vec::new(),
             answering: Vec::new(),
             timer: Box::pin(sim::time::sleep_until(timer_at)),
@@ -200,21 +237,22 @@ impl<H: RequestHandler + ?Sized> Connection<H> {
             });
             match progress {
                 Err(reason) => return Poll::Ready(reason),
-                Ok((_, Taken::Much)) => {
-                    context.waker().wake_by_ref();
-                    return Poll::Pending;
-                }
-                Ok((_, Taken::Piece)) => {
+                Ok((Wrote::Much, _) | (_, Taken::Much | Taken::Piece)) => {
+                    // Also of a peer that leaves no pause the time-outs are kept.
+                    if let Poll::Ready(Some(reason)) = self.poll_timer(context, &orders) {
+                        return Poll::Ready(reason);
+                    }
+                    // Until it has been looked at the sockets, which waking this task at once would put off.
                     let _ = pin!(sim::task::yield_now()).poll(context);
                     return Poll::Pending;
                 }
                 Ok((_, Taken::Some)) => continue,
                 // What was written made room for what was held back.
-                Ok((true, Taken::Nothing)) if orders.more || !may_read => continue,
+                Ok((Wrote::Some, Taken::Nothing)) if orders.more || !may_read => continue,
                 Ok((_, Taken::Nothing)) => {}
             }
             if let Some(ending) = &orders.ending {
-                let handled = !ending.wait_for_handlers || self.in_flight.is_empty();
+                let handled = !ending.wait_for_handlers || self.is_all_answered(ending);
                 if handled && self.outgoing.bytes() == 0 {
                     return Poll::Ready(ending.reason.clone());
                 }
@@ -225,6 +263,12 @@ impl<H: RequestHandler + ?Sized> Connection<H> {
                 Poll::Pending => return Poll::Pending,
             }
         }
+    }
+
+    /// Whether nothing more is answered. A peer that has finished is waited for by whoever holds its requests, too.
+    fn is_all_answered(&self, ending: &Ending) -> bool {
+        let answered_elsewhere = || self.channel.shared.answered_elsewhere.load(Ordering::Relaxed);
+        self.in_flight.is_empty() && (ending.reason != CloseReason::Peer || answered_elsewhere() >= self.elsewhere)
     }
 
     /// Whether the peer may send more requests now. Responses wait with them; their time-outs go on.
@@ -239,6 +283,9 @@ impl<H: RequestHandler + ?Sized> Connection<H> {
 
     /// Takes frames that have come, and reads once if there are none.
     fn poll_take(&mut self, context: &mut Context<'_>) -> Result<Taken, CloseReason> {
+        if self.passed_over_bytes > 0 {
+            return self.poll_pass_over(context);
+        }
         let bytes = if self.undecoded { 0 } else { self.poll_read(context)? };
         if bytes == 0 && !self.undecoded {
             return Ok(Taken::Nothing);
@@ -246,7 +293,8 @@ impl<H: RequestHandler + ?Sized> Connection<H> {
         let mut taken = Ok(());
         let mut frames = 0;
         self.undecoded = true;
-        while frames < FRAMES_AT_A_TIME {
+        let answered_bytes_max = self.outgoing.bytes() + TURN_BYTES;
+        while frames < FRAMES_AT_A_TIME && self.outgoing.bytes() < answered_bytes_max {
             match self.next_frame() {
                 Ok(Some((command, frame_bytes))) => {
                     let claim = self.claim.take().inspect(FrameClaim::is_whole);
@@ -259,7 +307,7 @@ impl<H: RequestHandler + ?Sized> Connection<H> {
                 }
                 Ok(None) => {
                     self.undecoded = false;
-                    self.claim_memory();
+                    taken = self.claim_memory().map_err(|error| CloseReason::Decode(error.to_string()));
                     break;
                 }
                 Err(error) => {
@@ -305,15 +353,55 @@ impl<H: RequestHandler + ?Sized> Connection<H> {
         }
     }
 
-    /// A frame has begun to come: if it is a large one, its memory is asked for, and taken when it is there.
-    fn claim_memory(&mut self) {
-        if self.claim.is_none()
-            && let Some(memory) = &self.channel.shared.limits.memory
-            && let Ok(Some(frame_bytes)) = frame::frame_len(&self.incoming)
-            && frame_bytes > SMALL_FRAME_BYTES
-        {
-            self.claim = Some(memory.claim(frame_bytes, &self.channel.shared));
+    /// A frame has begun to come: if it is a large one, its memory is asked for, and taken when it is there; unless its head tells
+    /// already that it is refused.
+    fn claim_memory(&mut self) -> Result<(), FrameError> {
+        let Some(frame_bytes) = frame::frame_len(&self.incoming)?.filter(|bytes| *bytes > SMALL_FRAME_BYTES) else {
+            return Ok(());
+        };
+        let Some(memory) = self.channel.shared.limits.memory.clone().filter(|_| self.claim.is_none()) else {
+            return Ok(());
+        };
+        match frame::peek_head(&self.incoming)? {
+            Some((head, body_bytes)) if !head.is_response() => {
+                if let Some(response) = self.handler.refuse(&head, body_bytes) {
+                    self.channel.shared.heard(self.received_at);
+                    self.answer(Asked::of(&head), Some(response));
+                    self.passed_over_bytes = frame_bytes - self.incoming.len();
+                    self.incoming.clear();
+                    return Ok(());
+                }
+            }
+            // A head that takes no more than what is read at a time is waited for.
+            None if self.incoming.len() < SMALL_FRAME_BYTES => return Ok(()),
+            _ => {}
         }
+        self.claim = Some(memory.claim(frame_bytes, &self.channel.shared));
+        Ok(())
+    }
+
+    /// Reads once of the body of a request that was refused; not often, for nobody waits for it.
+    fn poll_pass_over(&mut self, context: &mut Context<'_>) -> Result<Taken, CloseReason> {
+        if let Some(pause) = &mut self.pass_over_pause
+            && pause.as_mut().poll(context).is_pending()
+        {
+            return Ok(Taken::Nothing);
+        }
+        self.pass_over_pause = None;
+        let most = self.passed_over_bytes.min(TURN_BYTES);
+        self.incoming.reserve(most);
+        let mut room = (&mut self.incoming).limit(most);
+        let read = pin!(self.stream.read_buf(&mut room));
+        let read = read.poll(context);
+        let bytes = self.has_read(read, 0)?;
+        self.passed_over_bytes -= bytes;
+        if self.passed_over_bytes == 0 {
+            self.incoming = BytesMut::new();
+        } else if bytes > 0 {
+            self.incoming.clear();
+            self.pass_over_pause = Some(Box::pin(sim::time::sleep(PASS_OVER_PAUSE)));
+        }
+        Ok(if bytes == 0 { Taken::Nothing } else { Taken::Piece })
     }
 
     /// Reads once. Says how many bytes came, 0 for none yet.
@@ -328,7 +416,7 @@ impl<H: RequestHandler + ?Sized> Connection<H> {
             self.large = Some(large.map_err(|error| CloseReason::Io(format!("no memory for a large frame: {error}")))?);
         }
         if let Some(large) = &mut self.large {
-            let read = large.poll_read(Pin::new(&mut self.stream), short.min(LARGE_READ_BYTES), context);
+            let read = large.poll_read(Pin::new(&mut self.stream), short.min(TURN_BYTES), context);
             let received = large.received().len();
             return self.has_read(read, received);
         }
@@ -345,7 +433,7 @@ impl<H: RequestHandler + ?Sized> Connection<H> {
                     whole.extend_from_slice(&self.incoming);
                     self.incoming = whole;
                 }
-                (claim.bytes() - self.incoming.len()).min(LARGE_READ_BYTES)
+                (claim.bytes() - self.incoming.len()).min(TURN_BYTES)
             }
         };
         let most = most.min(short);
@@ -364,7 +452,7 @@ impl<H: RequestHandler + ?Sized> Connection<H> {
     fn has_read(&mut self, read: Poll<io::Result<usize>>, received: usize) -> Result<usize, CloseReason> {
         match read {
             Poll::Pending => Ok(0),
-            Poll::Ready(Ok(0)) => Err(CloseReason::Peer),
+            Poll::Ready(Ok(0)) => self.peer_has_finished().map(|()| 0),
             Poll::Ready(Err(error)) => Err(CloseReason::Io(error.to_string())),
             Poll::Ready(Ok(bytes)) => {
                 self.received_at = Instant::now();
@@ -375,6 +463,18 @@ impl<H: RequestHandler + ?Sized> Connection<H> {
                 Ok(bytes)
             }
         }
+    }
+
+    /// The peer sends nothing more. A server is done with it when it has its answers, a client at once.
+    fn peer_has_finished(&mut self) -> Result<(), CloseReason> {
+        if self.channel.shared.limits.in_flight_max.is_none() {
+            return Err(CloseReason::Peer);
+        }
+        // What has come of one more request is of no use.
+        (self.incoming, self.claim, self.large, self.passed_over_bytes) = (BytesMut::new(), None, None, 0);
+        self.channel.shared.finished_by_peer(Instant::now() + FINISHED_GRACE);
+        self.handler.on_peer_finished(&self.channel);
+        Ok(())
     }
 
     /// Tells all whose responses have come; how many.
@@ -391,14 +491,12 @@ impl<H: RequestHandler + ?Sized> Connection<H> {
         if command.is_response() {
             return self.responses.push(command);
         }
-        let asked =
-            Asked { opaque: command.opaque, serialize_type: command.serialize_type, oneway: command.is_oneway() };
+        let asked = Asked::of(&command);
         match self.handler.handle(&self.channel, command) {
-            Reply::Now(response) => self.answer(asked, response),
-            Reply::Elsewhere => {}
+            Reply::Now(response) => self.answer(asked, Some(response)),
+            Reply::Elsewhere => self.answer(asked, None),
             Reply::Later(mut reply) => match reply.as_mut().poll(context) {
-                Poll::Ready(Some(response)) => self.answer(asked, response),
-                Poll::Ready(None) => {}
+                Poll::Ready(response) => self.answer(asked, response),
                 Poll::Pending => {
                     self.in_flight_bytes += bytes;
                     self.in_flight.push(InFlight { asked, reply, bytes, _claim: claim });
@@ -411,16 +509,19 @@ impl<H: RequestHandler + ?Sized> Connection<H> {
         while let Poll::Ready(Some(answered)) = Pin::new(&mut self.in_flight).poll_next(context) {
             let Answered { asked, response, bytes } = answered;
             self.in_flight_bytes -= bytes;
-            if let Some(response) = response {
-                self.answer(asked, response);
-            }
+            self.answer(asked, response);
         }
     }
 
-    fn answer(&mut self, asked: Asked, mut response: RemotingCommand) {
+    /// Answers a request; without a response, somebody else does.
+    fn answer(&mut self, asked: Asked, response: Option<RemotingCommand>) {
         if asked.oneway {
             return;
         }
+        let Some(mut response) = response else {
+            self.elsewhere += 1;
+            return;
+        };
         response.opaque = asked.opaque;
         response.serialize_type = asked.serialize_type;
         response.flag |= command::FLAG_RESPONSE;
@@ -434,17 +535,25 @@ impl<H: RequestHandler + ?Sized> Connection<H> {
         }
     }
 
-    /// Writes as much as the socket takes. Says whether something was written.
-    fn poll_write(&mut self, context: &mut Context<'_>) -> Result<bool, CloseReason> {
-        let mut wrote = false;
+    /// Writes as much as the socket takes, and one turn may.
+    fn poll_write(&mut self, context: &mut Context<'_>) -> Result<Wrote, CloseReason> {
+        let mut wrote = Wrote::Nothing;
+        let mut left_bytes = TURN_BYTES;
         while self.outgoing.bytes() > 0 {
-            match self.outgoing.poll_write(&mut self.stream, context) {
+            match self.outgoing.poll_write(&mut self.stream, left_bytes, context) {
                 Poll::Pending => break,
-                Poll::Ready(Ok(_)) => wrote = true,
+                Poll::Ready(Ok(bytes)) => {
+                    wrote = Wrote::Some;
+                    left_bytes -= bytes;
+                }
                 Poll::Ready(Err(error)) => return Err(CloseReason::Io(error.to_string())),
             }
+            if left_bytes == 0 && self.outgoing.bytes() > 0 {
+                wrote = Wrote::Much;
+                break;
+            }
         }
-        if wrote {
+        if wrote != Wrote::Nothing {
             self.active_at = Instant::now();
         }
         let limits = &self.channel.shared.limits;

@@ -60,6 +60,19 @@ pub trait RequestHandler: Send + Sync + 'static {
     /// Takes one request. Requests of one connection arrive in their order; their responses may leave in any order.
     fn handle(&self, channel: &Channel, request: RemotingCommand) -> Reply;
 
+    /// Looks at the head of a request whose body is long and has not come yet: it will have `body_bytes`. Whoever would refuse it
+    /// for its length says so here, with what is to be answered: then the body is passed over, and takes no memory.
+    fn refuse(&self, head: &RemotingCommand, body_bytes: usize) -> Option<RemotingCommand> {
+        let _ = (head, body_bytes);
+        None
+    }
+
+    /// The peer will send nothing more, but may still read. What it has asked and waits for with [`Reply::Elsewhere`] is to be
+    /// answered now or not at all: the channel ends when the replies that are under way have left.
+    fn on_peer_finished(&self, channel: &Channel) {
+        let _ = channel;
+    }
+
     /// A channel has ended; called once for each channel, after its last request. It can send no more.
     fn on_close(&self, channel: &Channel) {
         let _ = channel;

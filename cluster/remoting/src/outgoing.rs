@@ -86,26 +86,34 @@ impl Outgoing {
         other.share.tell(0);
     }
 
-    /// Writes as much as `to` takes. Ready with how much was written, never 0, or pending when nothing was taken.
+    /// Writes as much as `to` takes, at most `most_bytes`. Ready with how much was written, never 0, or pending when nothing was
+    /// taken.
     ///
     /// # Errors
     /// As the socket gives them; `WriteZero` when it takes nothing.
     pub fn poll_write<W: AsyncWrite + Unpin>(
         &mut self,
         to: &mut W,
+        most_bytes: usize,
         context: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
         let to = Pin::new(to);
         let written = if self.sealed.is_empty() {
             let short = !self.open.is_empty() && sim::fault_point!("remoting.write.short", 0.05);
-            let most = if short { SHORT_WRITE_BYTES } else { usize::MAX };
+            let most = if short { SHORT_WRITE_BYTES } else { most_bytes };
             ready!(to.poll_write(context, &self.open[..self.open.len().min(most)]))?
         } else {
             let mut slices = [IoSlice::new(&[]); SLICES_MAX];
             let mut used = 0;
+            let mut left = most_bytes;
             let chunks = self.sealed.iter().map(|chunk| &chunk[..]).chain(std::iter::once(&self.open[..]));
             for (slice, chunk) in slices.iter_mut().zip(chunks) {
-                *slice = IoSlice::new(chunk);
+                if left == 0 {
+                    break;
+                }
+                let taken = &chunk[..chunk.len().min(left)];
+                *slice = IoSlice::new(taken);
+                left -= taken.len();
                 used += 1;
             }
             ready!(to.poll_write_vectored(context, &slices[..used]))?
@@ -196,7 +204,24 @@ mod tests {
         let mut to = Trickle { taken: Vec::new(), bytes_max: 777 };
         let mut context = Context::from_waker(std::task::Waker::noop());
         while first.bytes() > 0 {
-            assert!(matches!(first.poll_write(&mut to, &mut context), Poll::Ready(Ok(1..))));
+            assert!(matches!(first.poll_write(&mut to, usize::MAX, &mut context), Poll::Ready(Ok(1..))));
+        }
+        assert!(to.taken == expected);
+    }
+
+    #[test]
+    fn no_more_is_written_at_once_than_is_wanted() {
+        let mut outgoing = Outgoing::default();
+        let mut expected = BytesMut::new();
+        for size in [10, 100_000, 20_000, 5_000] {
+            frame::encode(&command(size), &mut expected).expect("it is short");
+            outgoing.push(command(size)).expect("it is short");
+        }
+        let mut to = Trickle { taken: Vec::new(), bytes_max: usize::MAX };
+        let mut context = Context::from_waker(std::task::Waker::noop());
+        while outgoing.bytes() > 0 {
+            let written = outgoing.poll_write(&mut to, 30_000, &mut context);
+            assert!(matches!(written, Poll::Ready(Ok(1..=30_000))), "{written:?}");
         }
         assert!(to.taken == expected);
     }

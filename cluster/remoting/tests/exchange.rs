@@ -316,6 +316,77 @@ fn a_broken_connection_fails_what_waits_at_once() {
     });
 }
 
+/// A connection on which all of `requests` has been sent, and a FIN behind it.
+async fn half_closed(setup: &Setup, requests: &[u8]) -> TcpStream {
+    let mut stream =
+        TcpStream::connect(setup.addr.parse::<SocketAddr>().expect("an address")).await.expect("connected");
+    stream.write_all(requests).await.expect("it is read");
+    stream.shutdown().await.expect("nobody has closed it");
+    stream
+}
+
+#[test]
+fn who_sends_nothing_more_is_answered_what_it_has_asked() {
+    support::run(|| async {
+        let mut setup = set_up().await;
+        let mut requests = BytesMut::new();
+        let large = vec![5; 3 << 20];
+        for (opaque, code) in [(1, HOLD), (2, LATE), (3, ECHO), (4, HOLD)] {
+            let mut asked = request(code).with_body(if code == ECHO { large.clone() } else { Vec::new() });
+            asked.opaque = opaque;
+            requests.extend_from_slice(&encoded(&asked));
+        }
+        // What is no whole request is none.
+        requests.extend_from_slice(&encoded(&request(ECHO).with_body(vec![0; 100_000]))[..60_000]);
+        let mut stream = half_closed(&setup, &requests).await;
+        let mut buffer = BytesMut::new();
+        for (opaque, body) in [(3, &large[..]), (2, b"late")] {
+            let response = read_frame(&mut stream, &mut buffer).await.expect("answered");
+            assert!(response.opaque == opaque && response.body == body, "{}", response.opaque);
+        }
+        assert!(setup.closed.try_recv().is_err(), "two are still held");
+        let released = setup.client.invoke(&setup.addr, request(RELEASE), LONG).await.expect("answered");
+        assert_eq!(released.body, "released");
+        let mut held = Vec::new();
+        for _ in 0..2 {
+            let response = read_frame(&mut stream, &mut buffer).await.expect("answered");
+            assert_eq!(response.body, "held");
+            held.push(response.opaque);
+        }
+        held.sort_unstable();
+        assert_eq!(held, [1, 4]);
+        assert!(read_frame(&mut stream, &mut buffer).await.is_none(), "all is answered");
+        setup.closed.recv().await.expect("the handler is told");
+    });
+}
+
+#[test]
+fn who_goes_while_it_is_answered_leaves_nothing_behind() {
+    support::run(|| async {
+        let mut setup = set_up().await;
+        let mut requests = BytesMut::new();
+        for code in [HOLD, LATE, ECHO, HOLD] {
+            requests.extend_from_slice(&encoded(&request(code).with_body(vec![0; 100])));
+        }
+        drop(half_closed(&setup, &requests).await);
+        setup.closed.recv().await.expect("it is noticed by what is written to it");
+        setup.client.invoke(&setup.addr, request(RELEASE), LONG).await.expect("others are served");
+    });
+}
+
+#[cfg(not(feature = "real"))]
+#[test]
+fn who_sends_nothing_more_is_not_kept_for_ever() {
+    support::run(|| async {
+        let mut setup = set_up().await;
+        let _held = half_closed(&setup, &encoded(&request(HOLD))).await;
+        let begin = sim::time::Instant::now();
+        setup.closed.recv().await.expect("it has ended");
+        assert!(begin.elapsed() < Duration::from_secs(31), "{:?}", begin.elapsed());
+        assert_eq!(setup.service.held.load(Ordering::Relaxed), 1);
+    });
+}
+
 #[test]
 fn a_closed_port_is_told_to_all_that_wait_and_nothing_was_sent() {
     support::run(|| async {

@@ -25,6 +25,9 @@ const GIVE: i32 = 2;
 /// Answers when [`RELEASE`] comes.
 const HOLD: i32 = 3;
 const RELEASE: i32 = 4;
+/// Takes bodies of [`BRIEF_BYTES_MAX`], and answers as [`MEASURE`].
+const BRIEF: i32 = 5;
+const BRIEF_BYTES_MAX: usize = 1000;
 
 const LONG: Duration = Duration::from_secs(30);
 const MIB: usize = 1024 * 1024;
@@ -47,6 +50,10 @@ impl RequestHandler for Service {
     fn handle(&self, _channel: &Channel, request: RemotingCommand) -> Reply {
         match request.code {
             MEASURE => answer(request.body.len()).into(),
+            BRIEF => {
+                assert!(request.body.len() <= BRIEF_BYTES_MAX, "it was refused");
+                answer(request.body.len()).into()
+            }
             GIVE => {
                 let kib: usize = std::str::from_utf8(&request.body).expect("a number").parse().expect("a number");
                 RemotingCommand::response(0).with_body(vec![7; kib * 1024]).into()
@@ -65,6 +72,10 @@ impl RequestHandler for Service {
             }
             code => request_code_not_supported(code).into(),
         }
+    }
+
+    fn refuse(&self, head: &RemotingCommand, body_bytes: usize) -> Option<RemotingCommand> {
+        (head.code == BRIEF && body_bytes > BRIEF_BYTES_MAX).then(|| answer(format_args!("not {body_bytes}")))
     }
 }
 
@@ -155,6 +166,33 @@ fn a_large_frame_gets_through_however_many_are_unfinished() {
         assert_eq!(open, 1, "no more are closed than it takes");
         let longest = frame::FRAME_BYTES_MAX - 1024;
         assert_eq!(setup.ask(MEASURE, vec![1; longest]).await.body, longest.to_string());
+    });
+}
+
+#[test]
+fn a_body_that_is_too_long_for_its_request_is_passed_over_and_takes_no_memory() {
+    support::run(|| async {
+        let setup = Setup::new(ServerConfig { frame_memory_bytes: 16 * MIB, ..ServerConfig::default() }).await;
+        let (mut holding, rest) = unfinished(&setup, 15 * MIB).await;
+        let mut stream = setup.connect().await;
+        for _ in 0..3 {
+            let mut begun = encoded(&request(BRIEF, vec![1; 12 * MIB]));
+            let end = begun.split_off(10 * MIB);
+            stream.write_all(&begun).await.expect("it is read");
+            let response = read_frame(&mut stream).await.expect("answered before it has come whole");
+            assert_eq!(response.body, (format!("not {}", 12 * MIB)));
+            stream.write_all(&end).await.expect("it is read");
+            stream.write_all(&encoded(&request(BRIEF, vec![1; 1000]))).await.expect("it is read");
+            assert_eq!(read_frame(&mut stream).await.expect("the connection goes on").body, "1000");
+        }
+        // Nobody is answered who asked for no answer, and what is answered comes in its turn.
+        let mut oneway = request(BRIEF, vec![1; 100_000]);
+        oneway.mark_oneway();
+        stream.write_all(&encoded(&oneway)).await.expect("it is read");
+        stream.write_all(&encoded(&request(MEASURE, ""))).await.expect("it is read");
+        assert_eq!(read_frame(&mut stream).await.expect("answered").body, "0");
+        holding.write_all(&rest).await.expect("nobody needed its memory");
+        assert_eq!(read_frame(&mut holding).await.expect("answered").body, (15 * MIB).to_string());
     });
 }
 
@@ -382,5 +420,61 @@ fn a_long_request_that_waits_for_too_long_is_refused_and_its_turn_goes_on() {
         gate.notify_one();
         assert_eq!(held.await.expect("it ended"), Ok(()));
         assert_eq!(lane.run(channel, async { 7 }).await, Ok(7));
+    });
+}
+
+/// Notes how often others had a turn before each request.
+#[cfg(not(feature = "real"))]
+#[derive(Default)]
+struct Turns {
+    others: Arc<AtomicUsize>,
+    other: std::sync::Mutex<Option<sim::task::JoinHandle<()>>>,
+    at_requests: std::sync::Mutex<Vec<usize>>,
+}
+
+#[cfg(not(feature = "real"))]
+impl RequestHandler for Turns {
+    fn handle(&self, _channel: &Channel, request: RemotingCommand) -> Reply {
+        let mut other = self.other.lock().expect("not poisoned");
+        if other.as_ref().is_none_or(sim::task::JoinHandle::is_finished) {
+            // One that always has something to do, for as long as the requests that are there take.
+            let others = Arc::clone(&self.others);
+            *other = Some(sim::task::spawn(async move {
+                for _ in 0..100 {
+                    others.fetch_add(1, Ordering::Relaxed);
+                    sim::task::yield_now().await;
+                }
+            }));
+        }
+        self.at_requests.lock().expect("not poisoned").push(self.others.load(Ordering::Relaxed));
+        let kib: usize = std::str::from_utf8(&request.body).expect("a number").parse().expect("a number");
+        RemotingCommand::response(0).with_body(vec![7; kib * 1024]).into()
+    }
+}
+
+/// Of one connection that asks without an end, others wait for a few requests, and for fewer the more is answered.
+#[cfg(not(feature = "real"))]
+#[test]
+fn whoever_asks_for_much_leaves_others_their_turn() {
+    /// In how many turns a hundred requests are answered with so much each.
+    async fn turns(answer_kib: usize) -> usize {
+        const REQUESTS: usize = 100;
+        let turns = Arc::new(Turns::default());
+        let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
+        let server = RemotingServer::bind(any_port, Arc::clone(&turns), ServerConfig::default()).await.expect("bound");
+        let mut stream = TcpStream::connect(server.local_addr()).await.expect("it listens");
+        let many = encoded(&request(GIVE, answer_kib.to_string())).repeat(REQUESTS);
+        stream.write_all(&many).await.expect("it is read");
+        let mut bytes = vec![0; 64 * 1024];
+        let at_requests = || turns.at_requests.lock().expect("not poisoned").clone();
+        while at_requests().len() < REQUESTS {
+            stream.read(&mut bytes).await.expect("answers come");
+        }
+        // Turns that follow one another by chance count as one.
+        at_requests().chunk_by(|one, other| one == other).count()
+    }
+    support::run(|| async {
+        let (small, large) = (turns(0).await, turns(64).await);
+        assert!(small <= 10 && large >= 25, "{small} {large}");
     });
 }

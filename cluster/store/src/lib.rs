@@ -38,6 +38,7 @@ mod config_file;
 mod consume_queue;
 mod delete_when;
 mod deleted_topics;
+mod deletion;
 mod dispatch;
 mod durable;
 mod error;

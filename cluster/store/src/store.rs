@@ -30,9 +30,10 @@ use crate::{
     commit_log::CommitLog,
     config::StoreConfig,
     consume_queue::ConsumeQueueTable,
+    deletion::Deletions,
     dispatch::{DeliverTimestamp, Dispatcher, MessageArrivingListener},
     durable,
-    error::{StoreError, io_error, lock},
+    error::{StoreError, lock},
     history::Epochs,
     index::{Index, Opened},
     live_config::LiveConfig,
@@ -73,6 +74,7 @@ pub(crate) struct Shared {
     /// How many more rounds of retention delete at any hour.
     pub manual_cleaning_rounds: AtomicU32,
     pub mending: Mending,
+    pub deletions: Deletions,
     /// What the checkpoint file says.
     pub checkpoint: tokio::sync::Mutex<Checkpoint>,
     /// Holds the lock of the store directory until the store is shut down.
@@ -97,7 +99,7 @@ impl Shared {
 
 /// An open store.
 pub struct MessageStore {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     requests: Mutex<Option<mpsc::UnboundedSender<Request>>>,
     tasks: Mutex<Tasks>,
     report: RecoveryReport,
@@ -168,6 +170,7 @@ impl MessageStore {
             flushing: tokio::sync::Mutex::default(),
             manual_cleaning_rounds: AtomicU32::new(0),
             mending: Mending::new(),
+            deletions: Deletions::default(),
             checkpoint: tokio::sync::Mutex::new(checkpoint),
             lock_file: Mutex::new(Some(lock_file)),
         });
@@ -348,31 +351,6 @@ impl MessageStore {
     /// The drive fails.
     pub async fn clean_expired(&self) -> Result<usize, StoreError> {
         self.shared.clean().await
-    }
-
-    /// Removes the queues of all topics that `retain` does not want (`cleanUnusedTopic`); the records go with their files.
-    /// Returns the topics removed.
-    ///
-    /// # Errors
-    /// The drive fails.
-    pub async fn clean_unused_topics(&self, retain: impl Fn(&str) -> bool) -> Result<Vec<Arc<str>>, StoreError> {
-        let mut removed = self.shared.queues.topics();
-        removed.retain(|topic| !retain(topic));
-        if removed.is_empty() {
-            return Ok(removed);
-        }
-        let topics = removed.clone();
-        for queue in self.ask(|reply| Request::RemoveTopics { topics, reply }).await? {
-            queue.destroy().await?;
-        }
-        for topic in &removed {
-            let directory = self.shared.config.consume_queue_dir().join(&**topic);
-            if disk::exists(&directory).await.map_err(io_error("look for", &directory))? {
-                disk::remove_dir_all(&directory).await.map_err(io_error("remove", &directory))?;
-                durable::sync_dir(&self.shared.config.consume_queue_dir()).await?;
-            }
-        }
-        Ok(removed)
     }
 
     /// Closes the store in good order: answers the puts that have come, brings everything to the drive, and says so by

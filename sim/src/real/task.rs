@@ -41,8 +41,22 @@ where
 
 /// Where long work runs: half of the processors, at least one. It is never shut down: the process ends with it.
 static ASIDE: LazyLock<io::Result<Runtime>> = LazyLock::new(|| {
-    Builder::new_multi_thread().worker_threads((processors() / 2).max(1)).thread_name("aside").enable_all().build()
+    let mut builder = Builder::new_multi_thread();
+    builder.worker_threads((processors() / 2).max(1)).thread_name("aside").on_thread_start(give_way);
+    builder.enable_all().build()
 });
+
+/// How much lower than that of the tasks the priority of long work is: it has what they leave, and a tenth of a processor that is
+/// wanted by both, so that nobody waits for ever for a lock that it holds.
+const NICER: i32 = 10;
+
+/// This thread gives way to the others (nice(2): on Linux a thread's own, elsewhere the whole process's).
+fn give_way() {
+    if cfg!(target_os = "linux") {
+        // Where that is refused, long work takes turns as the system gives them.
+        let _ = rustix::process::nice(NICER);
+    }
+}
 
 /// Runs work that may take long beside the tasks, on threads of its own: those who answer others take no turns with it. Once
 /// begun it runs to its end.

@@ -123,7 +123,7 @@ impl<T: ConfigTable> SavedTable<T> {
         };
         let written = match change {
             Ok(change) => file.append(&change).await,
-            Err(table) => file.store(&table).await,
+            Err(table) => file.store(table).await,
         };
         // The whole is due when the journal has something; what failed is due again.
         self.wanted.notify_one();

@@ -137,6 +137,14 @@ impl RequestHandler for Processor {
         }
     }
 
+    fn refuse(&self, head: &RemotingCommand, body_bytes: usize) -> Option<RemotingCommand> {
+        send::refuse(&self.0, head.code, body_bytes).or_else(|| terms::refuse(head.code, body_bytes))
+    }
+
+    fn on_peer_finished(&self, channel: &Channel) {
+        self.0.pull_wait.give_back(&self.0, channel.id());
+    }
+
     fn on_close(&self, channel: &Channel) {
         self.0.pull_wait.forget_channel(channel.id());
         lock(&self.0.left_overs).forget_channel(channel.id());
@@ -207,8 +215,8 @@ impl Processor {
             code::UNREGISTER_CLIENT => now(client::unregister(core, channel, &request)),
             code::CHECK_CLIENT_CONFIG => now(client::check_config(&request)),
             code::GET_CONSUMER_LIST_BY_GROUP => now(client::consumer_list(core, &request)),
-            code::LOCK_BATCH_MQ => now(queue_lock::lock_batch(core, &request)),
-            code::UNLOCK_BATCH_MQ => now(queue_lock::unlock_batch(core, &request)),
+            code::LOCK_BATCH_MQ => now(queue_lock::lock_batch(core, channel, &request)),
+            code::UNLOCK_BATCH_MQ => now(queue_lock::unlock_batch(core, channel, &request)),
 
             code::UPDATE_AND_CREATE_TOPIC => later(topic_admin::create(Arc::clone(core), request)),
             code::DELETE_TOPIC_IN_BROKER => later(topic_admin::delete(Arc::clone(core), request)),

@@ -360,6 +360,16 @@ async fn left_over(core: &Core, header: &PullMessageRequestHeader, floor: i64) -
     Ok(Found { wait_from: None, code: code::PULL_OFFSET_MOVED, remark, result: Some(result) })
 }
 
+/// What a pull is answered that is held no longer, without another look.
+pub(crate) fn found_nothing(core: &Core, header: &PullMessageRequestHeader) -> Found {
+    let PullMessageRequestHeader { topic, queue_id, queue_offset, .. } = header;
+    let min_offset = core.store.min_offset_in_queue(topic, *queue_id);
+    let max_offset = core.store.max_offset_in_queue(topic, *queue_id);
+    let result = nothing(GetMessageStatus::OffsetOverflowOne, *queue_offset, min_offset, max_offset);
+    let remark = "OFFSET_OVERFLOW_ONE".to_owned();
+    Found { wait_from: None, code: code::PULL_NOT_FOUND, remark, result: Some(result) }
+}
+
 const fn nothing(
     status: GetMessageStatus,
     next_begin_offset: QueueOffset,

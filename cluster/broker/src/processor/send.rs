@@ -51,12 +51,30 @@ pub(crate) fn handle(core: &Arc<Core>, channel: &Channel, request: RemotingComma
     Reply::later(async move {
         let config = core.config();
         let answer = send(&core, &config, request, born_host).await;
-        let mut response = answer.unwrap_or_else(Refusal::into_response);
-        // Every response to a send has these two, also one that refuses.
-        response.ext_fields.insert(EXT_MSG_REGION, &config.region_id);
-        response.ext_fields.insert_bool(EXT_TRACE_ON, config.trace_on);
-        response.has_ext = true;
-        Some(response)
+        Some(into_response(answer, &config))
+    })
+}
+
+fn into_response(answer: Answer, config: &BrokerConfig) -> RemotingCommand {
+    let mut response = answer.unwrap_or_else(Refusal::into_response);
+    // Every response to a send has these two, also one that refuses.
+    response.ext_fields.insert(EXT_MSG_REGION, &config.region_id);
+    response.ext_fields.insert_bool(EXT_TRACE_ON, config.trace_on);
+    response.has_ext = true;
+    response
+}
+
+/// The answer to a send whose body is too long, before that has come.
+pub(crate) fn refuse(core: &Core, request_code: i32, body_bytes: usize) -> Option<RemotingCommand> {
+    let is_send = matches!(
+        request_code,
+        request_code::SEND_MESSAGE | request_code::SEND_MESSAGE_V2 | request_code::SEND_BATCH_MESSAGE
+    );
+    let config = core.config();
+    let bytes_max = config.store.max_message_size_bytes;
+    (is_send && body_bytes > bytes_max).then(|| {
+        let remark = format!("the message is illegal: the body has {body_bytes} bytes, maxMessageSize is {bytes_max}");
+        into_response(Err(Refusal::new(code::MESSAGE_ILLEGAL, remark)), &config)
     })
 }
 

@@ -7,8 +7,8 @@
 //! listed run there too.
 //!
 //! Bodies in JSON are refused before they are read if they have too many bytes or objects: a body of empty objects takes a
-//! hundred times as much memory as it has bytes. Requests without a body of their own may bring a short one, which nobody
-//! reads. The body of a send is the send's affair.
+//! hundred times as much memory as it has bytes; of too many bytes none is kept. Requests without a body of their own may bring
+//! a short one, which nobody reads. The body of a send is the send's affair.
 
 use protocol::{RemotingCommand, request_code as code, response_code};
 
@@ -93,14 +93,22 @@ pub(crate) enum Taken {
     Not(RemotingCommand),
 }
 
+/// The answer to a request of this code whose body has too many bytes.
+pub(crate) fn refuse(code: i32, body_bytes: usize) -> Option<RemotingCommand> {
+    let most = Terms::of(code).body_bytes_max;
+    (body_bytes > most).then(|| {
+        let remark = format!("the body of request {code} has {body_bytes} bytes, at most {most} are taken");
+        RemotingCommand::response(response_code::INVALID_PARAMETER).with_remark(remark)
+    })
+}
+
 /// Looks at a request before it is read.
 pub(crate) fn take(request: &RemotingCommand) -> Taken {
-    let Terms { runs, body_bytes_max, objects_max } = Terms::of(request.code);
     let (code, bytes) = (request.code, request.body.len());
-    if bytes > body_bytes_max {
-        let remark = format!("the body of request {code} has {bytes} bytes, at most {body_bytes_max} are taken");
-        return Taken::Not(RemotingCommand::response(response_code::INVALID_PARAMETER).with_remark(remark));
+    if let Some(response) = refuse(code, bytes) {
+        return Taken::Not(response);
     }
+    let Terms { runs, objects_max, .. } = Terms::of(code);
     // Fewer bytes have no more objects than that.
     if objects_max < bytes {
         let objects = memchr::memchr_iter(b'{', &request.body).count();

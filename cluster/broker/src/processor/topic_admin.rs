@@ -70,7 +70,7 @@ pub(crate) async fn delete(core: Arc<Core>, request: RemotingCommand) -> Answer 
     }
     lock(&core.topics).remove(name, wall_clock_ms());
     core.save_topics().await?;
-    core.store.clean_unused_topics(|topic| topic != name).await?;
+    core.store.delete_topic(name).await?;
     core.forget_topic(name);
     lock(&core.offsets).remove_topic(name);
     lock(&core.stats).remove_topic(name);

@@ -41,13 +41,13 @@ pub(crate) async fn look_after(core: Arc<Core>) {
     let interval = Duration::from_millis(SAMPLE_INTERVAL_MS.unsigned_abs());
     loop {
         let now_ms = core.now_ms();
-        lock(&core.stats).sample(now_ms);
+        sample_figures(&core, now_ms).await;
         let timeout_ms = i64::try_from(core.config().channel_expired_timeout_ms).unwrap_or(i64::MAX);
         // As if a client's last heartbeats had been lost.
         let timeout_ms =
             if sim::fault_point!("broker.client.expires-early", 0.05) { timeout_ms / 10 } else { timeout_ms };
         forget_silent_clients(&core, now_ms, timeout_ms).await;
-        lock(&core.locks).forget_expired(now_ms);
+        forget_expired_locks(&core, now_ms).await;
         sleep(interval).await;
     }
 }
@@ -63,6 +63,28 @@ async fn forget_silent_clients(core: &Core, now_ms: i64, timeout_ms: i64) {
         notify_members(core, &expired.changed);
         after = expired.next;
         if after.is_none() {
+            return;
+        }
+        yield_now().await;
+    }
+}
+
+async fn forget_expired_locks(core: &Core, now_ms: i64) {
+    let mut after = None;
+    loop {
+        after = lock(&core.locks).forget_expired(now_ms, after, SLICE);
+        if after.is_none() {
+            return;
+        }
+        yield_now().await;
+    }
+}
+
+async fn sample_figures(core: &Core, now_ms: i64) {
+    let mut from = None;
+    loop {
+        from = lock(&core.stats).sample(now_ms, from, SLICE);
+        if from.is_none() {
             return;
         }
         yield_now().await;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use protocol::RemotingCommand;
 use protocol::header::PullMessageRequestHeader;
 use remoting::{Channel, ChannelId};
-use sim::task::yield_now;
+use sim::task::{self, yield_now};
 use store::DispatchRequest;
 use tokio::sync::Notify;
 
@@ -45,7 +45,8 @@ impl PullWait {
         let mut given_back = Vec::new();
         let mut hold = lock(&self.hold);
         // A message that comes from now on finds it; one that has come between the look and now has told nobody.
-        let held = if core.store.max_offset_in_queue(&topic, queue_id).0 > queue_offset {
+        let has_come = core.store.max_offset_in_queue(&topic, queue_id).0 > queue_offset;
+        let held = if has_come || handle.peer_has_finished() {
             given_back.push(pull);
             Hold::Later
         } else {
@@ -53,7 +54,7 @@ impl PullWait {
         };
         if !handle.is_open() {
             // It has ended while the pull looked.
-            hold.forget_channel(channel);
+            drop(hold.take_channel(channel));
         }
         drop(hold);
         if !given_back.is_empty() {
@@ -66,7 +67,29 @@ impl PullWait {
 
     /// A connection has ended: nobody waits for its pulls any more.
     pub(crate) fn forget_channel(&self, channel: ChannelId) {
-        lock(&self.hold).forget_channel(channel);
+        drop(lock(&self.hold).take_channel(channel));
+    }
+
+    /// A client will send nothing more: it is told at once that its pulls have found nothing.
+    pub(crate) fn give_back(&self, core: &Arc<Core>, channel: ChannelId) {
+        let pulls = lock(&self.hold).take_channel(channel);
+        if pulls.is_empty() {
+            return;
+        }
+        let core = Arc::clone(core);
+        task::spawn(async move {
+            for (number, pull) in (1_usize..).zip(pulls) {
+                if number.is_multiple_of(ANSWERS_AT_A_TIME) {
+                    yield_now().await;
+                }
+                let WaitingPull { channel, request, header } = pull.payload;
+                let found = pull::found_nothing(&core, &header);
+                if channel.send(found.into_response(&core, &header).in_reply_to(&request)).is_err() {
+                    // It was not only the end of its requests.
+                    return;
+                }
+            }
+        });
     }
 
     /// A message has become visible.

@@ -273,13 +273,11 @@ impl<K: Ord + Copy, T> PullHold<K, T> {
         self.wanted = wanted;
     }
 
-    /// A connection has ended: its pulls are forgotten.
-    pub fn forget_channel(&mut self, channel: K) {
+    /// A connection has ended, or its peer sends nothing more: its pulls are taken out.
+    pub fn take_channel(&mut self, channel: K) -> Vec<HeldPull<T>> {
         let ids: Vec<usize> =
             self.readers.range((channel, 0, 0)..=(channel, u64::MAX, u64::MAX)).map(|(_, id)| *id).collect();
-        for id in ids {
-            self.take_for_good(id);
-        }
+        ids.into_iter().map(|id| self.take_for_good(id)).collect()
     }
 
     /// When the first of them must be answered.
@@ -390,7 +388,7 @@ mod tests {
         assert_eq!(payloads(&mut given_back), [7]);
         assert_eq!(held, HELD_MAX / 3, "as much as half of what is left");
         assert_eq!(table.hold(place(2, 0), pull(5, "*", 1000, 8), &mut given_back), Hold::Later);
-        table.forget_channel(1);
+        table.take_channel(1);
         assert_eq!((table.len(), table.channels.len(), table.readers.len()), (1, 1, 1));
     }
 
@@ -449,7 +447,7 @@ mod tests {
                     3 => table.expired(time_ms, &mut woken),
                     _ => {
                         let before = table.len();
-                        table.forget_channel(channel);
+                        table.take_channel(channel);
                         forgotten += before - table.len();
                     }
                 }

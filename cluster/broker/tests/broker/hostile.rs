@@ -3,9 +3,12 @@
 
 use std::time::Duration;
 
-use crate::support::{Stage, play};
+use crate::support::{Stage, play, pull_header};
+use bytes::BytesMut;
 use protocol::header::UpdateConsumerOffsetRequestHeader;
-use protocol::{QueueOffset, RemotingCommand, request_code, response_code};
+use protocol::{QueueOffset, RemotingCommand, frame, request_code, response_code};
+use sim::net::TcpStream;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const TOPIC: &str = "TopicZ";
 
@@ -108,6 +111,77 @@ fn requests_of_every_code_with_any_fields_harm_nobody() {
             },
         );
     }
+}
+
+/// A client that shuts down its half of the connection behind its requests is answered all of them: a send, a pull that is held
+/// until then, and one that found something.
+#[test]
+fn who_sends_nothing_more_is_answered() {
+    play(
+        5,
+        |_| {},
+        |stage| async move {
+            stage.send_ok(TOPIC, 0, "x", "").await;
+            let addr = stage.addr.parse::<std::net::SocketAddr>().expect("an address");
+            let mut stream = TcpStream::connect(addr).await.expect("it listens");
+            let mut bytes = BytesMut::new();
+            for (opaque, offset) in [(1, 1), (2, 0), (3, 1)] {
+                let header = pull_header("readers", TOPIC, offset, "*", 60_000);
+                let mut pull = RemotingCommand::request(request_code::PULL_MESSAGE, &header);
+                pull.opaque = opaque;
+                frame::encode(&pull, &mut bytes).expect("it is short");
+            }
+            stream.write_all(&bytes).await.expect("it is read");
+            sim::time::sleep(Duration::from_secs(1)).await;
+            stream.shutdown().await.expect("it is open");
+            let begin = sim::time::Instant::now();
+            let mut answers = Vec::new();
+            let mut bytes = BytesMut::new();
+            while stream.read_buf(&mut bytes).await.is_ok_and(|read| read > 0) {
+                while let Some(answer) = frame::decode(&mut bytes).expect("a frame") {
+                    answers.push((answer.opaque, answer.code));
+                }
+            }
+            answers.sort_unstable();
+            let not_found = response_code::PULL_NOT_FOUND;
+            assert_eq!(answers, [(1, not_found), (2, response_code::SUCCESS), (3, not_found)]);
+            assert!(begin.elapsed() < Duration::from_secs(1), "nobody waits for what will not come");
+            go_on(&stage).await;
+        },
+    );
+}
+
+/// What is refused for its length is refused before it has come.
+#[test]
+fn a_body_that_is_too_long_is_refused_by_its_head() {
+    play(
+        6,
+        |config| config.store.max_message_size_bytes = 100_000,
+        |stage| async move {
+            for (code, bytes, expected) in [
+                (request_code::HEART_BEAT, 5 << 20, response_code::INVALID_PARAMETER),
+                (request_code::GET_ALL_CONSUMER_OFFSET, 2 << 20, response_code::INVALID_PARAMETER),
+                (request_code::SEND_MESSAGE_V2, 100_001, response_code::MESSAGE_ILLEGAL),
+            ] {
+                let addr = stage.addr.parse::<std::net::SocketAddr>().expect("an address");
+                let mut stream = TcpStream::connect(addr).await.expect("it listens");
+                let mut begun = BytesMut::new();
+                frame::encode(&RemotingCommand::request(code, &()).with_body(vec![b'{'; bytes]), &mut begun)
+                    .expect("it is no longer than a frame");
+                begun.truncate(1_000);
+                stream.write_all(&begun).await.expect("it is read");
+                let mut bytes = BytesMut::new();
+                let answer = loop {
+                    assert!(stream.read_buf(&mut bytes).await.expect("it is open") > 0);
+                    if let Some(answer) = frame::decode(&mut bytes).expect("a frame") {
+                        break answer;
+                    }
+                };
+                assert_eq!(answer.code, expected, "{:?}", answer.remark);
+            }
+            go_on(&stage).await;
+        },
+    );
 }
 
 /// Whoever commits offsets of topics and queues that there are not, or of ever new ones, does not fill the table.

@@ -287,3 +287,60 @@ fn thousands_of_topics_are_made_with_little_writing_and_little_telling() {
         );
     }
 }
+
+/// Thousands of topics with messages and offsets are deleted by many at once: bytes written and sent, and syncs.
+#[test]
+fn thousands_of_topics_are_deleted_with_few_syncs_and_little_telling() {
+    const TOPICS: usize = 400;
+    const QUEUES: i32 = 4;
+    const CLIENTS: usize = 16;
+    play(
+        7,
+        |config| {
+            config.namesrv_addr = vec![FIRST.into()];
+            config.auto_create_topic_enable = true;
+        },
+        |stage| async move {
+            let name_server = Arc::new(NameServer::default());
+            let _listening = name_server.listen(9876).await;
+            sleep(Duration::from_secs(5)).await;
+            for number in 0..TOPICS {
+                let topic = format!("Topic{number}");
+                for queue_id in 0..QUEUES {
+                    stage.send_ok(&topic, queue_id, "x", "").await;
+                }
+                assert_eq!(stage.commit("readers", &topic, 1).await, code::SUCCESS);
+            }
+            sleep(Duration::from_secs(20)).await;
+            name_server.take();
+            let before = stage.world(|world, host| world.disk_stats(host)).await;
+            let clients = (0..CLIENTS).map(|client| {
+                let stage = stage.clone();
+                sim::task::spawn(async move {
+                    for number in (client..TOPICS).step_by(CLIENTS) {
+                        let delete = DeleteTopicRequestHeader { topic: format!("Topic{number}") };
+                        let deleted = stage.ask(request_code::DELETE_TOPIC_IN_BROKER, &delete).await;
+                        assert_eq!(deleted.code, code::SUCCESS, "{:?}", deleted.remark);
+                    }
+                })
+            });
+            for client in clients.collect::<Vec<_>>() {
+                client.await.unwrap();
+            }
+            let after = stage.world(|world, host| world.disk_stats(host)).await;
+            let syncs = after.syncs - before.syncs;
+            // The table's journal, what was deleted, the queues and the offsets: each for several topics at a time.
+            assert!(syncs < 3 * TOPICS as u64, "{syncs} syncs");
+            let told = name_server.take();
+            assert!(told.len() < 10, "{} requests to the name server", told.len());
+            sleep(Duration::from_secs(3)).await;
+            let told = name_server.take();
+            assert!(told.iter().map(topics).all(|topics| !topics.iter().any(|topic| topic.starts_with("Topic"))));
+            assert!(!told.is_empty());
+            stage.restart().await;
+            assert_eq!(stage.committed("readers", "Topic7").await, None);
+            stage.send_ok("Topic7", 0, "anew", "").await;
+            assert_eq!(stage.pull("others", "Topic7", 0).await.bodies(), ["anew"]);
+        },
+    );
+}

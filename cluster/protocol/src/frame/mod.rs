@@ -184,6 +184,21 @@ pub fn decode(buffer: &mut BytesMut) -> Result<Option<RemotingCommand>, FrameErr
     read(buffer.split_to(frame_bytes).freeze()).map(Some)
 }
 
+/// The command of the frame at the start of `buffer` without its body, and how long that is: of a frame that is still coming.
+/// Nothing is taken. `None` while its head has not all arrived.
+///
+/// # Errors
+/// The bytes are no frame: close the connection.
+pub fn peek_head(buffer: &[u8]) -> Result<Option<(RemotingCommand, usize)>, FrameError> {
+    let (Some(frame_bytes), Some(header_word)) = (frame_len(buffer)?, buffer.get(4..).and_then(<[u8]>::first_chunk))
+    else {
+        return Ok(None);
+    };
+    let (serialize_type, header_bytes) = header_word_of(u32::from_be_bytes(*header_word), frame_bytes - PREFIX_BYTES)?;
+    let Some(header) = buffer.get(PREFIX_BYTES..PREFIX_BYTES + header_bytes) else { return Ok(None) };
+    Ok(Some((serialize_type.read(header)?, frame_bytes - PREFIX_BYTES - header_bytes)))
+}
+
 /// Reads one frame, with its length word and nothing behind it. The body of the command shares its memory.
 ///
 /// # Errors
@@ -199,20 +214,30 @@ pub fn decode_whole(frame: Bytes) -> Result<RemotingCommand, FrameError> {
 /// Reads a frame whose length has been looked at.
 fn read(mut frame: Bytes) -> Result<RemotingCommand, FrameError> {
     frame.advance(4);
-    let header_word = frame.get_u32();
-    let number = (header_word >> 24) as u8;
-    let header_bytes = (header_word & 0x00FF_FFFF) as usize;
-    if header_bytes > frame.len() {
-        return Err(FrameError::BadHeaderLength { header_bytes, rest_bytes: frame.len() });
-    }
-    let serialize_type = SerializeType::from_number(number).ok_or(FrameError::UnknownSerializeType { number })?;
-    let header = &frame[..header_bytes];
-    let mut command = match serialize_type {
-        SerializeType::Json => json::decode(header)?,
-        SerializeType::RocketMq => binary::decode(header)?,
-    };
+    let (serialize_type, header_bytes) = header_word_of(frame.get_u32(), frame.len())?;
+    let mut command = serialize_type.read(&frame[..header_bytes])?;
     command.body = if header_bytes == frame.len() { Bytes::new() } else { frame.split_off(header_bytes) };
     Ok(command)
+}
+
+/// What a header word says of the `rest_bytes` that follow it.
+fn header_word_of(word: u32, rest_bytes: usize) -> Result<(SerializeType, usize), FrameError> {
+    let number = (word >> 24) as u8;
+    let header_bytes = (word & 0x00FF_FFFF) as usize;
+    if header_bytes > rest_bytes {
+        return Err(FrameError::BadHeaderLength { header_bytes, rest_bytes });
+    }
+    let serialize_type = SerializeType::from_number(number).ok_or(FrameError::UnknownSerializeType { number })?;
+    Ok((serialize_type, header_bytes))
+}
+
+impl SerializeType {
+    fn read(self, header: &[u8]) -> Result<RemotingCommand, FrameError> {
+        match self {
+            Self::Json => json::decode(header),
+            Self::RocketMq => binary::decode(header),
+        }
+    }
 }
 
 /// A header longer than this must be UTF-8, because replacing what is not makes it longer still.

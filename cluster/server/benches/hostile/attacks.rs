@@ -73,9 +73,10 @@ attacks! {
 /// The broker, and what is in its store.
 #[derive(Clone)]
 pub struct Target {
-    addr: String,
+    /// Its address; empty for a sink of the attackers' own.
+    pub addr: String,
     /// Where in the log a body is that looks like records.
-    body_at: i64,
+    pub body_at: i64,
 }
 
 impl Target {
@@ -102,6 +103,11 @@ impl Target {
             sender.await.expect("it does not panic");
         }
         Self { addr, body_at }
+    }
+
+    /// The same, done to a sink.
+    pub fn of_a_sink(&self) -> Self {
+        Self { addr: String::new(), ..*self }
     }
 
     fn socket_addr(&self) -> SocketAddr {

@@ -185,8 +185,12 @@ impl Machines {
     /// has it.
     pub async fn create_topic(&self, topic: &str, brokers: usize) {
         let config = TopicConfig::new(topic, 4, perm::PERM_READ | perm::PERM_WRITE);
-        let masters = self.admin.create_topic_in_cluster(CLUSTER, &config).await.expect("the masters are there");
-        assert_eq!(masters.len(), brokers, "{masters:?}");
+        // A master that has just started may not be known yet.
+        eventually("all masters make a topic", async || {
+            let masters = self.admin.create_topic_in_cluster(CLUSTER, &config).await;
+            masters.is_ok_and(|masters| masters.len() == brokers)
+        })
+        .await;
         for addr in &self.name_server_addrs {
             let admin = Admin::start(ClientConfig::new([addr.clone()])).expect("the address is well-formed");
             eventually(&format!("{addr} has the route of {topic}"), async || {

@@ -3,13 +3,11 @@
 use std::sync::Arc;
 
 use protocol::PhysicalOffset;
-use sim::disk;
 
 use super::{ConsumeQueue, UNIT_BYTES};
 use crate::{
     checkpoint::QueueClaim,
-    durable,
-    error::{StoreError, io_error, lock},
+    error::{StoreError, lock},
     segment::Segment,
 };
 
@@ -147,20 +145,12 @@ impl ConsumeQueue {
         }
     }
 
-    /// Removes the queue's directory; units that are still on their way go nowhere.
-    pub(crate) async fn destroy(&self) -> Result<(), StoreError> {
+    /// The queue is to be removed: units that are still on their way go nowhere, and nothing is written to its files any more.
+    pub(crate) async fn forget(&self) {
         let _flushing = self.flushing.lock().await;
-        {
-            let mut state = lock(&self.state);
-            state.deleted = true;
-            state.segments.clear();
-            self.list(&mut state);
-        }
-        let directory = &*self.series.directory;
-        if disk::exists(directory).await.map_err(io_error("look for", directory))? {
-            disk::remove_dir_all(directory).await.map_err(io_error("remove", directory))?;
-            durable::sync_dir(durable::parent_of(directory)).await?;
-        }
-        Ok(())
+        let mut state = lock(&self.state);
+        state.deleted = true;
+        state.segments.clear();
+        self.list(&mut state);
     }
 }

@@ -34,6 +34,7 @@ use crate::{
     config::StoreConfig,
     consume_queue::{ConsumeQueueTable, FoundQueue, Mender, Redispatched, found_on_disk},
     deleted_topics::DeletedTopics,
+    deletion,
     dispatch::{DeliverTimestamp, has_queue_offset, unit_of},
     durable,
     error::{StoreError, io_error},
@@ -391,13 +392,18 @@ impl Recovery<'_> {
 
     /// Removes what is left of deleted topics, and forgets those whose records are gone too.
     async fn finish_deletions(&self, log: &CommitLog) -> Result<(), StoreError> {
+        let mut removed = Vec::new();
         for topic in self.deleted.topics() {
             let queues = self.queues.of_topic(topic);
             if !queues.is_empty() && queues.iter().all(|queue| queue.max_offset() == QueueOffset::ZERO) {
                 for queue in self.queues.remove_topic(topic) {
-                    queue.destroy().await?;
+                    queue.forget().await;
                 }
+                removed.push(Arc::clone(topic));
             }
+        }
+        if !removed.is_empty() {
+            deletion::remove_directories(self.config, &removed).await?;
         }
         let deleted = self.deleted.fit(log.min_offset(), log.written_offset());
         if deleted != self.deleted {

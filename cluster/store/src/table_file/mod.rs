@@ -25,7 +25,7 @@ use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
 use protocol::body::ConfigTable;
-use sim::disk;
+use sim::{disk, task};
 
 pub use journal::TableChange;
 use journal::{Content, Journal, Noted, Place};
@@ -262,8 +262,14 @@ impl<T: ConfigTable> TableFile<T> {
     ///
     /// # Errors
     /// [`StoreError`]; the file is then what it was, or what it was to be.
-    pub async fn store(&mut self, table: &T) -> Result<(), StoreError> {
-        let bytes = table.encode_pretty();
+    pub async fn store(&mut self, table: T) -> Result<(), StoreError> {
+        // It may be long, and nobody is to wait for it but who wants it written.
+        let (bytes, content) = task::aside(async move {
+            let bytes = table.encode_pretty();
+            let content = Content::of(&bytes);
+            (bytes, content)
+        })
+        .await;
         let directory = durable::parent_of(&self.path);
         durable::create_dir(directory).await?;
         let copies = [
@@ -280,7 +286,7 @@ impl<T: ConfigTable> TableFile<T> {
             self.journal = Some(Journal::create(&self.journal_path).await?);
         }
         if let Some(journal) = &mut self.journal {
-            journal.begin(Content::of(&bytes)).await?;
+            journal.begin(content).await?;
         }
         self.takes_changes = true;
         Ok(())

@@ -41,7 +41,7 @@ async fn written() -> TopicConfigSerializeWrapper {
     assert!(file.load().await.unwrap().table.is_none() && !file.takes_changes());
     set(&mut table, "A", 4);
     set(&mut table, "B", 4);
-    file.store(&table).await.unwrap();
+    file.store(table.clone()).await.unwrap();
     for change in [set(&mut table, "C", 1), set(&mut table, "A", 8), remove(&mut table, "B")] {
         file.append(&change).await.unwrap();
     }
@@ -60,7 +60,7 @@ fn changes_are_read_again_and_added_to_and_the_whole_is_what_apache_reads() {
                 assert!(file.takes_changes());
                 file.append(&set(&mut table, "D", 2)).await.unwrap();
                 assert_eq!(load().await.table, Some(table.clone()));
-                file.store(&table).await.unwrap();
+                file.store(table.clone()).await.unwrap();
                 let loaded = load().await;
                 assert_eq!((loaded.table.as_ref(), loaded.is_written), (Some(&table), true));
                 for path in [PATH, BACKUP] {
@@ -99,7 +99,7 @@ fn a_row_that_the_file_has_lost_is_kept_at_hand() {
         machine
             .run(|| async {
                 let table = written().await;
-                Topics::new(PATH).store(&table).await.unwrap();
+                Topics::new(PATH).store(table.clone()).await.unwrap();
                 // One letter of a name is another: it is JSON all the same.
                 let text = String::from_utf8(disk::read(PATH).await.unwrap()).unwrap();
                 write_file(PATH, text.replace("\"A\":", "\"Q\":").as_bytes()).await;
@@ -120,7 +120,7 @@ fn an_older_file_and_an_older_backup_are_told_from_what_was_written_last() {
                 let mut table = written().await;
                 let older = disk::read(PATH).await.unwrap();
                 let mut file = Topics::new(PATH);
-                file.store(&table).await.unwrap();
+                file.store(table.clone()).await.unwrap();
                 file.append(&set(&mut table, "D", 3)).await.unwrap();
                 write_file(PATH, &older).await;
                 let loaded = load().await;
@@ -200,7 +200,7 @@ fn a_power_loss_leaves_all_that_was_confirmed() {
                 for number in 0.. {
                     let change = set(&mut table, "D", number);
                     if number % 5 == 4 || !file.takes_changes() {
-                        file.store(&table).await.unwrap();
+                        file.store(table.clone()).await.unwrap();
                     } else {
                         file.append(&change).await.unwrap();
                     }
@@ -236,7 +236,7 @@ fn a_change_that_failed_or_was_given_up_is_written_with_the_whole() {
             sim::time::sleep(Duration::from_secs(2)).await;
             assert!(file.append(&set(&mut table, "D", 1)).await.is_err());
             assert!(!file.takes_changes());
-            file.store(&table).await.unwrap();
+            file.store(table.clone()).await.unwrap();
             assert!(file.takes_changes());
             assert_eq!(load().await.table, Some(table.clone()));
             let given_up = set(&mut table, "E", 1);
