@@ -82,7 +82,7 @@ const TOPICS_AT_A_TIME: usize = 1_000;
 fn refuse_bytes(code: i32, bytes: usize) -> Option<RemotingCommand> {
     let most = match code {
         request_code::REGISTER_BROKER => usize::MAX,
-        WITNESS_REPLICA_GROUP => REPORT_BYTES_MAX,
+        request_code::WITNESS_REPLICA_GROUP => REPORT_BYTES_MAX,
         _ => BODY_BYTES_MAX,
     };
     (bytes > most).then(|| {
