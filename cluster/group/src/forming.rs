@@ -21,6 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use protocol::{BrokerId, PhysicalOffset};
+use serde::{Deserialize, Serialize};
 use store::{CommonPoint, LogHistory, common_point};
 
 use crate::logs::{self, Window};
@@ -31,7 +32,7 @@ use crate::{GroupId, Membership, Position, Record};
 const SILENT_NAME_SERVERS: Duration = Duration::from_secs(5);
 
 /// What is known when the broker starts.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Start {
     /// The `brokerId` of the slave that the store was before, if it was one.
     pub former_id: Option<BrokerId>,
@@ -50,7 +51,7 @@ pub struct Start {
 }
 
 /// What a name server says.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Testimony {
     /// It remembers nothing of this group.
     KnowsNothing,
@@ -61,7 +62,7 @@ pub enum Testimony {
 }
 
 /// What happens.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Event {
     /// A slave is connected, with this log.
     Heard {
@@ -107,7 +108,7 @@ pub enum Event {
 }
 
 /// What is to be done.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Step {
     /// Nothing but waiting; the next look is due then, if nothing happens before.
     Wait(Waiting, Option<Duration>),

@@ -16,6 +16,7 @@
 //! | [`forming`] | the state machine of a master before its history begins |
 //! | [`waiting`] | what it waits for, in words: each with the command that resolves it |
 //! | [`logs`] | how two logs of a group stand to one another |
+//! | [`transcript`] | what a running master did, held against the machine |
 //!
 //! **The door for automatic switch-over.** Who is to lead is configured (`brokerId` 0) and stays a fact from outside here: an
 //! election would replace exactly that input, hand the machine a term as its generation, and leave every other rule alone.
@@ -23,6 +24,7 @@
 pub mod forming;
 pub mod logs;
 pub mod membership;
+pub mod transcript;
 pub mod waiting;
 pub mod witness;
 

@@ -5,13 +5,14 @@
 //! both are kept.
 
 use protocol::PhysicalOffset;
+use serde::{Deserialize, Serialize};
 use store::{CommonPoint, LogHistory, common_point};
 
 /// How many bytes before the common point are compared.
 pub const CHECK_BYTES: i64 = 64 << 10;
 
 /// What both sides have and must have alike: `[from, to)`; empty when there is nothing to compare.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Window {
     pub from: PhysicalOffset,
     pub to: PhysicalOffset,

@@ -3,11 +3,12 @@
 use std::fmt;
 
 use protocol::{BrokerId, PhysicalOffset};
+use serde::{Deserialize, Serialize};
 
 use crate::GroupId;
 
 /// A member that is waited for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Awaited {
     /// Its `brokerId`.
     pub broker_id: BrokerId,
@@ -18,7 +19,7 @@ pub struct Awaited {
 }
 
 /// Why a member is waited for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reason {
     /// It may have what this store lacks.
     MayHaveMore,
@@ -41,7 +42,7 @@ pub enum Reason {
 }
 
 /// What a master waits for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Waiting {
     /// Members that may have what it lacks.
     Members(Vec<Awaited>),

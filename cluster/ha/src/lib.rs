@@ -40,7 +40,7 @@ mod slave;
 
 pub use config::{HaConfig, Role};
 pub use keeper::GroupKeeper;
-pub use master::{Formation, Formed, MasterService};
+pub use master::{Formation, Formed, MasterService, transcribe};
 pub use replica::{Identity, MasterAddr, ReplicaId, ReplicaStatus, SlaveStatus, TailRecovery};
 pub use slave::SlaveService;
 

@@ -97,9 +97,11 @@ pub(crate) async fn remove(core: Arc<Core>, request: RemotingCommand) -> Answer 
         let addr = replica.broker_addr;
         return refuse(format!("broker {broker_id} at {addr} is connected: stop it first"));
     }
-    let mut given_up = None;
+    let (mut given_up, mut is_known) = (None, false);
     if core.recovering.load(Ordering::Acquire) {
         let Some(formation) = service.formation() else { return still_starting() };
+        // An empty store knows by hearsay alone.
+        is_known = formation.forming.membership().member(broker_id).is_some();
         given_up = what_is_given_up(&core, &formation, broker_id);
     }
     if let Some(given_up) = given_up.as_ref().filter(|_| request.ext_fields.get(ACCEPT_LOSS) != Some("true")) {
@@ -111,7 +113,7 @@ pub(crate) async fn remove(core: Arc<Core>, request: RemotingCommand) -> Answer 
         kept.witnessed.retain(|witnessed| *witnessed != broker_id);
         kept.membership.remove(broker_id)
     });
-    let was_in = was_in.await?;
+    let was_in = was_in.await? || is_known;
     let is_forming = match &*lock(&core.group_events) {
         Some(events) => events.send(Event::Removed(broker_id)).is_ok(),
         None => false,

@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use group::transcript::Entry;
 use group::{Event, Forming, Membership, Start, Step, Testimony, Word};
 use ha::{Formed, MasterService, ReplicaId, Role};
 use protocol::body::ClusterInfo;
@@ -89,8 +90,8 @@ fn patience(core: &Core) -> Option<Duration> {
     config.tail_recovery_limit()
 }
 
-/// What the machine of the group begins with.
-fn forming(core: &Core, views: &Views) -> Forming {
+/// What the machine of the group begins with; its time counts from `since`.
+fn forming(core: &Core, views: &Views, since: Instant) -> Forming {
     let config = core.config();
     let kept = core.group.kept();
     let ha = &config.ha;
@@ -103,9 +104,13 @@ fn forming(core: &Core, views: &Views) -> Forming {
         patience: patience(core),
         name_servers: core.links.client.name_servers(),
     };
-    let mut forming = Forming::new(start, Duration::ZERO);
+    let now = since.elapsed();
+    let addr = core.broker_addr();
+    ha::transcribe(&addr, now, || Entry::Start(start.clone()));
+    let mut forming = Forming::new(start, now);
     for event in views.events(&config) {
-        forming.apply(event, Duration::ZERO);
+        ha::transcribe(&addr, now, || Entry::Event(event.clone()));
+        forming.apply(event, now);
     }
     forming
 }
@@ -122,7 +127,8 @@ pub(crate) async fn start(core: &Arc<Core>, service: Arc<MasterService>, views: 
     };
     let (sender, mut events) = mpsc::unbounded_channel();
     *lock(&core.group_events) = Some(sender);
-    let (forming, since) = (forming(core, views), Instant::now());
+    let since = Instant::now();
+    let forming = forming(core, views, since);
     let is_at_once = matches!(forming.step(Duration::ZERO), Step::Begin { .. });
     if is_at_once || config.quirks.has(Quirk::TailNotTakenBack) {
         return formed(core, &service, service.form(forming, since, &mut events).await?, past).await;
@@ -146,7 +152,7 @@ pub(crate) async fn start(core: &Arc<Core>, service: Arc<MasterService>, views: 
             tracing::error!(%error, "the replica group was not formed: it is tried again");
             sleep(CALL_INTERVAL).await;
             let views = Views::ask(&core.links.client, &core.config()).await;
-            forming = self::forming(&core, &views);
+            forming = self::forming(&core, &views, since);
         }
     }));
     Ok(())

@@ -39,6 +39,7 @@ use tokio::sync::{mpsc, watch};
 use crate::{GroupKeeper, HaConfig, Identity, ReplicaId, ReplicaStatus, TailRecovery};
 use followers::Followers;
 use tail::Candidates;
+pub use tail::transcribe;
 
 /// How often it is looked who has fallen behind or stands still, as a part of `slaveTimeout`.
 const LOOKS_PER_SLAVE_TIMEOUT: u32 = 4;
@@ -85,7 +86,7 @@ pub enum Formed {
     /// The history may begin, as that of this membership.
     Begin {
         /// What was taken back.
-        recovery: TailRecovery,
+        recovery: Box<TailRecovery>,
         /// The group: its generation is that of this beginning; it may have no identity yet.
         membership: Membership,
     },

@@ -10,7 +10,11 @@ use std::{
     time::Duration,
 };
 
-use group::{Event, Forming, Membership, Step, Waiting, logs::Window};
+use group::{
+    Event, Forming, Membership, Step, Waiting,
+    logs::Window,
+    transcript::{Entry, Line, TARGET},
+};
 use protocol::{BrokerId, PhysicalOffset};
 use quirks::Quirk;
 use sim::time::{Instant, sleep_until};
@@ -136,25 +140,28 @@ pub(crate) async fn form(
     if shared.config.quirks.has(Quirk::TailNotTakenBack) {
         let mut membership = forming.membership();
         membership.generation += 1;
-        return Ok(Formed::Begin { recovery, membership });
+        return Ok(Formed::Begin { recovery: Box::new(recovery), membership });
     }
     let mut told = Telling { last: None, warn_at: since };
     loop {
         for event in shared.candidates.take_events() {
             note(&mut recovery, &event);
-            apply(&mut forming, event, since);
+            apply(shared, &mut forming, event, since);
         }
         while let Ok(event) = events.try_recv() {
-            apply(&mut forming, event, since);
+            apply(shared, &mut forming, event, since);
         }
-        match forming.step(since.elapsed()) {
+        let now = since.elapsed();
+        let step = forming.step(now);
+        transcribe(&shared.identity.broker_addr, now, || Entry::Step(step.clone()));
+        match step {
             Step::Wait(waiting, until) => {
                 let warn_at = told.tell(shared, &forming, &waiting);
                 let wake_at = until.map_or(warn_at, |until| warn_at.min(since + until));
                 tokio::select! {
                     biased;
                     () = shared.candidates.changed.notified() => {}
-                    Some(event) = events.recv() => apply(&mut forming, event, since),
+                    Some(event) = events.recv() => apply(shared, &mut forming, event, since),
                     () = sleep_until(wake_at) => {}
                 }
             }
@@ -162,7 +169,7 @@ pub(crate) async fn form(
                 let waits_for = format!("the end of the log, which broker {broker_id} sends");
                 *lock_formation(shared) = Some(Formation { waits_for, forming: forming.clone() });
                 let event = take(shared, &forming, broker_id, check, &mut recovery).await?;
-                apply(&mut forming, event, since);
+                apply(shared, &mut forming, event, since);
             }
             Step::Cut(at, broker_id) => {
                 tracing::warn!(
@@ -186,7 +193,7 @@ pub(crate) async fn form(
                 let mut membership = forming.membership();
                 membership.group = group;
                 membership.generation = generation;
-                return Ok(Formed::Begin { recovery, membership });
+                return Ok(Formed::Begin { recovery: Box::new(recovery), membership });
             }
         }
     }
@@ -200,9 +207,21 @@ fn note(recovery: &mut TailRecovery, event: &Event) {
     }
 }
 
-fn apply(forming: &mut Forming, event: Event, since: Instant) {
+fn apply(shared: &Shared, forming: &mut Forming, event: Event, since: Instant) {
     tracing::debug!(?event, "replica group");
-    forming.apply(event, since.elapsed());
+    let now = since.elapsed();
+    transcribe(&shared.identity.broker_addr, now, || Entry::Event(event.clone()));
+    forming.apply(event, now);
+}
+
+/// Writes a line of the transcript of a master that forms its group, for those who listen to it.
+pub fn transcribe(broker: &str, at: Duration, entry: impl FnOnce() -> Entry) {
+    if tracing::enabled!(target: TARGET, tracing::Level::TRACE) {
+        let line = Line { broker: broker.to_owned(), at, entry: entry() };
+        // What a line is made of can be written.
+        let line = serde_json::to_string(&line).unwrap_or_default();
+        tracing::trace!(target: TARGET, line);
+    }
 }
 
 fn lock_formation(shared: &Shared) -> MutexGuard<'_, Option<Formation>> {

@@ -216,7 +216,7 @@ pub async fn recover(
     let (_operator, mut events) = tokio::sync::mpsc::unbounded_channel();
     let forming = group::Forming::new(start, Duration::ZERO);
     match service.form(forming, sim::time::Instant::now(), &mut events).await? {
-        Formed::Begin { recovery, .. } => Ok(recovery),
+        Formed::Begin { recovery, .. } => Ok(*recovery),
         Formed::Cut(at) => panic!("it is to be cut at {at}"),
     }
 }

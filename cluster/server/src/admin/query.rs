@@ -86,6 +86,14 @@ fn not_found(topic: &str, key: &str) -> AdminError {
     AdminError::Usage(format!("no broker of topic {topic} has a message with {key}"))
 }
 
+/// The messages of a topic that have this unique key.
+pub(super) async fn by_unique_key(session: &Session, topic: &str, key: &str) -> Result<Vec<MessageExt>, AdminError> {
+    let mut missing = Missing::default();
+    let mut messages = query(session, topic, key, 0..=i64::MAX, MAX_NUM, true, &mut missing).await?;
+    messages.retain(|message| message.properties.get(property::UNIQ_KEY) == Some(key));
+    missing.end(String::new()).map(|_| messages)
+}
+
 /// What the brokers of a topic have under a key, stored in a time.
 async fn query(
     session: &Session,

@@ -100,7 +100,7 @@ pub(crate) fn with_foreign(stored: &[EpochEntry], foreign: &[PhysicalOffset]) ->
 }
 
 /// What one replica tells of its log to another.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogHistory {
     /// Its epochs, in the order of the log; the last one ends at the log's end.
     pub epochs: Vec<EpochEntry>,

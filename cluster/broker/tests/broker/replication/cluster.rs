@@ -276,10 +276,14 @@ impl Cluster {
 
     /// Waits until a broker has these messages in queue 0 of the topic, from the first on.
     pub async fn holds(&self, host: &str, topic: &str, bodies: &[&str]) {
-        let mut found: Option<Vec<String>>;
+        let mut found: (Option<Vec<String>>, Option<ReplicaGroupView>);
         until!(format!("{host} holds {bodies:?}, but {found:?}"), {
-            found = self.messages(host, topic).await;
-            found.as_ref().is_some_and(|found| found == bodies)
+            found = (self.messages(host, topic).await, None);
+            let is_so = found.0.as_ref().is_some_and(|found| found == bodies);
+            if !is_so {
+                found.1 = self.find_group(host).await;
+            }
+            is_so
         });
     }
 

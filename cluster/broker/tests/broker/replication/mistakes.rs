@@ -13,12 +13,14 @@ use sim::world::Crash;
 use super::TOPIC;
 use super::cluster::{Cluster, MASTER, SLAVE, SLAVE_2, play, until};
 
+type Setting = fn(&mut BrokerConfig);
+
 /// What is changed in the configuration of a host, from its next start on.
 #[derive(Clone, Default)]
-struct Settings(Arc<Mutex<BTreeMap<&'static str, fn(&mut BrokerConfig)>>>);
+struct Settings(Arc<Mutex<BTreeMap<&'static str, Setting>>>);
 
 impl Settings {
-    fn set(&self, host: &'static str, change: fn(&mut BrokerConfig)) {
+    fn set(&self, host: &'static str, change: Setting) {
         self.0.lock().unwrap().insert(host, change);
     }
 

@@ -3,6 +3,7 @@
 mod acks;
 mod clocks;
 mod cluster;
+mod held_against;
 mod metadata;
 mod mistakes;
 mod reads;
