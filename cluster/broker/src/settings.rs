@@ -11,7 +11,7 @@ use std::net::IpAddr;
 pub use answered::answered;
 use ha::Role;
 use protocol::{BrokerId, perm};
-use store::{DeleteWhen, FlushDiskType};
+use store::{DeleteWhen, FlushDiskType, StoreConfig};
 
 use crate::config::BrokerConfig;
 use crate::config_check::role_name;
@@ -435,7 +435,10 @@ fn change(config: &mut BrokerConfig, setting: &Setting, value: &str) -> Result<(
     let bad = |allowed: String| SettingError::BadValue { key: setting.key, value: value.to_owned(), allowed };
     let value = value.trim();
     setting.rule.check(value).map_err(|allowed| bad(allowed.to_owned()))?;
-    (setting.set)(config, value).map_err(bad)
+    (setting.set)(config, value).map_err(bad)?;
+    let queue_bytes = &mut config.store.mapped_file_size_consume_queue_bytes;
+    *queue_bytes = StoreConfig::consume_queue_file_bytes(*queue_bytes);
+    Ok(())
 }
 
 /// Sets one setting before the broker starts.

@@ -115,6 +115,17 @@ mod tests {
     }
 
     #[test]
+    fn the_size_of_queue_files_is_rounded_up_to_units() {
+        for (asked, taken) in [("1048576", 1_048_580), ("6000000", 6_000_000), ("1", 20)] {
+            let text = format!("mappedFileSizeConsumeQueue={asked}\n");
+            let properties = Properties::parse(Path::new("broker.conf"), text.as_bytes()).expect("it is well-formed");
+            let mut config = BrokerConfig::new("broker-a", "store");
+            apply(&mut config, &properties).expect("it is a size");
+            assert_eq!(config.store.mapped_file_size_consume_queue_bytes, taken);
+        }
+    }
+
+    #[test]
     fn a_default_that_does_not_fit_is_named_without_a_place() {
         let mut config = BrokerConfig::new("broker-a", "store");
         config.ha.min_in_sync_replicas = 3;

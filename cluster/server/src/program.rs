@@ -1,6 +1,7 @@
 //! How a binary runs: on a tokio runtime, to an exit status.
 
 use std::error::Error;
+use std::ffi::OsString;
 use std::future::Future;
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -86,9 +87,45 @@ pub fn ignore(words: &[String]) {
     }
 }
 
+/// Short names of options of the start command of 5.x that have two letters, and their long ones (`ProxyStartup`).
+const SHORT_NAMES: [(&str, &str); 3] =
+    [("-bc", "--brokerConfigPath"), ("-pc", "--proxyConfigPath"), ("-pm", "--proxyMode")];
+
+/// The arguments, with the long names of options whose short ones have two letters. Without `--enable-proxy` nothing has
+/// such a name, and `-pc FILE` is `-p -c FILE`.
+pub fn with_short_names(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    if !arguments.iter().any(|argument| argument == "--enable-proxy") {
+        return arguments;
+    }
+    let long_name = |argument: OsString| {
+        let known = SHORT_NAMES.iter().find(|(short, _)| argument == *short);
+        known.map_or(argument, |(_, long)| OsString::from(long))
+    };
+    arguments.into_iter().map(long_name).collect()
+}
+
 /// Prints a line that scripts wait for.
 pub fn announce(line: &str) {
     let mut out = io::stdout().lock();
     // A server whose output nobody reads any more still serves.
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_names_of_two_letters_are_those_of_a_start_with_a_proxy() {
+        let long = |words: &str| {
+            let words = with_short_names(words.split(' ').map(OsString::from));
+            words.join(" ".as_ref()).into_string().expect("it is text")
+        };
+        let with_proxy = long("mqbroker -n a:9876 --enable-proxy -bc b.conf -pc p.json -pm Local");
+        let expected =
+            "mqbroker -n a:9876 --enable-proxy --brokerConfigPath b.conf --proxyConfigPath p.json --proxyMode Local";
+        assert_eq!(with_proxy, expected);
+        assert_eq!(long("mqbroker -pc b.conf"), "mqbroker -pc b.conf");
+    }
 }

@@ -170,8 +170,14 @@ impl Properties {
                 tracing::warn!("{}: {} is said again in line {}, which counts", place(), setting.key, later.line);
             }
             match set(&setting.key, &setting.value) {
+                Ok(()) if has_comment(&setting.value) => {
+                    tracing::warn!("{}: {} = {} {OWN_LINE}", place(), setting.key, setting.value);
+                }
                 Ok(()) => {}
                 Err(Refusal::Ignored { why }) => tracing::warn!("{}: {why}", place()),
+                Err(Refusal::Invalid { allowed }) if has_comment(&setting.value) => {
+                    return Err(self.invalid(setting, format!("{allowed}; it {OWN_LINE}")));
+                }
                 Err(Refusal::Invalid { allowed }) => return Err(self.invalid(setting, allowed)),
             }
         }
@@ -188,6 +194,14 @@ impl Properties {
         }
     }
 }
+
+/// Whether a value ends with what was meant as a comment: for Java it belongs to the value.
+fn has_comment(value: &str) -> bool {
+    value.contains(" #") || value.contains("\t#")
+}
+
+/// What is to be said of such a value.
+const OWN_LINE: &str = "has a # in its value: a comment needs a line of its own";
 
 /// A line of a file.
 struct Line {
@@ -340,6 +354,16 @@ mod tests {
         assert_eq!(applied.expect_err("b is no number").to_string(), "broker.conf:3: b = x is refused: a number");
         let later = properties.refuse("a", "less than b").expect("it is there");
         assert_eq!(later.to_string(), "broker.conf:4: a = 2 is refused: less than b");
+    }
+
+    #[test]
+    fn a_comment_behind_a_value_is_named() {
+        let refuse = |_: &str, _: &str| Err(Refusal::Invalid { allowed: "0 or more".to_owned() });
+        let error = parse("brokerId=0    # the master\n").expect("it is well-formed").apply(refuse);
+        let error = error.expect_err("0    # the master is no number").to_string();
+        assert!(error.ends_with("0 or more; it has a # in its value: a comment needs a line of its own"), "{error}");
+        let error = parse("brokerId=#0\n").expect("it is well-formed").apply(refuse).expect_err("it is no number");
+        assert!(error.to_string().ends_with("is refused: 0 or more"), "{error}");
     }
 
     #[test]

@@ -201,6 +201,13 @@ impl StoreConfig {
         }
     }
 
+    /// The size of a ConsumeQueue file that is asked for in this way: as much as the units have that hold it, as Apache's
+    /// (`MessageStoreConfig.getMappedFileSizeConsumeQueue`).
+    #[must_use]
+    pub const fn consume_queue_file_bytes(asked_bytes: u64) -> u64 {
+        asked_bytes.div_ceil(UNIT_BYTES as u64).saturating_mul(UNIT_BYTES as u64)
+    }
+
     /// Refuses what cannot work.
     pub(crate) fn check(&self) -> Result<(), StoreError> {
         let unit_bytes = UNIT_BYTES as u64;

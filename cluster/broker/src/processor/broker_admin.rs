@@ -65,9 +65,10 @@ pub(crate) async fn runtime_info(core: Arc<Core>) -> Answer {
     let disk = sim::disk::usage(&config.store.store_path_root_dir).await.ok();
     let disk_ratio = disk.map_or(0.0, |usage| 1.0 - usage.available_bytes as f64 / (usage.total_bytes as f64).max(1.0));
     let earliest_ms = core.store.earliest_store_time_ms().await?.unwrap_or(-1);
-    let (waiting, head_wait_ms) = {
-        let sends = lock(&core.sends);
-        (sends.len(), sends.head_wait_ms(core.now_ms(), core.store.max_physical_offset().0))
+    let (waiting, head_wait_ms, put_times) = {
+        let mut sends = lock(&core.sends);
+        let head_wait_ms = sends.head_wait_ms(core.now_ms(), core.store.max_physical_offset().0);
+        (sends.len(), head_wait_ms, sends.times(core.now_ms()).to_string())
     };
     let mut table = BTreeMap::new();
     let mut put = |key: &str, value: String| table.insert(key.to_owned(), value);
@@ -93,6 +94,7 @@ pub(crate) async fn runtime_info(core: Arc<Core>) -> Answer {
     put("sendThreadPoolQueueSize", waiting.to_string());
     put("sendThreadPoolQueueCapacity", config.send_thread_pool_queue_capacity.to_string());
     put("sendThreadPoolQueueHeadWaitTimeMills", head_wait_ms.to_string());
+    put("putMessageDistributeTime", put_times);
     put("pullThreadPoolQueueSize", "0".to_owned());
     put("pullThreadPoolQueueHeadWaitTimeMills", "0".to_owned());
     put("queryThreadPoolQueueSize", "0".to_owned());

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use protocol::body::{JsonBody, SubscriptionGroupConfig};
+use protocol::body::{JsonBody, SubscriptionGroupConfig, SubscriptionGroupList};
 use protocol::header::{DeleteSubscriptionGroupRequestHeader, GetSubscriptionGroupConfigRequestHeader};
 use protocol::{RemotingCommand, response_code as code, topic};
 use sim::time::wall_clock_ms;
@@ -13,11 +13,27 @@ use crate::core::{Core, lock};
 /// UPDATE_AND_CREATE_SUBSCRIPTIONGROUP.
 pub(crate) async fn create(core: Arc<Core>, request: RemotingCommand) -> Answer {
     only_on_a_master(&core)?;
-    let config = SubscriptionGroupConfig::decode(&request.body)?;
-    topic::validate_group(&config.group_name).map_err(|error| Refusal::new(code::SYSTEM_ERROR, error.to_string()))?;
-    let group = config.group_name.clone();
-    lock(&core.groups).put(config, wall_clock_ms())?;
-    tracing::info!(group, "subscription group updated");
+    put_all(&core, vec![SubscriptionGroupConfig::decode(&request.body)?]).await
+}
+
+/// UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST (5.x): all of them, or none if one cannot be.
+pub(crate) async fn create_all(core: Arc<Core>, request: RemotingCommand) -> Answer {
+    only_on_a_master(&core)?;
+    put_all(&core, SubscriptionGroupList::decode(&request.body)?.group_config_list).await
+}
+
+/// Makes or changes groups.
+async fn put_all(core: &Core, configs: Vec<SubscriptionGroupConfig>) -> Answer {
+    if configs.is_empty() {
+        return Err(Refusal::new(code::INVALID_PARAMETER, "the request names no group"));
+    }
+    for SubscriptionGroupConfig { group_name, .. } in &configs {
+        topic::validate_group(group_name).map_err(|error| Refusal::new(code::SYSTEM_ERROR, error.to_string()))?;
+    }
+    for config in configs {
+        tracing::info!(group = config.group_name, "subscription group updated");
+        lock(&core.groups).put(config, wall_clock_ms())?;
+    }
     core.save_groups().await?;
     Ok(success())
 }

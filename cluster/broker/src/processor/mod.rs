@@ -19,6 +19,7 @@ pub(crate) mod send;
 pub(crate) mod send_back;
 mod terms;
 pub(crate) mod topic_admin;
+mod topic_attributes;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -219,6 +220,7 @@ impl Processor {
             code::UNLOCK_BATCH_MQ => now(queue_lock::unlock_batch(core, channel, &request)),
 
             code::UPDATE_AND_CREATE_TOPIC => later(topic_admin::create(Arc::clone(core), request)),
+            code::UPDATE_AND_CREATE_TOPIC_LIST => later(topic_admin::create_all(Arc::clone(core), request)),
             code::DELETE_TOPIC_IN_BROKER => later(topic_admin::delete(Arc::clone(core), request)),
             code::GET_TOPIC_CONFIG => now(topic_admin::get(core, &request)),
             code::GET_SYSTEM_TOPIC_LIST_FROM_BROKER => now(topic_admin::system_topics(core)),
@@ -227,6 +229,7 @@ impl Processor {
             code::CLEAN_UNUSED_TOPIC => later(topic_admin::clean_unused(Arc::clone(core))),
 
             code::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP => later(group_admin::create(Arc::clone(core), request)),
+            code::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST => later(group_admin::create_all(Arc::clone(core), request)),
             code::DELETE_SUBSCRIPTIONGROUP => later(group_admin::delete(Arc::clone(core), request)),
             code::GET_SUBSCRIPTIONGROUP_CONFIG => now(group_admin::get(core, &request)),
             code::GET_ALL_SUBSCRIPTIONGROUP_CONFIG => now(group_admin::all(core)),

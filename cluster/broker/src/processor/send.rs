@@ -90,7 +90,7 @@ async fn send(core: &Core, config: &BrokerConfig, request: RemotingCommand, born
     } else {
         send_one(core, config, header, queue_id, request.version, request.body, born_host).await
     };
-    lock(&core.sends).leave(ticket);
+    lock(&core.sends).leave(ticket, core.now_ms());
     answer
 }
 
@@ -382,9 +382,10 @@ async fn retry_or_dead_letter(
     Ok((dead_letter(core, group).await?, true))
 }
 
-/// A group's dead letter topic, made if need be. Nobody reads it until an operator allows that (perm 2).
+/// A group's dead letter topic, made if need be. It can be read, as with Apache's 4.9: consoles and consumers
+/// of dead letters find no queue of a topic that cannot.
 pub(crate) async fn dead_letter(core: &Core, group: &str) -> Result<Place, Refusal> {
-    own_topic(core, topic::dlq_topic(group), DLQ_QUEUE_NUMS, perm::PERM_WRITE).await
+    own_topic(core, topic::dlq_topic(group), DLQ_QUEUE_NUMS, perm::PERM_READ | perm::PERM_WRITE).await
 }
 
 /// A queue of a topic that belongs to a group, made if need be with so many queues.

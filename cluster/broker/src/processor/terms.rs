@@ -51,6 +51,9 @@ impl Terms {
             code::CHECK_CLIENT_CONFIG | code::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP | code::UPDATE_BROKER_CONFIG => {
                 (Runs::AsideIfLong, 1 << 20, 1_000)
             }
+            code::UPDATE_AND_CREATE_TOPIC_LIST | code::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST => {
+                (Runs::AsideIfLong, 4 << 20, HEARTBEAT_OBJECTS_MAX)
+            }
             // They look at one place, or wait for others: the store, a file, a consumer, a name server.
             code::PULL_MESSAGE
             | code::LITE_PULL_MESSAGE

@@ -3,14 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use protocol::body::{MessageQueue, TopicConfig, TopicFilterType, TopicList, TopicOffset, TopicStatsTable};
+use protocol::body::{
+    CreateTopicListRequestBody, JsonBody, MessageQueue, TopicConfig, TopicFilterType, TopicList, TopicOffset,
+    TopicStatsTable,
+};
 use protocol::header::{
     CreateTopicRequestHeader, DeleteTopicRequestHeader, GetTopicConfigRequestHeader, GetTopicStatsInfoRequestHeader,
 };
 use protocol::{RemotingCommand, perm, response_code as code, topic};
 use sim::time::wall_clock_ms;
 
-use super::{Answer, Refusal, only_on_a_master, success, success_body};
+use super::{Answer, Refusal, only_on_a_master, success, success_body, topic_attributes};
 use crate::core::{Core, lock};
 use crate::service::registration::registered;
 
@@ -21,41 +24,71 @@ const QUEUE_NUMS_MAX: i32 = 65_536;
 pub(crate) async fn create(core: Arc<Core>, request: RemotingCommand) -> Answer {
     only_on_a_master(&core)?;
     let header: CreateTopicRequestHeader = request.header()?;
-    let name = &header.topic;
+    let Some(topic_filter_type) = TopicFilterType::from_name(&header.topic_filter_type) else {
+        let what = format!("topicFilterType must be SINGLE_TAG or MULTI_TAG, but is {}", header.topic_filter_type);
+        return Err(Refusal::new(code::INVALID_PARAMETER, what));
+    };
+    let changes = topic_attributes::parse(header.attributes.as_deref().unwrap_or_default());
+    let wished = TopicConfig {
+        attributes: Some(changes.map_err(|what| Refusal::new(code::INVALID_PARAMETER, what))?),
+        order: header.order,
+        perm: header.perm,
+        read_queue_nums: header.read_queue_nums,
+        topic_filter_type,
+        topic_name: header.topic,
+        topic_sys_flag: header.topic_sys_flag.unwrap_or(0),
+        write_queue_nums: header.write_queue_nums,
+    };
+    put_all(&core, vec![wished]).await
+}
+
+/// UPDATE_AND_CREATE_TOPIC_LIST (5.x): all of them, or none if one cannot be.
+pub(crate) async fn create_all(core: Arc<Core>, request: RemotingCommand) -> Answer {
+    only_on_a_master(&core)?;
+    put_all(&core, CreateTopicListRequestBody::decode(&request.body)?.topic_config_list).await
+}
+
+/// Makes or changes topics. Their attributes are changes of those that they have.
+async fn put_all(core: &Core, wished: Vec<TopicConfig>) -> Answer {
+    if wished.is_empty() {
+        return Err(Refusal::new(code::INVALID_PARAMETER, "the request names no topic"));
+    }
+    let mut configs = Vec::with_capacity(wished.len());
+    for mut config in wished {
+        check(&config)?;
+        let known = lock(&core.topics).get(&config.topic_name).and_then(|old| old.attributes.clone());
+        let changed = topic_attributes::changed(known, &config.attributes.take().unwrap_or_default());
+        let invalid = |what| Refusal::new(code::INVALID_PARAMETER, format!("topic {}: {what}", config.topic_name));
+        config.attributes = changed.map_err(invalid)?;
+        configs.push(config);
+    }
+    for config in configs {
+        let TopicConfig { topic_name, read_queue_nums, write_queue_nums, .. } = &config;
+        tracing::info!(topic = topic_name, read = read_queue_nums, write = write_queue_nums, "topic updated");
+        lock(&core.topics).put(config, wall_clock_ms())?;
+    }
+    core.topics_changed().await?;
+    Ok(success())
+}
+
+/// Refuses a topic that cannot be.
+fn check(wished: &TopicConfig) -> Result<(), Refusal> {
+    let name = &wished.topic_name;
     topic::validate_topic(name).map_err(|error| Refusal::new(code::SYSTEM_ERROR, error.to_string()))?;
     if topic::is_system_topic(name) {
         let remark = format!("The topic[{name}] is conflict with system topic.");
         return Err(Refusal::new(code::SYSTEM_ERROR, remark));
     }
     let invalid = |what: String| Err(Refusal::new(code::INVALID_PARAMETER, what));
-    for (field, nums) in [("readQueueNums", header.read_queue_nums), ("writeQueueNums", header.write_queue_nums)] {
+    for (field, nums) in [("readQueueNums", wished.read_queue_nums), ("writeQueueNums", wished.write_queue_nums)] {
         if !(0..=QUEUE_NUMS_MAX).contains(&nums) {
             return invalid(format!("{field} must be 0 to {QUEUE_NUMS_MAX}, but is {nums}"));
         }
     }
-    if !perm::is_valid(header.perm) {
-        return invalid(format!("perm must be a sum of 1 (inherit), 2 (write) and 4 (read), but is {}", header.perm));
+    if !perm::is_valid(wished.perm) {
+        return invalid(format!("perm must be a sum of 1 (inherit), 2 (write) and 4 (read), but is {}", wished.perm));
     }
-    let Some(topic_filter_type) = TopicFilterType::from_name(&header.topic_filter_type) else {
-        return invalid(format!(
-            "topicFilterType must be SINGLE_TAG or MULTI_TAG, but is {}",
-            header.topic_filter_type
-        ));
-    };
-    let config = TopicConfig {
-        attributes: lock(&core.topics).get(name).and_then(|old| old.attributes.clone()),
-        order: header.order,
-        perm: header.perm,
-        read_queue_nums: header.read_queue_nums,
-        topic_filter_type,
-        topic_name: name.clone(),
-        topic_sys_flag: header.topic_sys_flag.unwrap_or(0),
-        write_queue_nums: header.write_queue_nums,
-    };
-    lock(&core.topics).put(config, wall_clock_ms())?;
-    tracing::info!(topic = name, read = header.read_queue_nums, write = header.write_queue_nums, "topic updated");
-    core.topics_changed().await?;
-    Ok(success())
+    Ok(())
 }
 
 /// DELETE_TOPIC_IN_BROKER: the topic, its queues and what groups have consumed of it.

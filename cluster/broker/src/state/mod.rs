@@ -9,6 +9,7 @@ pub mod groups_by_topic;
 pub mod left_overs;
 pub mod notices;
 pub mod pull_hold;
+pub mod put_times;
 pub mod queue_map;
 pub mod rebalance_lock;
 pub mod send_queue;

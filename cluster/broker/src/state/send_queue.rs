@@ -8,6 +8,8 @@
 use std::collections::VecDeque;
 use std::fmt;
 
+use super::put_times::PutTimes;
+
 /// The words that clients and operators look for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Busy {
@@ -78,6 +80,7 @@ pub struct SendQueue {
     waiting: VecDeque<Waiting>,
     number_next: u64,
     done: usize,
+    times: PutTimes,
 }
 
 /// Names one send in the queue.
@@ -108,8 +111,9 @@ impl SendQueue {
     }
 
     /// A send has its answer.
-    pub fn leave(&mut self, ticket: SendTicket) {
+    pub fn leave(&mut self, ticket: SendTicket, now_ms: i64) {
         if let Ok(index) = self.waiting.binary_search_by_key(&ticket.0, |waiting| waiting.number) {
+            self.times.count(now_ms - self.waiting[index].since_ms, now_ms);
             self.waiting[index].done = true;
             self.done += 1;
         }
@@ -117,6 +121,12 @@ impl SendQueue {
             self.waiting.pop_front();
             self.done -= 1;
         }
+    }
+
+    /// How long the sends of the present minute took.
+    pub fn times(&mut self, now_ms: i64) -> &PutTimes {
+        self.times.turn(now_ms);
+        &self.times
     }
 
     /// How many wait.
@@ -155,11 +165,11 @@ mod tests {
         assert_eq!(queue.enter(1001, 100, LIMITS), Err(Busy::PageCache { waited_ms: 1001, waiting: 2 }));
         let third = queue.enter(2000, 150, LIMITS).unwrap();
         assert_eq!(queue.enter(2001, 150, LIMITS), Err(Busy::Overload { waiting: 3 }));
-        queue.leave(second);
-        queue.leave(third);
+        queue.leave(second, 0);
+        queue.leave(third, 0);
         assert_eq!(queue.len(), 1);
-        queue.leave(first);
-        queue.leave(first);
+        queue.leave(first, 0);
+        queue.leave(first, 0);
         assert!(queue.is_empty());
         assert_eq!(queue.head_wait_ms(5000, 150), 0);
     }

@@ -203,8 +203,7 @@ impl Topics {
                 true
             }
             None => {
-                let perm = if topic::is_dlq_topic(name) { PERM_WRITE } else { PERM_READ | PERM_WRITE };
-                self.table.put_quietly(name, TopicConfig::new(name, queue_nums, perm));
+                self.table.put_quietly(name, TopicConfig::new(name, queue_nums, PERM_READ | PERM_WRITE));
                 self.inferred.insert(name.to_owned());
                 true
             }
@@ -364,7 +363,7 @@ mod tests {
         assert!(found.widened.is_empty(), "the operator has taken queues away");
         assert_eq!(topics.get("Before").map(|config| (config.read_queue_nums, config.perm)), Some((4, 4)));
         assert_eq!(topics.get("Unknown").map(|config| config.write_queue_nums), Some(6));
-        assert_eq!(topics.get("%DLQ%g").map(|config| config.perm), Some(PERM_WRITE));
+        assert_eq!(topics.get("%DLQ%g").map(|config| config.perm), Some(PERM_READ | PERM_WRITE));
         assert!(topics.get("Deleted").is_none());
         topics.keep_inferred(3);
         assert_eq!(topics.table().data_version.counter, counter + 1);

@@ -7,13 +7,13 @@ use std::time::Duration;
 use crate::support::{play, play_with};
 use protocol::body::{
     ConsumeStats, ConsumerConnection, ConsumerIdList, JsonBody, KvTable, LockBatchRequestBody, LockBatchResponseBody,
-    MessageQueue, RegisterBrokerBody, SubscriptionGroupConfig, TopicConfigSerializeWrapper, TopicRouteData,
-    TopicStatsTable,
+    MessageQueue, RegisterBrokerBody, SubscriptionGroupConfig, TopicConfig, TopicConfigSerializeWrapper,
+    TopicRouteData, TopicStatsTable,
 };
 use protocol::header::{
     ConsumerGroupRequestHeader, ConsumerSendMsgBackRequestHeader, CreateTopicRequestHeader, DeleteTopicRequestHeader,
-    GetConsumeStatsRequestHeader, GetTopicStatsInfoRequestHeader, RegisterBrokerRequestHeader,
-    ViewMessageRequestHeader,
+    GetConsumeStatsRequestHeader, GetTopicConfigRequestHeader, GetTopicStatsInfoRequestHeader,
+    RegisterBrokerRequestHeader, ViewMessageRequestHeader,
 };
 use protocol::properties::property;
 use protocol::{RemotingCommand, request_code, response_code as code};
@@ -263,6 +263,10 @@ fn a_message_sent_back_returns_through_the_retry_topic_and_ends_in_the_dead_lett
             let stats = stage.ask(request_code::GET_TOPIC_STATS_INFO, &stats).await;
             let stats = TopicStatsTable::decode(&stats.body).unwrap().offset_table;
             assert_eq!(stats[&MessageQueue::new("%DLQ%cg", "broker-a", 0)].max_offset.0, 1);
+            let dead = GetTopicConfigRequestHeader { topic: "%DLQ%cg".into() };
+            let dead = stage.ask(request_code::GET_TOPIC_CONFIG, &dead).await;
+            assert_eq!(TopicConfig::decode(&dead.body).unwrap().perm, 6, "consoles look for a queue to read");
+            assert_eq!(stage.pull("undertaker", "%DLQ%cg", 0).await.bodies(), ["hard"]);
             let gone = stage.ask(request_code::CONSUMER_SEND_MSG_BACK, &back(protocol::PhysicalOffset(3), 0)).await;
             assert_eq!(gone.code, code::SYSTEM_ERROR);
         },

@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use crate::support::play;
 use protocol::body::{
-    ConsumeStatsList, JsonBody, ProducerTableInfo, QueryConsumeQueueResponseBody, QueryCorrectionOffsetBody,
-    QuerySubscriptionResponseBody, SubscriptionGroupConfig, TopicConfig, TopicList,
+    ConsumeStatsList, CreateTopicListRequestBody, JsonBody, KvTable, ProducerTableInfo, QueryConsumeQueueResponseBody,
+    QueryCorrectionOffsetBody, QuerySubscriptionResponseBody, SubscriptionGroupConfig, SubscriptionGroupList,
+    TopicConfig, TopicList,
 };
 use protocol::header::{
-    CloneGroupOffsetRequestHeader, GetConsumeStatsInBrokerHeader, GetConsumerStatusRequestHeader,
-    GetSubscriptionGroupConfigRequestHeader, GetTopicConfigRequestHeader, QueryConsumeQueueRequestHeader,
-    QueryCorrectionOffsetHeader, QuerySubscriptionByConsumerRequestHeader, QueryTopicsByConsumerRequestHeader,
+    CloneGroupOffsetRequestHeader, CreateTopicRequestHeader, GetConsumeStatsInBrokerHeader,
+    GetConsumerStatusRequestHeader, GetSubscriptionGroupConfigRequestHeader, GetTopicConfigRequestHeader,
+    QueryConsumeQueueRequestHeader, QueryCorrectionOffsetHeader, QuerySubscriptionByConsumerRequestHeader,
+    QueryTopicsByConsumerRequestHeader,
 };
 use protocol::{request_code, response_code as code};
 
@@ -38,6 +40,98 @@ fn topics_and_groups_are_shown_one_by_one() {
                 assert!(topics.contains(system), "{system} is not in {topics:?}");
             }
             assert!(!topics.contains("T"));
+        },
+    );
+}
+
+/// What 5.x's mqadmin sends for `updateTopicList` and `updateSubGroupList`.
+#[test]
+fn lists_of_topics_and_groups_are_made_whole_or_not_at_all() {
+    play(
+        5,
+        |_| {},
+        |stage| async move {
+            let topics = |names: &[&str]| {
+                let topic_config_list = names.iter().map(|name| TopicConfig::new(*name, 3, 6)).collect();
+                CreateTopicListRequestBody { topic_config_list }.encode()
+            };
+            let made = |body| stage.ask_with(request_code::UPDATE_AND_CREATE_TOPIC_LIST, &(), body);
+            let of = async |name: &str| {
+                let header = GetTopicConfigRequestHeader { topic: name.into() };
+                let answer = stage.ask(request_code::GET_TOPIC_CONFIG, &header).await;
+                TopicConfig::decode(&answer.body).ok().map(|config| config.write_queue_nums)
+            };
+            assert_eq!(made(topics(&["A", "B"])).await.code, code::SUCCESS);
+            assert_eq!((of("A").await, of("B").await), (Some(3), Some(3)));
+            let refused = made(topics(&["C", "not a topic"])).await;
+            assert_eq!((refused.code, of("C").await), (code::SYSTEM_ERROR, None));
+            assert_eq!(made(topics(&[])).await.code, code::INVALID_PARAMETER);
+
+            let groups = |names: &[&str]| {
+                let group_config_list = names.iter().map(|name| SubscriptionGroupConfig::new(*name)).collect();
+                SubscriptionGroupList { group_config_list }.encode()
+            };
+            let made = |body| stage.ask_with(request_code::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST, &(), body);
+            let is_there = async |group: &str| {
+                let header = GetSubscriptionGroupConfigRequestHeader { group: group.into() };
+                stage.ask(request_code::GET_SUBSCRIPTIONGROUP_CONFIG, &header).await.code == code::SUCCESS
+            };
+            assert_eq!(made(groups(&["G", "H"])).await.code, code::SUCCESS);
+            assert!(is_there("G").await && is_there("H").await);
+            assert_eq!(made(groups(&["I", "not a group"])).await.code, code::SYSTEM_ERROR);
+            assert!(!is_there("I").await);
+        },
+    );
+}
+
+#[test]
+fn a_topic_keeps_its_attributes_and_none_that_it_cannot_have() {
+    play(
+        6,
+        |_| {},
+        |stage| async move {
+            let put = async |attributes: Option<&str>| {
+                let header = CreateTopicRequestHeader {
+                    topic: "T".into(),
+                    read_queue_nums: 1,
+                    write_queue_nums: 1,
+                    perm: 6,
+                    topic_filter_type: "SINGLE_TAG".into(),
+                    attributes: attributes.map(Into::into),
+                    ..Default::default()
+                };
+                let answer = stage.ask(request_code::UPDATE_AND_CREATE_TOPIC, &header).await;
+                let header = GetTopicConfigRequestHeader { topic: "T".into() };
+                let config = TopicConfig::decode(&stage.ask(request_code::GET_TOPIC_CONFIG, &header).await.body);
+                (answer.code, config.ok().and_then(|config| config.attributes))
+            };
+            assert_eq!(put(Some("+cleanup.policy=COMPACTION")).await, (code::INVALID_PARAMETER, None));
+            let fifo = Some([("message.type".to_owned(), "FIFO".to_owned())].into());
+            assert_eq!(put(Some("+message.type=FIFO")).await, (code::SUCCESS, fifo.clone()));
+            assert_eq!(put(None).await, (code::SUCCESS, fifo));
+            assert_eq!(put(Some("-message.type")).await, (code::SUCCESS, None));
+        },
+    );
+}
+
+/// Exporters read each kind of duration as a number.
+#[test]
+fn the_runtime_figures_say_how_long_sends_took() {
+    play(
+        7,
+        |_| {},
+        |stage| async move {
+            for _ in 0..3 {
+                stage.send_ok("T", 0, "hello", "").await;
+            }
+            let answer = stage.ask(request_code::GET_BROKER_RUNTIME_INFO, &()).await;
+            let figures = KvTable::decode(&answer.body).unwrap().table;
+            let kinds: Vec<(&str, i32)> = figures["putMessageDistributeTime"]
+                .split(' ')
+                .map(|kind| kind.split_once(':').map(|(kind, count)| (kind, count.parse().unwrap())).unwrap())
+                .collect();
+            assert_eq!((kinds[0].0, kinds[12].0), ("[<=0ms]", "[10s~]"));
+            assert_eq!(kinds.iter().map(|(_, count)| count).sum::<i32>(), 3);
         },
     );
 }

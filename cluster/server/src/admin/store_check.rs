@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use store::StoreConfig;
 use store::check::{CheckOptions, check};
 
 use super::session::AdminError;
@@ -28,7 +29,9 @@ impl StoreCheck {
     pub(super) async fn run(&self) -> Result<String, AdminError> {
         let options = CheckOptions {
             mapped_file_size_commit_log_bytes: self.mapped_file_size_commit_log,
-            mapped_file_size_consume_queue_bytes: self.mapped_file_size_consume_queue,
+            mapped_file_size_consume_queue_bytes: self
+                .mapped_file_size_consume_queue
+                .map(StoreConfig::consume_queue_file_bytes),
             max_hash_slot_num: self.max_hash_slot_num,
             ..CheckOptions::new(&self.store_path)
         };

@@ -21,7 +21,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[command(name = "mqbroker", version)]
 struct Arguments {
     /// The settings, a properties file with RocketMQ's keys.
-    #[arg(short = 'c', long = "configFile", value_name = "FILE")]
+    #[arg(short = 'c', long = "configFile", alias = "brokerConfigPath", value_name = "FILE")]
     config_file: Option<PathBuf>,
     /// The name servers, host:port, several separated by semicolons. Goes before the file and NAMESRV_ADDR.
     #[arg(short = 'n', long = "namesrvAddr", value_name = "ADDRESSES")]
@@ -32,14 +32,29 @@ struct Arguments {
     /// Print the settings that most files change and end.
     #[arg(short = 'm', long = "printImportantConfig")]
     print_important_config: bool,
+    /// Taken as 5.x's start command does, and of no effect: there is no proxy.
+    #[arg(long = "enable-proxy")]
+    enable_proxy: bool,
+    /// The proxy's own settings.
+    #[arg(long = "proxyConfigPath", value_name = "FILE", hide = true)]
+    proxy_config: Option<PathBuf>,
+    /// The proxy's way to the broker.
+    #[arg(long = "proxyMode", value_name = "MODE", hide = true)]
+    proxy_mode: Option<String>,
     /// Words that start commands in circulation have here; they change nothing.
     #[arg(hide = true)]
     words: Vec<String>,
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = Arguments::parse_from(program::with_short_names(std::env::args_os()));
     let _log = logging::start();
+    if arguments.enable_proxy || arguments.proxy_config.is_some() || arguments.proxy_mode.is_some() {
+        tracing::warn!(
+            "there is no proxy, and --enable-proxy changes nothing: clients that speak gRPC are not served, those that speak \
+             the remoting protocol are"
+        );
+    }
     program::ignore(&arguments.words);
     program::run_with("mqbroker", read_settings(arguments), |(config, arguments)| {
         let workers = if config.ha.role == Role::Slave { Workers::All } else { Workers::AllButOne };
