@@ -73,7 +73,7 @@ impl Running {
         let links = registration::Links::new();
         links.client.update_name_servers(config.namesrv_addr.clone());
         let views = master::Views::ask(&links.client, &config).await;
-        if let Some(addr) = twin::find(&links.client, &config, &views.clusters).await {
+        if let Some(addr) = twin::find(&links.client, &config, &views).await {
             let BrokerConfig { broker_name, broker_id, .. } = config;
             return Err(BrokerError::Twin { broker_name, broker_id, addr });
         }

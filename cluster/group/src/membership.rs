@@ -74,6 +74,9 @@ pub struct Membership {
     /// A random number of the beginning that the generation counts: two masters may count to the same one. 0 is not known.
     #[serde(skip_serializing_if = "is_zero")]
     pub life: u64,
+    /// The remoting address of the master that began then. Empty is not known.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub leader: String,
     /// How often the members have changed.
     pub version: u64,
     /// The slaves, by id.

@@ -12,7 +12,7 @@ use std::time::Duration;
 use protocol::RemotingCommand;
 use sim::net::TcpStream;
 use sim::time::Instant;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use crate::channel::{Channel, ChannelId, Limits, Shared};
 use crate::connection::Connection;
@@ -76,8 +76,13 @@ struct Pool {
 
 enum Slot {
     Open(Channel),
-    /// Being connected; these wait for the outcome.
-    Connecting(Vec<oneshot::Sender<Result<Channel, String>>>),
+    /// Being connected.
+    Connecting {
+        /// These wait for the outcome.
+        waiting: Vec<oneshot::Sender<Result<Channel, String>>>,
+        /// The attempt is to begin anew.
+        anew: Arc<Notify>,
+    },
 }
 
 impl RemotingClient {
@@ -156,6 +161,16 @@ impl RemotingClient {
         }
     }
 
+    /// The server at `addr` is known to have been started anew: a connection from before is closed, and an attempt to connect that is
+    /// under way begins again, rather than wait for TCP to repeat what was sent while nobody was there.
+    pub fn connect_anew(&self, addr: &str) {
+        match self.inner.lock_pool().slots.get(addr) {
+            Some(Slot::Open(channel)) => channel.close(),
+            Some(Slot::Connecting { anew, .. }) => anew.notify_one(),
+            None => {}
+        }
+    }
+
     /// Closes all connections and makes no more.
     pub fn shutdown(&self) {
         self.inner.shutdown();
@@ -213,8 +228,8 @@ impl RemotingClient {
             Joined::Open(channel) => return Ok(channel),
             Joined::ShutDown => return Err(failed("this client has been shut down".to_owned())),
             Joined::Waiting(connected) => connected,
-            Joined::First(connected) => {
-                sim::task::spawn(connect_and_run(Arc::downgrade(&self.inner), addr.to_owned()));
+            Joined::First(connected, anew) => {
+                sim::task::spawn(connect_and_run(Arc::downgrade(&self.inner), addr.to_owned(), anew));
                 connected
             }
         };
@@ -231,7 +246,7 @@ enum Joined {
     Open(Channel),
     ShutDown,
     Waiting(oneshot::Receiver<Result<Channel, String>>),
-    First(oneshot::Receiver<Result<Channel, String>>),
+    First(oneshot::Receiver<Result<Channel, String>>, Arc<Notify>),
 }
 
 impl Inner {
@@ -258,14 +273,15 @@ impl Inner {
         let (sender, receiver) = oneshot::channel();
         match pool.slots.get_mut(addr) {
             Some(Slot::Open(channel)) if channel.is_open() => return Joined::Open(channel.clone()),
-            Some(Slot::Connecting(waiting)) => {
+            Some(Slot::Connecting { waiting, .. }) => {
                 waiting.push(sender);
                 return Joined::Waiting(receiver);
             }
             _ => {}
         }
-        pool.slots.insert(addr.to_owned(), Slot::Connecting(vec![sender]));
-        Joined::First(receiver)
+        let anew = Arc::new(Notify::new());
+        pool.slots.insert(addr.to_owned(), Slot::Connecting { waiting: vec![sender], anew: Arc::clone(&anew) });
+        Joined::First(receiver, anew)
     }
 
     /// The connection to `addr` is there, or could not be made.
@@ -275,7 +291,7 @@ impl Inner {
         outcome: Result<(TcpStream, SocketAddr, SocketAddr), String>,
     ) -> Option<(TcpStream, Channel)> {
         let mut pool = self.lock_pool();
-        let Some(Slot::Connecting(waiting)) = pool.slots.remove(addr) else { return None };
+        let Some(Slot::Connecting { waiting, .. }) = pool.slots.remove(addr) else { return None };
         let (stream, outcome) = match outcome {
             Ok((stream, local_addr, remote_addr)) if !pool.shut_down => {
                 pool.connected += 1;
@@ -323,7 +339,7 @@ impl Inner {
             match slot {
                 Slot::Open(channel) => channel.close(),
                 // Dropping the senders tells those that wait.
-                Slot::Connecting(waiting) => drop(waiting),
+                Slot::Connecting { waiting, .. } => drop(waiting),
             }
         }
     }
@@ -336,9 +352,18 @@ impl Drop for Inner {
 }
 
 /// The task of one connection, from its making to its end. It does not keep the client alive.
-async fn connect_and_run(client: Weak<Inner>, addr: String) {
+async fn connect_and_run(client: Weak<Inner>, addr: String, anew: Arc<Notify>) {
     let Some(timeout) = client.upgrade().map(|client| client.config.connect_timeout) else { return };
-    let outcome = match sim::time::timeout(timeout, connect(&addr)).await {
+    let connecting = async {
+        loop {
+            tokio::select! {
+                biased;
+                () = anew.notified() => {}
+                outcome = connect(&addr) => return outcome,
+            }
+        }
+    };
+    let outcome = match sim::time::timeout(timeout, connecting).await {
         Ok(outcome) => outcome.map_err(|error| error.to_string()),
         Err(_) => Err(format!("not connected within {} ms", timeout.as_millis())),
     };

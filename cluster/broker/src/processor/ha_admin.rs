@@ -1,8 +1,10 @@
 //! Replication as others see it: `haStatus`, and what the brokers of one name ask one another.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use ha::{MasterAddr, PROTOCOL_EXTENDED, PROTOCOL_V1};
+use protocol::RemotingCommand;
 use protocol::body::{HaClientRuntimeInfo, HaConnectionRuntimeInfo, HaRuntimeInfo};
 use quirks::Quirk;
 
@@ -10,7 +12,7 @@ use super::{Answer, success, success_body};
 use crate::config_check::role_name;
 use crate::core::Core;
 use crate::replication::Replication;
-use crate::replication::slave::{HA_SERVER_ADDR_FIELD, VERSION_FIELD};
+use crate::replication::slave::{HA_SERVER_ADDR_FIELD, UP_MILLIS, VERSION_FIELD};
 
 /// GET_BROKER_HA_STATUS (5.x): what `haStatus` shows. Rates and times of single transfers are not kept: they are 0.
 pub(crate) fn status(core: &Core) -> Answer {
@@ -92,9 +94,14 @@ pub(crate) fn protocol_version(core: &Core) -> Answer {
 }
 
 /// `MASTER_IS_BACK`: a slave asks the name servers at once where its master is, and connects anew.
-pub(crate) fn master_is_back(core: &Core) -> Answer {
+pub(crate) fn master_is_back(core: &Core, request: &RemotingCommand) -> Answer {
     if let Some(Replication::Slave(service)) = core.replication.get() {
-        service.master_is_back();
+        let up = request.ext_fields.get(UP_MILLIS).and_then(|ms| ms.parse().ok()).map(Duration::from_millis);
+        let master = service.status().master;
+        if let Some(master) = master.filter(|_| service.master_is_back(up)) {
+            // Connections to its ordinary port are from before its start, too.
+            core.links.client.connect_anew(&master.remoting);
+        }
         core.registrar.announce();
     }
     Ok(success())

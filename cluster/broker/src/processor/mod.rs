@@ -189,10 +189,26 @@ fn shows_the_log(code: i32) -> bool {
     )
 }
 
+/// Whether a slave copies what this request asks for.
+const fn is_a_table_of_the_group(request: i32) -> bool {
+    matches!(
+        request,
+        code::GET_ALL_TOPIC_CONFIG
+            | code::GET_ALL_SUBSCRIPTIONGROUP_CONFIG
+            | code::GET_ALL_CONSUMER_OFFSET
+            | code::GET_ALL_DELAY_OFFSET
+    )
+}
+
 impl Processor {
     fn answer(core: &Arc<Core>, channel: &Channel, request: RemotingCommand) -> Reply {
         if shows_the_log(request.code)
             && let Some(refusal) = replica_group::refusal(core)
+        {
+            return now(Err(refusal));
+        }
+        if is_a_table_of_the_group(request.code)
+            && let Some(refusal) = replica_group::not_leading_yet(core)
         {
             return now(Err(refusal));
         }
@@ -264,7 +280,7 @@ impl Processor {
             code::VIEW_MESSAGE_BY_ID => later(broker_admin::view_message(Arc::clone(core), request)),
             code::GET_BROKER_HA_STATUS => now(ha_admin::status(core)),
             code::GET_HA_PROTOCOL_VERSION => now(ha_admin::protocol_version(core)),
-            code::MASTER_IS_BACK => now(ha_admin::master_is_back(core)),
+            code::MASTER_IS_BACK => now(ha_admin::master_is_back(core, &request)),
             code::GET_REPLICA_GROUP => now(replica_group::get(core)),
             code::REMOVE_REPLICA => later(replica_group::remove(Arc::clone(core), request)),
             code::BEGIN_HISTORY => now(replica_group::begin(core, &request)),

@@ -5,7 +5,6 @@
 //! a consumer may go on from there.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use protocol::body::JsonBody;
 use protocol::header::{
@@ -180,11 +179,6 @@ pub(crate) async fn all_consumer_offsets(core: Arc<Core>) -> Answer {
 
 /// GET_ALL_DELAY_OFFSET: the text of delayOffset.json.
 pub(crate) fn all_delay_offsets(core: &Core) -> Answer {
-    if core.recovering.load(Ordering::Acquire) {
-        // Its slaves know better than a master that takes back what it has lost: they must not copy this.
-        let remark = "this master has not taken back yet what it has lost";
-        return Err(Refusal::new(code::SERVICE_NOT_AVAILABLE, remark));
-    }
     let table = lock(&core.delay_offsets).clone();
     // After the table: all that it counts as delivered lies before.
     let position = LogPosition::of(&core.store);

@@ -403,6 +403,11 @@ impl Found {
         } else {
             BrokerId::MASTER
         };
+        // A slave that knows of a loss does not know that this reader is past it: it would be sent back there, and come again.
+        let PullMessageRequestHeader { topic, queue_id, .. } = header;
+        let is_doubted = !suggest.is_master()
+            && lock(&core.left_overs).is_doubted_elsewhere(topic, *queue_id, result.next_begin_offset.0);
+        let suggest = if is_doubted { BrokerId::MASTER } else { suggest };
         let response = RemotingCommand::response_with(
             self.code,
             &PullMessageResponseHeader {

@@ -190,3 +190,14 @@ pub(crate) fn refusal(core: &Core) -> Option<Refusal> {
     let remark = format!("this slave's log is of another history than its master's and is not shown: {why}");
     Some(Refusal::new(response_code::SYSTEM_ERROR, remark))
 }
+
+/// Why a master that does not lead yet gives nobody its tables: what it has lost it takes back from its slaves, which must not copy
+/// the rest before, and drop the topics and queues that are not in it.
+pub(crate) fn not_leading_yet(core: &Core) -> Option<Refusal> {
+    if core.is_slave() || *core.serving.borrow() {
+        return None;
+    }
+    let remark =
+        "this master does not lead yet, and has not taken back what it has lost: ask a slave, or ask again later";
+    Some(Refusal::new(response_code::SERVICE_NOT_AVAILABLE, remark))
+}

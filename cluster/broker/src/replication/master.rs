@@ -23,6 +23,7 @@ use store::StoreError;
 use tokio::sync::mpsc;
 
 use super::membership::{self, Kept};
+use super::slave::UP_MILLIS;
 use super::{peers, take_back, witness};
 use crate::config::BrokerConfig;
 use crate::core::{Core, Reopening, lock};
@@ -138,7 +139,7 @@ pub(crate) async fn start(core: &Arc<Core>, service: Arc<MasterService>, views: 
     core.clone().background(task::spawn(async move {
         let mut forming = forming;
         loop {
-            let calls = call(&core, &service);
+            let calls = call(&core, &service, since);
             let ended = tokio::select! {
                 biased;
                 ended = service.form(forming, since, &mut events) => ended,
@@ -175,7 +176,7 @@ async fn formed(core: &Arc<Core>, service: &MasterService, ended: Formed, past: 
 }
 
 /// Asks the name servers again and again, and calls the slaves that are not heard. For ever.
-async fn call(core: &Arc<Core>, service: &MasterService) {
+async fn call(core: &Arc<Core>, service: &MasterService, since: Instant) {
     loop {
         let config = core.config();
         let views = Views::ask(&core.links.client, &config).await;
@@ -197,7 +198,8 @@ async fn call(core: &Arc<Core>, service: &MasterService) {
         let unheard: BTreeSet<String> =
             slaves.into_iter().map(|(_, addr)| addr).filter(|addr| !heard.contains(addr)).collect();
         let calls = unheard.iter().filter(|addr| addr.contains(':') && !addr.starts_with('(')).map(|addr| {
-            let notice = RemotingCommand::request(request_code::MASTER_IS_BACK, &());
+            let notice = RemotingCommand::request(request_code::MASTER_IS_BACK, &())
+                .with_field(UP_MILLIS, &since.elapsed().as_millis().to_string());
             core.links.client.invoke_oneway(addr, notice)
         });
         // A replica that does not hear it comes by itself, later.
@@ -239,6 +241,7 @@ async fn begin(
     membership.group.get_or_insert_with(membership::new_group);
     let config = core.config();
     membership.name = format!("{}/{}", config.broker_cluster_name, config.broker_name);
+    membership.leader = core.broker_addr();
     // Files have numbers as Java's: 63 bits.
     membership.life = (sim::rng::u64("broker: beginning of a replica group") >> 1).max(1);
     let broker_id = config.broker_id;

@@ -34,14 +34,11 @@ const WANTED_INTERVAL: Duration = Duration::from_millis(500);
 /// Copies for ever.
 pub(crate) async fn run(core: Arc<Core>) {
     let (mut known, mut delayed) = (Known::default(), Delayed::default());
-    let mut taken_by = None;
     sleep(Duration::from_millis(core.config().slave_synchronize_delay_ms)).await;
     loop {
         let master = lock(&core.master_addr).clone();
-        if follows(&core) {
-            taken_by.clone_from(&master);
-        }
-        let is_taken = master.is_some() && (taken_by == master || core.config().quirks.has(Quirk::OffsetsReplaced));
+        // One that took this slave before may have come back since with another store.
+        let is_taken = follows(&core) || core.config().quirks.has(Quirk::OffsetsReplaced);
         if let Some(master) = master.filter(|_| is_taken)
             && !sim::fault_point!("broker.metadata.round-skipped")
             && let Err(error) = synchronize(&core, &master, &mut known, &mut delayed).await

@@ -25,6 +25,8 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
 pub(crate) const VERSION_FIELD: &str = "haProtocolVersion";
 /// The same answer: the master's HA address.
 pub(crate) const HA_SERVER_ADDR_FIELD: &str = "haServerAddr";
+/// In `MASTER_IS_BACK`: how long ago the master started, in milliseconds.
+pub(crate) const UP_MILLIS: &str = "upMillis";
 
 /// Asks the broker at a remoting address for its HA protocol.
 pub(crate) fn probe(client: RemotingClient) -> impl Fn(String) -> BoxFuture<'static, Option<u32>> + Send + Sync {

@@ -5,23 +5,29 @@
 
 use std::time::Duration;
 
-use protocol::body::ClusterInfo;
+use group::Testimony;
 use protocol::{RemotingCommand, request_code, response_code};
 use remoting::RemotingClient;
 
+use super::master::Views;
 use crate::config::BrokerConfig;
 
 /// How long the broker that may be a twin has for an answer.
 const TWIN_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The address of a live broker with this broker's name and id, if the name servers know one.
-pub(crate) async fn find(client: &RemotingClient, config: &BrokerConfig, views: &[ClusterInfo]) -> Option<String> {
+/// The address of a live broker with this broker's name and id, if the name servers know one: by its registration, which of two
+/// the last one has overwritten, or as the master that led last.
+pub(crate) async fn find(client: &RemotingClient, config: &BrokerConfig, views: &Views) -> Option<String> {
     let own = config.advertised_host().with_port(config.listen_port);
-    let mut addrs: Vec<&String> = views
+    let registered = views
+        .clusters
         .iter()
-        .filter_map(|view| view.broker_addr_table.get(&config.broker_name)?.broker_addrs.get(&config.broker_id))
-        .filter(|addr| **addr != own)
-        .collect();
+        .filter_map(|view| view.broker_addr_table.get(&config.broker_name)?.broker_addrs.get(&config.broker_id));
+    let led = views.testimonies.iter().filter_map(|(_, testimony)| match testimony {
+        Testimony::Knows(record) if config.broker_id.is_master() => Some(&record.membership.leader),
+        _ => None,
+    });
+    let mut addrs: Vec<&String> = registered.chain(led).filter(|addr| !addr.is_empty() && **addr != own).collect();
     addrs.sort();
     addrs.dedup();
     for addr in addrs {
@@ -30,7 +36,7 @@ pub(crate) async fn find(client: &RemotingClient, config: &BrokerConfig, views: 
         }
         tracing::warn!(
             addr,
-            "name servers know a broker of this name and id at another address, which does not answer"
+            "name servers know a broker of this name and id at another address, which does not answer as that"
         );
     }
     None

@@ -188,6 +188,14 @@ impl<C: Ord + Copy> LeftOvers<C> {
         !self.is_empty()
     }
 
+    /// Whether an offset of this queue may be a left-over in the eyes of another broker of the group, which knows the losses of the
+    /// log as well, and not what this one has issued.
+    #[must_use]
+    pub fn is_doubted_elsewhere(&self, topic: &str, queue_id: i32, offset: i64) -> bool {
+        let is_between = |loss: &Loss| offset > loss.floor(topic, queue_id) && offset <= loss.bound(topic, queue_id);
+        self.losses.iter().any(is_between)
+    }
+
     /// If `offset` is a left-over of this reader, whose group has `committed` so much: up to where it has missed nothing.
     #[must_use]
     pub fn floor_of_left_over(
@@ -368,6 +376,13 @@ mod tests {
         assert!(is_served(&left_overs, &reader, 0, 6), "no more than two messages were lost");
         assert!(!is_served(&left_overs, &reader, 1, 1), "another queue may have lost all that it had");
         assert!(is_served(&left_overs, &reader, 1, 3));
+    }
+
+    #[test]
+    fn another_broker_doubts_what_lies_between_floor_and_bound() {
+        let doubted = |left_overs: &LeftOvers<u8>, offset| left_overs.is_doubted_elsewhere(TOPIC, 0, offset);
+        assert_eq!([3, 4, 5, 6].map(|offset| doubted(&left_overs(2), offset)), [false, true, true, false]);
+        assert!(!doubted(&LeftOvers::default(), 4), "nothing was lost");
     }
 
     #[test]

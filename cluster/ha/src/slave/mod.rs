@@ -108,17 +108,20 @@ impl SlaveService {
         let _ = self.shared.keeper.set(keeper);
     }
 
-    /// The master says that it forms its group and does not hear this slave: connects anew. A connection that was made only
-    /// now stays: the master may not have known of it yet.
-    pub fn master_is_back(&self) {
+    /// The master says that it forms its group, since `up` ago, and does not hear this slave: connects anew. A connection that was
+    /// made only now stays, if it can be with this start of the master: it may not have known of it yet. Returns whether it
+    /// connects anew.
+    pub fn master_is_back(&self, up: Option<Duration>) -> bool {
         let connected_at = *self.shared.connected_at.lock().unwrap_or_else(PoisonError::into_inner);
-        if connected_at.is_some_and(|at| at.elapsed() < NEW_CONNECTION) {
-            return;
+        let new = up.map_or(NEW_CONNECTION, |up| up.min(NEW_CONNECTION));
+        if connected_at.is_some_and(|at| at.elapsed() < new) {
+            return false;
         }
         tracing::info!("the master says that it is back");
         let master = self.shared.status().master.clone();
         self.set_master(None);
         self.set_master(master);
+        true
     }
 
     /// Resolves when the log must be cut: this offset is where the master's and ours part. Nothing is appended any more. The

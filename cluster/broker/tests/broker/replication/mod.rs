@@ -10,6 +10,7 @@ mod reads;
 mod recovery;
 mod refusals;
 mod replica_group;
+mod without_service;
 
 /// The topic of the tests.
 const TOPIC: &str = "TopicR";
