@@ -2,6 +2,7 @@
 //! the oracles must name. A failure prints the command that replays it.
 #![cfg(not(feature = "real"))]
 
+use faults::{Action, CrashKind, Direction, Plan, PlannedEvent};
 use reports::{LossPromise, RunRecord, Verdict};
 use scenarios::{
     catalogue,
@@ -231,6 +232,35 @@ fn a_master_that_is_set_back_to_an_older_image_takes_back_what_its_slaves_have()
         no_loss("2m-2s-sync", flush, "older-image", 1..3);
         no_loss("2m-2s-sync", flush, "slave-older-image", 1..2);
         held("2m-2s-async", flush, "older-image", 1..2);
+    }
+}
+
+/// Master and slave lost their power one after the other, and a reader that the master had led past the loss was sent to the slave,
+/// far behind as it was. The slave knew of the loss and not of the reader, and sent it back: a few messages every three seconds.
+#[test]
+fn regression_seed_620158_a_reader_that_is_past_a_loss_stays_with_the_master() {
+    let crash = |at_ms, host: &str, boot_after_ms| PlannedEvent {
+        at_ms,
+        action: Action::Crash {
+            host: host.to_owned(),
+            crash: CrashKind::PowerLoss,
+            boot_after_ms: Some(boot_after_ms),
+        },
+    };
+    let cut = Action::Cut {
+        host: "broker-a-s".to_owned(),
+        peers: vec!["broker-a".to_owned()],
+        direction: Direction::Both,
+        heal_after_ms: Some(9_526),
+    };
+    let cut = PlannedEvent { at_ms: 20_112, action: cut };
+    let mut scenario = scenario("2m-2s-sync");
+    scenario.flush = Flush::Async;
+    scenario.plan = Some(Plan::of(vec![cut, crash(23_418, "broker-a-s", 9_301), crash(28_634, "broker-a", 2_343)]));
+    scenario.knobs.is_random = true;
+    for seed in 620_158..620_161 {
+        let record = record(&scenario, seed);
+        assert_eq!((record.verdict, record.lost), (Verdict::Held, 0), "{}", reports::run_text(&record));
     }
 }
 
