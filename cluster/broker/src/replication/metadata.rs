@@ -2,7 +2,8 @@
 //! (`SlaveSynchronize`).
 //!
 //! Apache's slave replaces what it has by what the master says, whether or not its log is that master's. Here a slave copies
-//! nothing before the master has taken it: a store of another cluster would lose its topics and their queues. Committed
+//! while the master sends it its log, and nothing before: a store of another cluster would lose its topics and their queues, and so
+//! would one whose master has come back empty. A master that does not lead yet gives nobody its tables. Committed
 //! offsets are brought together, since groups may have committed at the slave; a topic whose messages come before its
 //! configuration is asked for at once; a master that has lost its tables does not wipe the slave's; and the progress of
 //! delayed delivery counts only when the slave has the delivered messages too.
