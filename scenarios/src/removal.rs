@@ -10,7 +10,7 @@ use crate::{
     cluster::Hosts,
     operator::{Operator, Order},
     recorder::Recorder,
-    spec::{BrokerHost, Operation, Scenario},
+    spec::{BrokerHost, Operation, PlannedOperation, Scenario},
     upkeep::{Upkeep, stop},
 };
 use sim::world::{HostState, World};
@@ -36,11 +36,7 @@ impl Removals<'_> {
     /// Carries out the removals of the scenario, each at its time; returns the hosts that were taken out before the faults end.
     pub async fn carry_out(&self, hosts: &Hosts) -> BTreeSet<String> {
         let heal_ns = self.scenario.schedule.heal_ms * 1_000_000;
-        let removals = self.scenario.operations.iter().filter_map(|operation| match &operation.what {
-            Operation::Remove { host } => Some((operation, host)),
-            _ => None,
-        });
-        let taken_out = removals.map(async |(operation, host)| {
+        let taken_out = self.wanted().map(async |(operation, host)| {
             self.world.sleep_until_ns(operation.at_ms * 1_000_000).await;
             self.recorder.note(host, operation.what.to_string());
             self.take_out(hosts, host, heal_ns).await.then(|| host.clone())
@@ -50,9 +46,8 @@ impl Removals<'_> {
 
     /// Where the faults left a slave in its group, or have started it since: it is taken out now.
     pub async fn finish(&self, hosts: &mut Hosts, taken_out: &BTreeSet<String>) {
-        let wanted: Vec<String> = self.wanted().filter(|host| !taken_out.contains(*host)).cloned().collect();
         let deadline_ns = self.world.now_ns() + AFTER_FAULTS.as_nanos() as u64;
-        for host in &wanted {
+        for (_, host) in self.wanted().filter(|(_, host)| !taken_out.contains(*host)) {
             if !self.take_out(hosts, host, deadline_ns).await {
                 self.recorder.note(host, "is stopped all the same: its master does not lead");
                 stop(self.world, &[hosts.by_name[&self.upkeep.machine(host)]]).await;
@@ -68,9 +63,10 @@ impl Removals<'_> {
         hosts.brokers.retain(|(broker, _)| !taken_out.contains(&broker.host));
     }
 
-    fn wanted(&self) -> impl Iterator<Item = &String> {
+    /// The removals, and whom they take out.
+    fn wanted(&self) -> impl Iterator<Item = (&PlannedOperation, &String)> {
         self.scenario.operations.iter().filter_map(|operation| match &operation.what {
-            Operation::Remove { host } => Some(host),
+            Operation::Remove { host } => Some((operation, host)),
             _ => None,
         })
     }

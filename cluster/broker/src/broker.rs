@@ -163,7 +163,7 @@ impl Broker {
     /// # Errors
     /// Something could not be written; the rest was done all the same, and the next start recovers.
     pub async fn shutdown(&self) -> Result<(), BrokerError> {
-        let _no_more_cuts = self.changing.lock().await;
+        let _no_more_changes = self.changing.lock().await;
         self.reopener.abort();
         self.running().stop(End::Stop).await
     }

@@ -7,9 +7,9 @@
 //! |---|---|---|
 //! | has a history | every member that is not known to have less: what they have more is taken | as long as one makes progress, and [`Start::patience`] after the last |
 //! | lacks what a member is known to have | that member | until it is heard, or an operator decides |
-//! | was a slave's, and is an ASYNC_MASTER's now | the last master, as a slave | patience |
 //! | is older than the last master | every member | the same |
 //! | is empty, or was filled in part | every member; then the longest is taken | the same; an ASYNC_MASTER that has a slave's log needs only patience with the others |
+//! | was a slave's, and is an ASYNC_MASTER's now | the last master too, as a slave | patience, as above |
 //! | is empty, and nobody knows of a history | a name server that says so; a SYNC_MASTER: a slave | until there is one |
 //!
 //! A member that stopped in good order is not waited for by a store that has all of what it had then. A member that is heard

@@ -63,7 +63,9 @@ pub(crate) fn screen(
         && membership.member(last_id).is_some()
     {
         return Err(format!(
-            "broker {id} at {addr} has the store that was broker {last_id}'s, and this group waits for that of broker {id} too              when it has to: give each its own brokerId and disk back; or, if the store of broker {id} is gone for good,              `mqadmin removeReplica -b {} -i {id}`",
+            "broker {id} at {addr} has the store that was broker {last_id}'s, and this group waits for that of broker {id} too \
+             when it has to: give each its own brokerId and disk back; or, if the store of broker {id} is gone for good, \
+             `mqadmin removeReplica -b {} -i {id}`",
             master.broker_addr
         ));
     }
@@ -110,7 +112,7 @@ mod tests {
             (identity("c", 1, "10.0.0.2:10911"), 2000, None, "mappedFileSizeCommitLog"),
         ] {
             let refusal = screened(slave, file_bytes, rival).expect_err(why);
-            assert!(refusal.contains(why), "{refusal}");
+            assert!(refusal.contains(why) && !refusal.contains("  "), "{refusal}");
         }
         let mut hello = Hello::new(&identity("c", 1, "10.0.0.2:10911"), 1000, &empty, None);
         hello.membership = Some(in_group("g"));
@@ -142,6 +144,7 @@ mod tests {
             screen(&identity(0, "m:1"), membership, 1000, &hello, None)
         };
         let swapped = screened(&membership, 2, Some(1)).expect_err("broker 2 has another store");
+        assert!(!swapped.contains("  "), "{swapped}");
         assert!(swapped.contains("broker 1's") && swapped.contains("removeReplica -b m:1 -i 2"), "{swapped}");
         for (id, last_id) in [(2, Some(2)), (2, None), (2, Some(0)), (3, Some(1)), (2, Some(3))] {
             assert_eq!(screened(&membership, id, last_id), Ok(()), "{id} was {last_id:?}");

@@ -22,7 +22,7 @@ pub(crate) async fn create_all(core: Arc<Core>, request: RemotingCommand) -> Ans
     put_all(&core, SubscriptionGroupList::decode(&request.body)?.group_config_list).await
 }
 
-/// Makes or changes groups.
+/// Makes or changes groups, all of them or none.
 async fn put_all(core: &Core, configs: Vec<SubscriptionGroupConfig>) -> Answer {
     if configs.is_empty() {
         return Err(Refusal::new(code::INVALID_PARAMETER, "the request names no group"));
@@ -30,10 +30,9 @@ async fn put_all(core: &Core, configs: Vec<SubscriptionGroupConfig>) -> Answer {
     for SubscriptionGroupConfig { group_name, .. } in &configs {
         topic::validate_group(group_name).map_err(|error| Refusal::new(code::SYSTEM_ERROR, error.to_string()))?;
     }
-    for config in configs {
-        tracing::info!(group = config.group_name, "subscription group updated");
-        lock(&core.groups).put(config, wall_clock_ms())?;
-    }
+    let groups: Vec<String> = configs.iter().map(|config| config.group_name.clone()).collect();
+    lock(&core.groups).put_all(configs, wall_clock_ms())?;
+    groups.iter().for_each(|group| tracing::info!(group, "subscription group updated"));
     core.save_groups().await?;
     Ok(success())
 }

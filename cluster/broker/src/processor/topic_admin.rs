@@ -48,7 +48,7 @@ pub(crate) async fn create_all(core: Arc<Core>, request: RemotingCommand) -> Ans
     put_all(&core, CreateTopicListRequestBody::decode(&request.body)?.topic_config_list).await
 }
 
-/// Makes or changes topics. Their attributes are changes of those that they have.
+/// Makes or changes topics, all of them or none. Their attributes are changes of those that they have.
 async fn put_all(core: &Core, wished: Vec<TopicConfig>) -> Answer {
     if wished.is_empty() {
         return Err(Refusal::new(code::INVALID_PARAMETER, "the request names no topic"));
@@ -62,10 +62,9 @@ async fn put_all(core: &Core, wished: Vec<TopicConfig>) -> Answer {
         config.attributes = changed.map_err(invalid)?;
         configs.push(config);
     }
-    for config in configs {
-        let TopicConfig { topic_name, read_queue_nums, write_queue_nums, .. } = &config;
+    lock(&core.topics).put_all(configs.clone(), wall_clock_ms())?;
+    for TopicConfig { topic_name, read_queue_nums, write_queue_nums, .. } in &configs {
         tracing::info!(topic = topic_name, read = read_queue_nums, write = write_queue_nums, "topic updated");
-        lock(&core.topics).put(config, wall_clock_ms())?;
     }
     core.topics_changed().await?;
     Ok(success())

@@ -1,7 +1,8 @@
 //! Two brokers of one name and id. Both would register, the name servers would send clients now to one and now to the
 //! other, and their logs would part for good. So a broker that starts looks whether it is there already.
 //!
-//! Left out: two that start at the same moment do not see one another; the slaves of one of them then refuse the other.
+//! Left out: two that start at the same moment do not see one another. Name servers take the first one for the master
+//! ([`group::witness`]); the other one learns that, closes its store, and looks here again.
 
 use std::time::Duration;
 

@@ -33,8 +33,6 @@ pub(crate) struct Told {
     forgetful: usize,
     /// How many have not answered.
     silent: usize,
-    /// Of another master that has led: what a name server says.
-    pub led_past: Option<String>,
 }
 
 impl Told {
@@ -52,7 +50,7 @@ impl Told {
 impl fmt::Display for Told {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { count, known, forgetful, .. } = self;
-        match count - known - forgetful {
+        match count.saturating_sub(known + forgetful) {
             _ if !self.has_witness() => f.write_str("there is no name server that remembers replica groups"),
             0 => f.write_str("the name servers know it"),
             _ if *known == 0 => f.write_str(
@@ -97,6 +95,7 @@ pub(crate) async fn tell(core: &Core, word: &Word) -> Told {
     let answers = speak(&core.links.client, &config, word).await;
     let count = core.links.client.name_servers().len();
     let mut told = Told { count, silent: count.saturating_sub(answers.len()), ..Told::default() };
+    let mut led_past = None;
     for (name_server, testimony) in answers {
         match (testimony, word) {
             (Testimony::CannotTell, _) => told.forgetful += 1,
@@ -104,7 +103,7 @@ pub(crate) async fn tell(core: &Core, word: &Word) -> Told {
                 told.known += usize::from(known.is_of_one_life(membership) && known.version >= membership.version);
                 if membership.is_led_past_by(&known) {
                     let group = known.group.map_or_else(String::new, |group| group.0);
-                    told.led_past = Some(format!(
+                    led_past = Some(format!(
                         "name server {name_server} knows that {} is led by another master, as replica group {group}, \
                          generation {} (here: generation {})",
                         membership.name, known.generation, membership.generation
@@ -115,8 +114,8 @@ pub(crate) async fn tell(core: &Core, word: &Word) -> Told {
             (Testimony::KnowsNothing, _) => {}
         }
     }
-    if let Some(why) = &told.led_past {
-        step_back(core, why);
+    if let Some(why) = led_past {
+        step_back(core, &why);
     }
     told
 }

@@ -87,7 +87,15 @@ impl SubscriptionGroups {
     /// # Errors
     /// With it the table could not be sent.
     pub fn put(&mut self, config: SubscriptionGroupConfig, now_ms: i64) -> Result<(), TableFull> {
-        self.table.put(&config.group_name.clone(), config, now_ms)
+        self.put_all(vec![config], now_ms)
+    }
+
+    /// Makes or changes several groups; none of them if there is no room for all.
+    ///
+    /// # Errors
+    /// The table would have more bytes than can be sent.
+    pub fn put_all(&mut self, configs: Vec<SubscriptionGroupConfig>, now_ms: i64) -> Result<(), TableFull> {
+        self.table.put_all(configs.into_iter().map(|config| (config.group_name.clone(), config)).collect(), now_ms)
     }
 
     /// Takes a group away; says whether it was there.

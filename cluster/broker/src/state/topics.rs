@@ -121,9 +121,19 @@ impl Topics {
     /// # Errors
     /// With it the table could not be sent.
     pub fn put(&mut self, config: TopicConfig, now_ms: i64) -> Result<(), TableFull> {
-        let name = config.topic_name.clone();
-        self.table.put(&name, config, now_ms)?;
-        self.inferred.remove(&name);
+        self.put_all(vec![config], now_ms)
+    }
+
+    /// Makes or changes several topics; none of them if there is no room for all.
+    ///
+    /// # Errors
+    /// The table would have more bytes than can be sent.
+    pub fn put_all(&mut self, configs: Vec<TopicConfig>, now_ms: i64) -> Result<(), TableFull> {
+        let names: Vec<String> = configs.iter().map(|config| config.topic_name.clone()).collect();
+        self.table.put_all(names.iter().cloned().zip(configs).collect(), now_ms)?;
+        for name in &names {
+            self.inferred.remove(name);
+        }
         Ok(())
     }
 

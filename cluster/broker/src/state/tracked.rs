@@ -82,13 +82,27 @@ impl<T: ConfigTable> Tracked<T> {
     /// # Errors
     /// The table would be longer than what can be sent; it is as it was.
     pub fn put(&mut self, name: &str, row: T::Row, now_ms: i64) -> Result<(), TableFull> {
-        let old_bytes = self.table.rows().get(name).map_or(0, |old| row_bytes::<T>(name, old));
-        let new_bytes = row_bytes::<T>(name, &row);
-        if new_bytes > old_bytes && self.rows_bytes - old_bytes + new_bytes > ROWS_BYTES_MAX {
-            return Err(TableFull { name: name.to_owned(), rows: self.table.rows().len() });
+        self.put_all(vec![(name.to_owned(), row)], now_ms)
+    }
+
+    /// Sets several rows, each as a new version of the table; none of them if there is no room for all.
+    ///
+    /// # Errors
+    /// The table would have more bytes than can be sent.
+    pub fn put_all(&mut self, rows: Vec<(String, T::Row)>, now_ms: i64) -> Result<(), TableFull> {
+        let mut all_bytes = self.rows_bytes;
+        for (name, row) in &rows {
+            let old_bytes = self.table.rows().get(name).map_or(0, |old| row_bytes::<T>(name, old));
+            let longer_by = row_bytes::<T>(name, row).saturating_sub(old_bytes);
+            all_bytes += longer_by;
+            if longer_by > 0 && all_bytes > ROWS_BYTES_MAX {
+                return Err(TableFull { name: name.clone(), rows: self.table.rows().len() });
+            }
         }
-        self.put_quietly(name, row);
-        self.table.version_mut().next_version(now_ms);
+        for (name, row) in rows {
+            self.put_quietly(&name, row);
+            self.table.version_mut().next_version(now_ms);
+        }
         Ok(())
     }
 
@@ -277,6 +291,11 @@ mod tests {
         assert!(table.rows().get(&full.name).is_none() && full.to_string().contains("Delete what nobody uses"));
         table.put(&name(7), row(4), 1).expect("it becomes no longer");
         assert!(table.remove(&name(0), 1));
+        let version = table.data_version.clone();
+        let two = vec![(name(7), row(1)), (full.name.clone(), row(8)), (format!("{}-", full.name), row(8))];
+        assert!(table.put_all(two, 2).is_err(), "there is room for one");
+        assert_eq!(table.rows()[&name(7)], row(4), "none of them, if not all");
+        assert!(!table.rows().contains_key(&full.name) && table.data_version == version);
         table.put(&full.name, row(8), 1).expect("there is room again");
     }
 
